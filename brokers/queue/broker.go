@@ -1,0 +1,4 @@
+package queue
+
+// Broker is replaced by its owner.
+type Broker struct{}

@@ -1,0 +1,4 @@
+package store
+
+// Broker is replaced by its owner.
+type Broker struct{}

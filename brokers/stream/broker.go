@@ -1,0 +1,4 @@
+package stream
+
+// Broker is replaced by its owner.
+type Broker struct{}

@@ -1,0 +1,3 @@
+module github.com/nexobroker/nexo
+
+go 1.26
