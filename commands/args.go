@@ -1,0 +1,243 @@
+package commands
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/nexobroker/nexo/brokers"
+)
+
+var (
+	errNotInteger = &brokers.Error{Code: "ERR", Message: "value is not an integer or out of range"}
+	errNotFloat   = &brokers.Error{Code: "ERR", Message: "value is not a valid float"}
+	errSyntax     = &brokers.Error{Code: "ERR", Message: "syntax error"}
+)
+
+// syntaxErrorNear is the answer to an unknown, repeated or valueless option of a native command; Redis-named commands
+// answer errSyntax.
+func syntaxErrorNear(word []byte) error {
+	const shown = 64
+	if len(word) > shown {
+		word = word[:shown]
+	}
+	return brokers.Errorf("ERR", "syntax error near '%s'", word)
+}
+
+// is tells whether a word equals the upper-case option name, in any case.
+func is(word []byte, upper string) bool {
+	if len(word) != len(upper) {
+		return false
+	}
+	for i := 0; i < len(word); i++ {
+		b := word[i]
+		if b >= 'a' && b <= 'z' {
+			b -= 'a' - 'A'
+		}
+		if b != upper[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// parseInt reads a decimal integer exactly as Redis does: no plus sign, no leading zeros, no spaces.
+func parseInt(word []byte) (int64, bool) {
+	if len(word) == 0 || len(word) > 20 {
+		return 0, false
+	}
+	digits := word
+	negative := word[0] == '-'
+	if negative {
+		digits = word[1:]
+	}
+	if len(digits) == 0 || (digits[0] == '0' && (len(digits) > 1 || negative)) {
+		return 0, false
+	}
+	var n uint64
+	for _, b := range digits {
+		if b < '0' || b > '9' {
+			return 0, false
+		}
+		next := n*10 + uint64(b-'0')
+		if n > math.MaxUint64/10 || next < n*10 {
+			return 0, false
+		}
+		n = next
+	}
+	if negative {
+		if n > 1<<63 {
+			return 0, false
+		}
+		return -int64(n), true
+	}
+	if n > math.MaxInt64 {
+		return 0, false
+	}
+	return int64(n), true
+}
+
+// parseUint reads a decimal u64 without sign or leading zeros, as ids and offsets are written.
+func parseUint(word []byte) (uint64, bool) {
+	if len(word) == 0 || len(word) > 20 || (word[0] == '0' && len(word) > 1) {
+		return 0, false
+	}
+	var n uint64
+	for _, b := range word {
+		if b < '0' || b > '9' {
+			return 0, false
+		}
+		digit := uint64(b - '0')
+		if n > (math.MaxUint64-digit)/10 {
+			return 0, false
+		}
+		n = n*10 + digit
+	}
+	return n, true
+}
+
+// parseFloat reads a finite or infinite double, as Redis' string2d does.
+func parseFloat(word []byte) (float64, bool) {
+	if len(word) == 0 || word[0] == ' ' || word[len(word)-1] == ' ' {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(string(word), 64)
+	if err != nil || math.IsNaN(f) {
+		return 0, false
+	}
+	return f, true
+}
+
+// durationMax keeps every time computed from a duration inside int64 nanoseconds.
+const durationMax = 100 * 365 * 24 * time.Hour
+
+// parseDuration reads a dur: whole milliseconds, or a whole number with the unit ms, s, m, h or d. It is never negative
+// and at most 100 years.
+func parseDuration(word []byte) (time.Duration, error) {
+	bad := func() (time.Duration, error) {
+		shown := word
+		if len(shown) > 64 {
+			shown = shown[:64]
+		}
+		return 0, brokers.Errorf("ERR", "invalid duration '%s': use milliseconds, or a number with ms, s, m, h or d", shown)
+	}
+	end := len(word)
+	for end > 0 && (word[end-1] < '0' || word[end-1] > '9') {
+		end--
+	}
+	unit := time.Millisecond
+	switch suffix := word[end:]; {
+	case len(suffix) == 0 || is(suffix, "MS"):
+	case is(suffix, "S"):
+		unit = time.Second
+	case is(suffix, "M"):
+		unit = time.Minute
+	case is(suffix, "H"):
+		unit = time.Hour
+	case is(suffix, "D"):
+		unit = 24 * time.Hour
+	default:
+		return bad()
+	}
+	n, ok := parseInt(word[:end])
+	if !ok || n < 0 || n > int64(durationMax/unit) {
+		return bad()
+	}
+	return time.Duration(n) * unit, nil
+}
+
+// Options walks the option words behind the positionals: in any order, each at most once.
+//
+//	for o := optionsFrom(args, 3); o.next(); {
+//		switch {
+//		case o.word("COUNT", 1<<0):
+//			count = o.positiveInt()
+//		case o.word("NOECHO", 1<<1):
+//			noEcho = true
+//		default:
+//			o.unknown()
+//		}
+//	}
+//	if o.err != nil { ... }
+type options struct {
+	args    [][]byte
+	at      int
+	seen    uint64
+	current []byte
+	err     error
+}
+
+func optionsFrom(args [][]byte, first int) *options { return &options{args: args, at: first} }
+
+// next moves to the next option word; false at the end or after an error.
+func (o *options) next() bool {
+	if o.err != nil || o.at >= len(o.args) {
+		return false
+	}
+	o.current = o.args[o.at]
+	o.at++
+	return true
+}
+
+// word tells whether the current word is this option; bit names it among the options of the command, so that a second
+// one, or another option that shares the bit (NX and XX), is an error.
+func (o *options) word(upper string, bit uint64) bool {
+	if o.err != nil || !is(o.current, upper) {
+		return false
+	}
+	if o.seen&bit != 0 {
+		o.err = syntaxErrorNear(o.current)
+		return true
+	}
+	o.seen |= bit
+	return true
+}
+
+// unknown records that no option took the current word.
+func (o *options) unknown() {
+	if o.err == nil {
+		o.err = syntaxErrorNear(o.current)
+	}
+}
+
+// value is the word behind the current option.
+func (o *options) value() []byte {
+	if o.err != nil {
+		return nil
+	}
+	if o.at >= len(o.args) {
+		o.err = syntaxErrorNear(o.current)
+		return nil
+	}
+	word := o.args[o.at]
+	o.at++
+	return word
+}
+
+// integer is the option's value, between low and high.
+func (o *options) integer(low, high int64) int64 {
+	name := o.current
+	word := o.value()
+	if o.err != nil {
+		return 0
+	}
+	n, ok := parseInt(word)
+	if !ok || n < low || n > high {
+		o.err = brokers.Errorf("ERR", "%s is not an integer between %d and %d", name, low, high)
+		return 0
+	}
+	return n
+}
+
+// duration is the option's value as a dur.
+func (o *options) duration() time.Duration {
+	word := o.value()
+	if o.err != nil {
+		return 0
+	}
+	d, err := parseDuration(word)
+	if err != nil {
+		o.err = err
+	}
+	return d
+}

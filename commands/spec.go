@@ -1,0 +1,63 @@
+package commands
+
+import "github.com/nexobroker/nexo/resp"
+
+// Spec describes one command. It is the only place where a command is described: dispatch, arity and subscribe-mode
+// errors, COMMAND, COMMAND DOCS, docs/commands.md and the dashboard's console all read it.
+type Spec struct {
+	Name    string // lower case; of a subcommand the second word only
+	Group   string // string generic pubsub connection server (Redis' groups) or store queue stream bus (ours)
+	Summary string // one sentence, no full stop
+	Since   string
+	Reply   string // the shapes of the reply, as COMMANDS.md writes them: ":n", "*k job | null"
+
+	// Arity counts the name (and the subcommand's name): exact when positive, at least -Arity when negative.
+	Arity int
+	Flags Flag
+	// FirstKey, LastKey and KeyStep say where the keys are, as in Redis' COMMAND; all 0 when there are none.
+	FirstKey, LastKey, KeyStep int
+	Arguments                  []Argument
+
+	// Handler runs the command; nil when only Subcommands exist.
+	Handler     Handler
+	Subcommands []Spec
+}
+
+// Handler runs one command: args[0] is the name (args[1] the subcommand's name). It writes exactly one reply, or none
+// after ctx.Conn.Block returned Gone. The arguments are valid only during the call.
+type Handler func(ctx *Context, args [][]byte)
+
+// Flag is a property of a command that the dispatcher acts on or COMMAND reports.
+type Flag uint32
+
+const (
+	Write      Flag = 1 << iota // changes data: refused while loading
+	ReadOnly                    // reads data
+	DenyOOM                     // adds data: refused over maxmemory
+	Admin                       // administrates the server
+	PubSubMode                  // allowed on a RESP2 connection in subscribe mode
+	NoAuth                      // allowed before AUTH
+	Loading                     // allowed while a log is being replayed
+	Blocking                    // may block
+	Fast                        // constant or logarithmic time
+	PubSub                      // belongs to pub/sub
+)
+
+// Argument describes one argument for COMMAND DOCS, as Redis' command arguments do.
+type Argument struct {
+	Name      string
+	Type      string // string integer double key pattern unix-time pure-token oneof block
+	Token     string // the option word in front, e.g. BLOCK; of a pure-token the word itself
+	Optional  bool
+	Multiple  bool
+	Arguments []Argument // of a oneof or block
+}
+
+// Context is what a handler works with; there is one per connection.
+type Context struct {
+	Server  *Server
+	Conn    *resp.Conn
+	W       *resp.Writer
+	Session *Session
+	spec    *Spec // the command under way
+}

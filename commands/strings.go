@@ -1,0 +1,3 @@
+package commands
+
+func (s *Server) stringSpecs() []Spec { return nil }
