@@ -19,8 +19,8 @@ var build struct {
 	err  error
 }
 
-// binary is the path of the nexo binary under test.
-func binary(t testing.TB) string {
+// nexoBinary is the path of the nexo binary under test.
+func nexoBinary(t testing.TB) string {
 	t.Helper()
 	if path := os.Getenv("NEXO_BIN"); path != "" {
 		return path
@@ -91,7 +91,7 @@ func start(t testing.TB, dir string, flags ...string) *server {
 	args := append([]string{"server", "--host", "127.0.0.1", "--port", fmt.Sprint(port), "--data", dir}, flags...)
 	s := &server{
 		addr: fmt.Sprintf("127.0.0.1:%d", port),
-		cmd:  exec.Command(binary(t), args...),
+		cmd:  exec.Command(nexoBinary(t), args...),
 		log:  &lockedBuffer{},
 		done: make(chan struct{}),
 	}
