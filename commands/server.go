@@ -28,7 +28,8 @@ type Session struct {
 	Database int    // SELECT
 	Name     string // CLIENT SETNAME
 	User     string
-	bus      *busSession // pub/sub state of the connection; nil until it is first needed
+	bus      *busSession   // pub/sub state of the connection; nil until it is first needed
+	queue    *queueSession // queue state of the connection; nil until it is first needed
 }
 
 // fail writes an error reply: a *brokers.Error as it is, anything else under ERR.
