@@ -1,0 +1,184 @@
+package pubsub
+
+import "strings"
+
+// globMatches tells whether a glob pattern matches a text, byte by byte and with the corner cases of Redis:
+// '*' '?' '[abc]' '[^a-z]' and '\' before a byte that is meant literally; a class without its ']' ends with the pattern.
+// After a mismatch it goes back to the last '*' only, which is enough, so the time is at most pattern times text.
+func globMatches(pattern string, text []byte) bool {
+	p, t := 0, 0
+	starPattern, starText := -1, 0
+	for t < len(text) {
+		if p < len(pattern) && pattern[p] == '*' {
+			for p < len(pattern) && pattern[p] == '*' {
+				p++
+			}
+			if p == len(pattern) {
+				return true
+			}
+			starPattern, starText = p, t
+			continue
+		}
+		if p < len(pattern) {
+			if next, ok := globOne(pattern, p, text[t]); ok {
+				p, t = next, t+1
+				continue
+			}
+		}
+		if starPattern < 0 {
+			return false
+		}
+		starText++
+		p, t = starPattern, starText
+	}
+	// An empty text matches only the empty pattern, also in Redis; behind a text that was consumed stars match nothing.
+	if len(text) > 0 {
+		for p < len(pattern) && pattern[p] == '*' {
+			p++
+		}
+	}
+	return p == len(pattern)
+}
+
+// globOne matches one byte against the element at p, which is not a star, and returns where the next element begins.
+func globOne(pattern string, p int, b byte) (next int, ok bool) {
+	switch pattern[p] {
+	case '?':
+		return p + 1, true
+	case '[':
+		return globClass(pattern, p+1, b)
+	case '\\':
+		if p+1 < len(pattern) {
+			p++
+		}
+	}
+	return p + 1, pattern[p] == b
+}
+
+func globClass(pattern string, p int, b byte) (next int, ok bool) {
+	negated := p < len(pattern) && pattern[p] == '^'
+	if negated {
+		p++
+	}
+	found := false
+	for ; p < len(pattern) && pattern[p] != ']'; p++ {
+		switch {
+		case pattern[p] == '\\' && p+1 < len(pattern):
+			p++
+			found = found || pattern[p] == b
+		case p+2 < len(pattern) && pattern[p+1] == '-':
+			low, high := pattern[p], pattern[p+2]
+			if low > high {
+				low, high = high, low
+			}
+			p += 2
+			found = found || (low <= b && b <= high)
+		default:
+			found = found || pattern[p] == b
+		}
+	}
+	if p < len(pattern) {
+		p++ // the closing bracket
+	}
+	return p, found != negated
+}
+
+// globSpecial holds the bytes that begin something other than themselves.
+const globSpecial = "*?[\\"
+
+// globIndex finds the glob patterns that match a text without trying each: a pattern is filed under the literal bytes in
+// front of its first special byte, or, when it begins with a special byte, under those behind its last one. A lookup probes one
+// key per distinct length. Only patterns with neither (such as "*a*") are tried for every text.
+type globIndex struct {
+	prefixes globBuckets
+	suffixes globBuckets
+}
+
+type globBuckets struct {
+	byLiteral map[string]map[string]*roster // literal -> pattern -> roster
+	lengths   map[int]int                   // length of a literal -> how many literals have it
+}
+
+func (x *globIndex) bucket(pattern string) (buckets *globBuckets, literal string) {
+	first := strings.IndexAny(pattern, globSpecial)
+	if first < 0 {
+		return &x.prefixes, pattern
+	}
+	// Behind a class or an escape the tail may not be literal, so only stars and question marks give a suffix.
+	if last := strings.LastIndexAny(pattern, globSpecial); first == 0 && !strings.ContainsAny(pattern, "[\\") {
+		return &x.suffixes, pattern[last+1:]
+	}
+	return &x.prefixes, pattern[:first]
+}
+
+func (x *globIndex) roster(pattern string) *roster {
+	buckets, literal := x.bucket(pattern)
+	return buckets.byLiteral[literal][pattern]
+}
+
+func (x *globIndex) ensure(pattern string) *roster {
+	buckets, literal := x.bucket(pattern)
+	if buckets.byLiteral == nil {
+		buckets.byLiteral, buckets.lengths = map[string]map[string]*roster{}, map[int]int{}
+	}
+	patterns := buckets.byLiteral[literal]
+	if patterns == nil {
+		patterns = map[string]*roster{}
+		buckets.byLiteral[literal] = patterns
+		buckets.lengths[len(literal)]++
+	}
+	r := patterns[pattern]
+	if r == nil {
+		r = &roster{filter: pattern}
+		patterns[pattern] = r
+	}
+	return r
+}
+
+func (x *globIndex) drop(pattern string) {
+	buckets, literal := x.bucket(pattern)
+	patterns := buckets.byLiteral[literal]
+	delete(patterns, pattern)
+	if len(patterns) > 0 {
+		return
+	}
+	delete(buckets.byLiteral, literal)
+	if buckets.lengths[len(literal)]--; buckets.lengths[len(literal)] == 0 {
+		delete(buckets.lengths, len(literal))
+	}
+}
+
+// match calls found with the roster of every pattern that matches.
+func (x *globIndex) match(text []byte, found func(*roster)) {
+	for n := range x.prefixes.lengths {
+		if n <= len(text) {
+			tryGlobs(x.prefixes.byLiteral[string(text[:n])], text, found)
+		}
+	}
+	for n := range x.suffixes.lengths {
+		if n <= len(text) {
+			tryGlobs(x.suffixes.byLiteral[string(text[len(text)-n:])], text, found)
+		}
+	}
+}
+
+func tryGlobs(patterns map[string]*roster, text []byte, found func(*roster)) {
+	for pattern, r := range patterns {
+		if globMatches(pattern, text) {
+			found(r)
+		}
+	}
+}
+
+// each calls visit with every roster until it returns false.
+func (x *globIndex) each(visit func(*roster) bool) {
+	for _, buckets := range []*globBuckets{&x.prefixes, &x.suffixes} {
+		for _, patterns := range buckets.byLiteral {
+			for _, r := range patterns {
+				if !visit(r) {
+					return
+				}
+			}
+		}
+	}
+}

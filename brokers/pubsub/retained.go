@@ -1,0 +1,325 @@
+package pubsub
+
+import (
+	"cmp"
+	"sync"
+	"time"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/tidwall/btree"
+)
+
+const (
+	// expireBatch is how many messages one hold of the lock expires or deletes.
+	expireBatch = 512
+	// timerMax bounds the wait of the expiry timer, so that a step of the wall clock is noticed.
+	timerMax = time.Hour
+	// messageOverhead is what a retained message is counted for beside its topic and payload.
+	messageOverhead = 128
+	// compactMin is how much log there is before a compaction is thought of.
+	compactMin = 8 << 20
+)
+
+// message is one retained message, immutable.
+type message struct {
+	key             string
+	payload         []byte
+	expiresAtMillis int64 // Unix; 0 is never
+}
+
+func (m *message) size() int64 { return int64(len(m.key)+len(m.payload)) + messageOverhead }
+
+func (m *message) expired(nowMillis int64) bool {
+	return m.expiresAtMillis != 0 && m.expiresAtMillis <= nowMillis
+}
+
+// retained is the retained messages of all topics.
+type retained struct {
+	clock      brokers.Clock
+	journal    brokers.Journal
+	durability brokers.Durability
+	maxBytes   int64
+	compaction sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		messages *btree.Map[string, *message]
+		// expiring holds the messages that have an expiry time, the earliest first.
+		expiring        *btree.BTreeG[*message]
+		bytes           int64
+		expired         uint64
+		timer           brokers.Timer
+		timerAtMillis   int64 // when timer will fire; 0 is not armed
+		closed          bool
+		record          []byte // scratch
+		compacting      bool
+		compactAbove    int64 // bytes of log; raised when a compaction fails
+		compactionError string
+	}
+}
+
+func expiresBefore(a, b *message) bool {
+	if order := cmp.Compare(a.expiresAtMillis, b.expiresAtMillis); order != 0 {
+		return order < 0
+	}
+	return a.key < b.key
+}
+
+// open loads the journal. What ran out while the server was down is left out, and deleted from the journal too.
+func (r *retained) open(b *Broker, maxBytes int64) error {
+	r.clock, r.journal, r.durability, r.maxBytes = b.clock, b.journal, b.durability, maxBytes
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.messages = btree.NewMap[string, *message](0)
+	r.mu.expiring = btree.NewBTreeGOptions(expiresBefore, btree.Options{NoLocks: true})
+	if r.journal != nil {
+		if err := r.journal.Replay(r.applyRecord); err != nil {
+			return err
+		}
+		r.journal.Notify(func(written, synced uint64) {})
+	}
+	for r.expireSomeLocked() {
+	}
+	r.armLocked()
+	return nil
+}
+
+func (r *retained) close() {
+	r.mu.Lock()
+	r.mu.closed = true
+	if r.mu.timer != nil {
+		r.mu.timer.Stop()
+	}
+	r.mu.Unlock()
+	r.compaction.Wait()
+}
+
+func (r *retained) nowMillis() int64 { return r.clock.Now().UnixMilli() }
+
+// storeLocked replaces the message of a topic.
+func (r *retained) storeLocked(m *message) {
+	old, had := r.mu.messages.Set(m.key, m)
+	if had {
+		r.dropLocked(old)
+	}
+	r.mu.bytes += m.size()
+	if m.expiresAtMillis != 0 {
+		r.mu.expiring.Set(m)
+	}
+}
+
+func (r *retained) removeLocked(key string) bool {
+	old, had := r.mu.messages.Delete(key)
+	if had {
+		r.dropLocked(old)
+	}
+	return had
+}
+
+func (r *retained) dropLocked(old *message) {
+	r.mu.bytes -= old.size()
+	if old.expiresAtMillis != 0 {
+		r.mu.expiring.Delete(old)
+	}
+}
+
+// appendLocked writes the record that is in the scratch buffer.
+func (r *retained) appendLocked() brokers.Receipt {
+	if r.journal == nil {
+		return brokers.Receipt{}
+	}
+	seq := r.journal.Append(r.mu.record, r.durability == brokers.Always)
+	if cap(r.mu.record) > 1<<20 {
+		r.mu.record = nil
+	}
+	return brokers.Receipt{Journal: r.journal, Seq: seq, Durability: r.durability}
+}
+
+// Retain publishes a message and keeps it as the topic's retained message until expiresAtMillis (Unix; 0 keeps it for
+// ever), replacing the one before. An empty payload, or a time that has passed, clears the topic. It is delivered at once, in
+// the order of the changes, together with what the batch has gathered before.
+func (b *Batch) Retain(topic, payload []byte, expiresAtMillis int64, noEcho bool) (int, brokers.Receipt, error) {
+	if err := ValidateTopic(topic); err != nil {
+		return 0, brokers.Receipt{}, err
+	}
+	r := &b.broker.retained
+	b.Flush()
+	r.mu.Lock()
+	receipt, err := r.changeLocked(topic, payload, expiresAtMillis)
+	if err != nil {
+		r.mu.Unlock()
+		return 0, brokers.Receipt{}, err
+	}
+	to := b.broker.route(topic, false)
+	receivers := b.receivers(to, to.count(), noEcho)
+	b.broker.published.Add(1)
+	if receivers > 0 {
+		b.run.Messages = append(b.run.Messages[:0], Message{Topic: topic, Payload: payload})
+		b.deliver(to, noEcho)
+		clear(b.run.Messages)
+	}
+	r.armLocked()
+	r.mu.Unlock()
+	r.compactIfDue()
+	return receivers, receipt, nil
+}
+
+func (r *retained) changeLocked(topic, payload []byte, expiresAtMillis int64) (brokers.Receipt, error) {
+	key := keyOf(string(topic))
+	m := &message{key: key, expiresAtMillis: expiresAtMillis}
+	if len(payload) == 0 || m.expired(r.nowMillis()) {
+		if !r.removeLocked(key) {
+			return brokers.Receipt{}, nil
+		}
+		r.mu.record = appendDelete(r.mu.record[:0], key)
+		return r.appendLocked(), nil
+	}
+	if r.journal != nil {
+		if err := r.journal.Ready(); err != nil {
+			return brokers.Receipt{}, err
+		}
+	}
+	m.payload = append([]byte(nil), payload...)
+	grown := r.mu.bytes + m.size()
+	if old, had := r.mu.messages.Get(key); had {
+		grown -= old.size()
+	}
+	if grown > r.maxBytes && grown > r.mu.bytes {
+		return brokers.Receipt{}, brokers.Errorf("OOM", "retained messages hold %d of %d bytes", r.mu.bytes, r.maxBytes)
+	}
+	r.storeLocked(m)
+	r.mu.record = appendSet(r.mu.record[:0], key, m)
+	return r.appendLocked(), nil
+}
+
+// DeleteRetained clears the retained messages that a filter matches and returns how many they were. Nothing is delivered.
+// It goes in steps, so a message retained meanwhile may be cleared or stay.
+func (b *Broker) DeleteRetained(filter string) (int, brokers.Receipt, error) {
+	if err := ValidateFilter(filter); err != nil {
+		return 0, brokers.Receipt{}, err
+	}
+	r := &b.retained
+	var last brokers.Receipt
+	deleted := 0
+	cursor := b.snapshotCursor(filter, "")
+	for more := true; more; {
+		r.mu.Lock()
+		for i := 0; i < expireBatch; i++ {
+			m := cursor.next()
+			if m == nil {
+				more = false
+				break
+			}
+			if r.removeLocked(m.key) {
+				deleted++
+				r.mu.record = appendDelete(r.mu.record[:0], m.key)
+				last = r.appendLocked()
+			}
+		}
+		r.mu.Unlock()
+	}
+	r.compactIfDue()
+	return deleted, last, nil
+}
+
+// expireSomeLocked clears messages whose time has come and tells whether there may be more.
+func (r *retained) expireSomeLocked() bool {
+	now := r.nowMillis()
+	for i := 0; i < expireBatch; i++ {
+		m, ok := r.mu.expiring.Min()
+		if !ok || !m.expired(now) {
+			return false
+		}
+		r.removeLocked(m.key)
+		r.mu.expired++
+		r.mu.record = appendDelete(r.mu.record[:0], m.key)
+		r.appendLocked()
+	}
+	return true
+}
+
+// expire is what the timer calls.
+func (r *retained) expire() {
+	for more := true; more; {
+		r.mu.Lock()
+		r.mu.timerAtMillis = 0
+		if r.mu.closed {
+			r.mu.Unlock()
+			return
+		}
+		if more = r.expireSomeLocked(); !more {
+			r.armLocked()
+		}
+		r.mu.Unlock()
+	}
+	r.compactIfDue()
+}
+
+// armLocked sets the timer for the earliest expiry, unless it will fire by then anyway.
+func (r *retained) armLocked() {
+	first, ok := r.mu.expiring.Min()
+	if !ok || r.mu.closed {
+		return
+	}
+	now := r.nowMillis()
+	at := min(first.expiresAtMillis, now+timerMax.Milliseconds())
+	if r.mu.timerAtMillis != 0 && r.mu.timerAtMillis <= at {
+		return
+	}
+	r.mu.timerAtMillis = at
+	wait := max(time.Duration(at-now)*time.Millisecond, 0)
+	if r.mu.timer == nil {
+		r.mu.timer = r.clock.AfterFunc(wait, r.expire)
+		return
+	}
+	r.mu.timer.Reset(wait)
+}
+
+// compactIfDue starts a compaction once the log has outgrown the live messages. The new snapshot is written in the
+// background from a copy-on-write view of the map.
+func (r *retained) compactIfDue() {
+	if r.journal == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	logBytes := r.journal.LogBytes()
+	if r.mu.closed || r.mu.compacting || logBytes < max(compactMin+r.mu.bytes, r.mu.compactAbove) {
+		return
+	}
+	finish, err := r.journal.Cut()
+	if err != nil {
+		r.compactedLocked(logBytes, err)
+		return
+	}
+	r.mu.compacting = true
+	snapshot := r.mu.messages.Copy()
+	r.compaction.Add(1)
+	go func() {
+		defer r.compaction.Done()
+		err := finish(func(emit brokers.Emit) error { return dump(snapshot, emit) })
+		r.mu.Lock()
+		r.mu.compacting = false
+		r.compactedLocked(logBytes, err)
+		r.mu.Unlock()
+	}()
+}
+
+// compactedLocked notes how a compaction ended; after a failure the next one waits until the log has doubled.
+func (r *retained) compactedLocked(logBytes int64, err error) {
+	r.mu.compactAbove, r.mu.compactionError = 0, ""
+	if err != nil {
+		r.mu.compactAbove, r.mu.compactionError = 2*logBytes, err.Error()
+	}
+}
+
+func dump(snapshot *btree.Map[string, *message], emit brokers.Emit) error {
+	var err error
+	var record []byte
+	snapshot.Scan(func(key string, m *message) bool {
+		record = appendSet(record[:0], key, m)
+		err = emit(record)
+		return err == nil
+	})
+	return err
+}
