@@ -1,19 +1,224 @@
 package commands
 
-func (s *Server) busSpecs() []Spec { return nil }
+import (
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/pubsub"
+)
+
+const (
+	// subscriptionsMax is how many subscriptions one connection may hold.
+	subscriptionsMax = 10000
+	// replayChunk is how much of a retained replay is encoded at a time.
+	replayChunk = 64 << 10
+)
+
+var errTooManySubscriptions = brokers.Errorf("ERR", "a connection may hold at most %d subscriptions", subscriptionsMax)
+
+// busConn is what the bus needs of a connection; *resp.Conn is one.
+type busConn interface {
+	ID() uint64
+	RemoteAddr() net.Addr
+	FlushReplies()
+	Push(message []byte) bool
+	PullPushes(next func(buf []byte) (out []byte, done bool))
+}
 
 // busSession is the pub/sub state of one connection. Its methods belong to the connection's goroutine and may be called
 // on nil, which is a connection that has never used the bus.
-type busSession struct{}
+type busSession struct {
+	broker *pubsub.Broker
+	conn   busConn
+	batch  *pubsub.Batch
+	will   *will
+
+	// What is subscribed to, by the name that ends it again. Shared filters are kept as $share/group/filter.
+	channels, patterns, shards, filters map[string]*interest
+
+	name atomic.Pointer[string] // CLIENT SETNAME, for NWHO of other connections
+
+	// mu is held while a message is handed to the connection, so that none follows the confirmation of an unsubscribe. It
+	// guards proto and the interests' ended flags; their only writer is the connection's goroutine, which reads them without.
+	mu    sync.Mutex
+	proto int
+}
+
+// interest is one subscription of a connection, and the subscriber that the broker delivers to.
+type interest struct {
+	pubsub.Subscription
+	session *busSession
+	event   eventKind
+	echo    string // the channel, pattern or filter as sent, which its events carry
+	ended   bool
+}
+
+// will is what NWILL leaves behind.
+type will struct {
+	topic, payload []byte
+	retain         bool
+	expiry         retainExpiry
+}
+
+// bus is the session's pub/sub state, made when it is first needed.
+func (ctx *Context) bus() *busSession {
+	if ctx.Session.bus == nil {
+		ctx.Session.bus = newBusSession(ctx.Server.PubSub, ctx.Conn)
+	}
+	return ctx.Session.bus
+}
+
+func newBusSession(broker *pubsub.Broker, conn busConn) *busSession {
+	return &busSession{broker: broker, conn: conn, batch: broker.NewBatch(conn.ID())}
+}
 
 // flush hands what the batch has published to its subscribers. It is called when a batch of commands is over.
-func (b *busSession) flush(ctx *Context) {}
+func (b *busSession) flush(ctx *Context) {
+	if b == nil {
+		return
+	}
+	b.batch.Flush()
+	b.follow(ctx)
+}
+
+// follow takes over what other commands have changed: the protocol (HELLO) and the name (CLIENT SETNAME).
+func (b *busSession) follow(ctx *Context) {
+	if proto := ctx.W.Proto(); b.proto != proto {
+		b.mu.Lock()
+		b.proto = proto
+		b.mu.Unlock()
+	}
+	if known := b.name.Load(); known == nil || *known != ctx.Session.Name {
+		name := ctx.Session.Name
+		b.name.Store(&name)
+	}
+}
 
 // closed ends all subscriptions, and publishes the will unless the client said good-bye (clean).
-func (b *busSession) closed(ctx *Context, clean bool) {}
+func (b *busSession) closed(ctx *Context, clean bool) {
+	if b == nil {
+		return
+	}
+	b.endAll()
+	if b.will != nil && !clean {
+		b.publishWill(ctx.Server.Clock)
+	}
+	b.will = nil
+	b.batch.Flush()
+}
 
 // subscribed tells whether the connection holds any subscription; in RESP2 it may then send only few commands.
-func (b *busSession) subscribed() bool { return false }
+func (b *busSession) subscribed() bool {
+	return b != nil && b.total() > 0
+}
+
+func (b *busSession) total() int {
+	return len(b.channels) + len(b.patterns) + len(b.shards) + len(b.filters)
+}
+
+// counts are the numbers of subscriptions that CLIENT LIST shows as sub, psub and ssub; filters of NSUB count as patterns.
+func (b *busSession) counts() (channels, patterns, shards int) {
+	if b == nil {
+		return 0, 0, 0
+	}
+	return len(b.channels), len(b.patterns) + len(b.filters), len(b.shards)
+}
 
 // reset ends all subscriptions and forgets the will, as RESET asks.
-func (b *busSession) reset(ctx *Context) {}
+func (b *busSession) reset(ctx *Context) {
+	if b == nil {
+		return
+	}
+	b.batch.Flush()
+	b.endAll()
+	b.will = nil
+}
+
+func (b *busSession) endAll() {
+	for _, held := range []*map[string]*interest{&b.channels, &b.patterns, &b.shards, &b.filters} {
+		for _, i := range *held {
+			b.end(i)
+		}
+		*held = nil
+	}
+}
+
+// end stops one subscription: nothing of it reaches the connection once end has returned.
+func (b *busSession) end(i *interest) {
+	b.mu.Lock()
+	i.ended = true
+	b.mu.Unlock()
+	b.broker.Unsubscribe(&i.Subscription)
+}
+
+// begin starts subscriptions whose confirmations are in the reply buffer. These are flushed first, so that they precede
+// every message.
+func (b *busSession) begin(ctx *Context, interests []*interest, retained bool) {
+	b.conn.FlushReplies()
+	b.follow(ctx)
+	for _, i := range interests {
+		var replay func(*pubsub.Cursor)
+		if retained {
+			replay = i.replay
+		}
+		b.broker.Subscribe(&i.Subscription, replay)
+	}
+}
+
+// replay sends the retained messages at the speed of the socket; live messages wait behind them.
+func (i *interest) replay(cursor *pubsub.Cursor) {
+	i.session.conn.PullPushes(func(buf []byte) ([]byte, bool) {
+		i.session.mu.Lock()
+		ended, form := i.ended, i.form()
+		i.session.mu.Unlock()
+		if ended {
+			return buf, true
+		}
+		for start := len(buf); len(buf)-start < replayChunk; {
+			topic, payload, ok := cursor.Next()
+			if !ok {
+				return buf, true
+			}
+			buf = appendEvent(buf, form, i.echo, topic, payload, flagRetained)
+		}
+		return buf, false
+	})
+}
+
+// Deliver implements pubsub.Subscriber.
+func (i *interest) Deliver(run *pubsub.Run, _ *pubsub.Subscription) bool {
+	i.session.mu.Lock()
+	defer i.session.mu.Unlock()
+	if i.ended {
+		return false
+	}
+	form := i.form()
+	encoded := run.Encoding(uint8(form))
+	if encoded == nil {
+		encoded = encodeRun(run.Messages, form, i.echo)
+		run.SetEncoding(uint8(form), encoded)
+	}
+	return i.session.conn.Push(encoded)
+}
+
+// publishWill sends the last message of a connection that died. Nobody is left to be told of an error.
+func (b *busSession) publishWill(clock brokers.Clock) {
+	w := b.will
+	if !w.retain {
+		b.batch.Publish(w.topic, w.payload, false)
+		return
+	}
+	if _, _, err := b.batch.Retain(w.topic, w.payload, w.expiry.at(clock), false); err != nil {
+		// A will that cannot be kept is still news to those who listen.
+		b.batch.Publish(w.topic, w.payload, false)
+	}
+}
+
+// sortedNames are the names of a set of subscriptions in a steady order.
+func sortedNames(held map[string]*interest) []string {
+	return slices.Sorted(maps.Keys(held))
+}

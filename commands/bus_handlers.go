@@ -1,0 +1,428 @@
+package commands
+
+import (
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/pubsub"
+)
+
+const (
+	pageDefault = 100
+	pageMax     = 10000
+	// whoMax bounds the reply of NWHO.
+	whoMax = 10000
+)
+
+const (
+	optionRetain uint64 = 1 << iota
+	optionExpiry
+	optionNoEcho
+	optionNoRetained
+	optionNoLocal
+	optionShare
+	optionCount
+	optionCursor
+)
+
+// publishOptions are the words behind NPUB's and NWILL's payload.
+type publishOptions struct {
+	retain, noEcho bool
+	expiry         retainExpiry
+}
+
+func parsePublishOptions(args [][]byte, command string, echoes bool) (publishOptions, error) {
+	var parsed publishOptions
+	var expiryWord []byte
+	o := optionsFrom(args, 3)
+	expiry := func(seconds, absolute bool) {
+		expiryWord = o.current
+		value := o.value()
+		if o.err == nil {
+			parsed.expiry, o.err = parseExpiry(value, seconds, absolute, command)
+		}
+	}
+	for o.next() {
+		switch {
+		case o.word("RETAIN", optionRetain):
+			parsed.retain = true
+		case echoes && o.word("NOECHO", optionNoEcho):
+			parsed.noEcho = true
+		case o.word("EX", optionExpiry):
+			expiry(true, false)
+		case o.word("PX", optionExpiry):
+			expiry(false, false)
+		case o.word("EXAT", optionExpiry):
+			expiry(true, true)
+		case o.word("PXAT", optionExpiry):
+			expiry(false, true)
+		default:
+			o.unknown()
+		}
+	}
+	if o.err == nil && expiryWord != nil && !parsed.retain {
+		o.err = syntaxErrorNear(expiryWord)
+	}
+	return parsed, o.err
+}
+
+func npub(ctx *Context, args [][]byte) {
+	options, err := parsePublishOptions(args, "npub", true)
+	if err == nil {
+		err = checkMessage(args[1], args[2])
+	}
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	batch := ctx.bus().batch
+	if !options.retain {
+		ctx.W.Int(int64(batch.Publish(args[1], args[2], options.noEcho)))
+		return
+	}
+	receivers, receipt, err := batch.Retain(args[1], args[2], options.expiry.at(ctx.Server.Clock), options.noEcho)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	ctx.W.Int(int64(receivers))
+	ctx.await(receipt)
+}
+
+func checkMessage(topic, payload []byte) error {
+	if err := pubsub.ValidateTopic(topic); err != nil {
+		return err
+	}
+	return checkPayload(payload)
+}
+
+func nmpub(ctx *Context, args [][]byte) {
+	n, ok := parseInt(args[1])
+	if !ok || n < 1 {
+		ctx.fail(errNotInteger)
+		return
+	}
+	messages := args[2:]
+	if int64(len(messages)) != 2*n {
+		ctx.fail(brokers.Errorf("ERR", "wrong number of arguments for 'nmpub' command"))
+		return
+	}
+	for i := 0; i < len(messages); i += 2 {
+		if err := checkMessage(messages[i], messages[i+1]); err != nil {
+			ctx.fail(err)
+			return
+		}
+	}
+	batch := ctx.bus().batch
+	ctx.W.Array(int(n))
+	for i := 0; i < len(messages); i += 2 {
+		ctx.W.Int(int64(batch.Publish(messages[i], messages[i+1], false)))
+	}
+}
+
+// filterRequest is one filter of an NSUB.
+type filterRequest struct {
+	echo, filter, group string
+}
+
+// key is the name that a session keeps the subscription under.
+func (r filterRequest) key() string {
+	if r.group == "" {
+		return r.filter
+	}
+	return "$share/" + r.group + "/" + r.filter
+}
+
+// nsubRequest is a parsed NSUB. The words up to the first option are filters; the first word always is one.
+type nsubRequest struct {
+	filters             []filterRequest
+	noRetained, noLocal bool
+}
+
+func parseNSub(args [][]byte) (nsubRequest, error) {
+	var request nsubRequest
+	first := 2
+	for first < len(args) && !is(args[first], "NORETAINED") && !is(args[first], "NOLOCAL") && !is(args[first], "SHARE") {
+		first++
+	}
+	group := ""
+	o := optionsFrom(args, first)
+	for o.next() {
+		switch {
+		case o.word("NORETAINED", optionNoRetained):
+			request.noRetained = true
+		case o.word("NOLOCAL", optionNoLocal):
+			request.noLocal = true
+		case o.word("SHARE", optionShare):
+			if group = string(o.value()); o.err == nil {
+				o.err = pubsub.ValidateGroup(group)
+			}
+		default:
+			o.unknown()
+		}
+	}
+	if o.err != nil {
+		return request, o.err
+	}
+	for _, word := range args[1:first] {
+		one := filterRequest{echo: string(word), group: group}
+		own, filter, err := pubsub.SplitShare(one.echo)
+		if err == nil {
+			err = pubsub.ValidateFilter(filter)
+		}
+		switch {
+		case err != nil:
+			return request, err
+		case own != "" && group != "":
+			return request, brokers.Errorf("ERR", "a $share/ filter already names its group")
+		case own != "":
+			one.group = own
+		}
+		one.filter = filter
+		if one.group != "" && request.noLocal {
+			return request, brokers.Errorf("ERR", "NOLOCAL and a shared group exclude each other")
+		}
+		request.filters = append(request.filters, one)
+	}
+	return request, nil
+}
+
+func nsub(ctx *Context, args [][]byte) {
+	request, err := parseNSub(args)
+	b := ctx.bus()
+	if err == nil && b.total()+len(request.filters) > subscriptionsMax {
+		err = errTooManySubscriptions
+	}
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	if b.filters == nil {
+		b.filters = make(map[string]*interest, len(request.filters))
+	}
+	inBand := ctx.W.Proto() >= 3
+	if inBand {
+		ctx.W.Array(len(request.filters))
+	}
+	var added, replaced []*interest
+	for _, one := range request.filters {
+		old := b.filters[one.key()]
+		if old == nil || old.NoLocal != request.noLocal {
+			i := b.newFilterInterest(one, request.noLocal)
+			b.filters[one.key()] = i
+			added = append(added, i)
+			if old != nil {
+				replaced = append(replaced, old)
+			}
+		}
+		confirmFilter(ctx, inBand, "nsubscribe", []byte(one.echo), len(b.filters))
+	}
+	b.begin(ctx, added, !request.noRetained)
+	for _, old := range replaced {
+		b.end(old)
+	}
+}
+
+func (b *busSession) newFilterInterest(request filterRequest, noLocal bool) *interest {
+	i := &interest{session: b, event: eventFilter, echo: request.echo}
+	if request.group != "" {
+		i.event = eventShared
+	}
+	i.Subscription = pubsub.Subscription{
+		Subscriber: i, Owner: b.conn.ID(), Kind: pubsub.Filter, Name: request.filter, Group: request.group, NoLocal: noLocal,
+	}
+	return i
+}
+
+func confirmFilter(ctx *Context, inBand bool, word string, filter []byte, count int) {
+	if !inBand {
+		confirm(ctx, word, filter, count)
+		return
+	}
+	ctx.W.Array(2)
+	ctx.W.Bulk(filter)
+	ctx.W.Int(int64(count))
+}
+
+// nunsub ends the plain and every shared subscription to a filter; a filter written as $share/group/filter ends that one only.
+func nunsub(ctx *Context, args [][]byte) {
+	b := ctx.bus()
+	inBand := ctx.W.Proto() >= 3
+	names := args[1:]
+	if len(names) == 0 {
+		for _, key := range sortedNames(b.filters) {
+			names = append(names, []byte(key))
+		}
+	}
+	switch {
+	case inBand:
+		ctx.W.Array(len(names))
+	case len(names) == 0:
+		confirm(ctx, "nunsubscribe", nil, len(b.filters))
+	}
+	shared := b.sharedFilters()
+	for _, name := range names {
+		b.drop(b.filters, string(name))
+		for _, key := range shared[string(name)] {
+			b.drop(b.filters, key)
+		}
+		confirmFilter(ctx, inBand, "nunsubscribe", name, len(b.filters))
+	}
+}
+
+// sharedFilters are the names of the shared subscriptions by the filter that they share.
+func (b *busSession) sharedFilters() map[string][]string {
+	var shared map[string][]string
+	for key, i := range b.filters {
+		if i.Group != "" {
+			if shared == nil {
+				shared = map[string][]string{}
+			}
+			shared[i.Name] = append(shared[i.Name], key)
+		}
+	}
+	return shared
+}
+
+// parsePage reads COUNT and CURSOR.
+func parsePage(args [][]byte, first int) (count int, after string, err error) {
+	count = pageDefault
+	o := optionsFrom(args, first)
+	for o.next() {
+		switch {
+		case o.word("COUNT", optionCount):
+			count = int(o.integer(1, pageMax))
+		case o.word("CURSOR", optionCursor):
+			if word := o.value(); o.err == nil {
+				after, o.err = cursorOf(word)
+			}
+		default:
+			o.unknown()
+		}
+	}
+	return count, after, o.err
+}
+
+func nretained(ctx *Context, args [][]byte) {
+	count, after, err := parsePage(args, 2)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	page, more, err := ctx.Server.PubSub.RetainedPage(string(args[1]), after, count)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	ctx.W.Array(2)
+	last := ""
+	if len(page) > 0 {
+		last = page[len(page)-1].Topic
+	}
+	writeCursor(ctx, last, more)
+	ctx.W.Array(len(page))
+	for _, entry := range page {
+		ctx.W.Array(3)
+		ctx.W.BulkString(entry.Topic)
+		ctx.W.Bulk(entry.Payload)
+		ctx.W.Int(entry.TTLMillis)
+	}
+}
+
+func nrdel(ctx *Context, args [][]byte) {
+	n, receipt, err := ctx.Server.PubSub.DeleteRetained(string(args[1]))
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	ctx.W.Int(int64(n))
+	ctx.await(receipt)
+}
+
+// ntopics takes the word behind the name as the filter when the others are options in pairs.
+func ntopics(ctx *Context, args [][]byte) {
+	filter, first := "#", 1
+	if len(args)%2 == 0 {
+		filter, first = string(args[1]), 2
+	}
+	count, after, err := parsePage(args, first)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	page, more, err := ctx.Server.PubSub.TopicsPage(filter, after, count)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	ctx.W.Array(2)
+	last := ""
+	if len(page) > 0 {
+		last = page[len(page)-1].Name
+	}
+	writeCursor(ctx, last, more)
+	ctx.W.Array(len(page))
+	for _, topic := range page {
+		ctx.W.Array(3)
+		ctx.W.BulkString(topic.Name)
+		ctx.W.Int(int64(topic.Subscribers))
+		ctx.W.Int(boolInt(topic.Retained))
+	}
+}
+
+func boolInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func nwho(ctx *Context, args [][]byte) {
+	subscriptions, err := ctx.Server.PubSub.Subscriptions(string(args[1]), whoMax)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	var known []*interest
+	for _, sub := range subscriptions {
+		if i, ok := sub.Subscriber.(*interest); ok {
+			known = append(known, i)
+		}
+	}
+	ctx.W.Array(len(known))
+	for _, i := range known {
+		name := ""
+		if n := i.session.name.Load(); n != nil {
+			name = *n
+		}
+		ctx.W.Array(4)
+		ctx.W.Int(int64(i.Owner))
+		ctx.W.BulkString(name)
+		ctx.W.BulkString(i.session.conn.RemoteAddr().String())
+		ctx.W.BulkString(i.echo)
+	}
+}
+
+func nwill(ctx *Context, args [][]byte) {
+	b := ctx.bus()
+	if len(args) == 2 {
+		if !is(args[1], "CLEAR") {
+			ctx.fail(syntaxErrorNear(args[1]))
+			return
+		}
+		b.will = nil
+		ctx.W.OK()
+		return
+	}
+	options, err := parsePublishOptions(args, "nwill", false)
+	if err == nil {
+		err = checkMessage(args[1], args[2])
+	}
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	b.will = &will{
+		topic: append([]byte(nil), args[1]...), payload: append([]byte(nil), args[2]...),
+		retain: options.retain, expiry: options.expiry,
+	}
+	ctx.W.OK()
+}

@@ -1,0 +1,83 @@
+package commands
+
+// busSpecs are our own words for the same bus: retained messages, topic filters, shared groups, wills.
+func (s *Server) busSpecs() []Spec {
+	const since = "1.0.0"
+	retain := Argument{Name: "retain", Type: "block", Optional: true, Arguments: []Argument{
+		{Name: "retain", Type: "pure-token", Token: "RETAIN"},
+		{Name: "expiration", Type: "oneof", Optional: true, Arguments: []Argument{
+			{Name: "seconds", Type: "integer", Token: "EX"},
+			{Name: "milliseconds", Type: "integer", Token: "PX"},
+			{Name: "unix-time-seconds", Type: "unix-time", Token: "EXAT"},
+			{Name: "unix-time-milliseconds", Type: "unix-time", Token: "PXAT"},
+		}},
+	}}
+	topic, payload := Argument{Name: "topic", Type: "string"}, Argument{Name: "payload", Type: "string"}
+	filter := Argument{Name: "filter", Type: "string"}
+	count := Argument{Name: "count", Type: "integer", Token: "COUNT", Optional: true}
+	cursor := Argument{Name: "cursor", Type: "string", Token: "CURSOR", Optional: true}
+	return []Spec{
+		{
+			Name: "npub", Group: "bus", Since: since, Arity: -3, Flags: Write | PubSub | Fast,
+			Summary: "Publishes a message, and keeps it for later subscribers with RETAIN", Reply: ":receivers",
+			Arguments: []Argument{topic, payload, retain,
+				{Name: "noecho", Type: "pure-token", Token: "NOECHO", Optional: true}},
+			Handler: npub,
+		},
+		{
+			Name: "nmpub", Group: "bus", Since: since, Arity: -4, Flags: PubSub,
+			Summary: "Publishes several messages", Reply: "*n :receivers",
+			Arguments: []Argument{{Name: "n", Type: "integer"},
+				{Name: "message", Type: "block", Multiple: true, Arguments: []Argument{topic, payload}}},
+			Handler: nmpub,
+		},
+		{
+			Name: "nsub", Group: "bus", Since: since, Arity: -2, Flags: PubSub | PubSubMode,
+			Summary: "Subscribes to topic filters with flags and shared groups",
+			Reply:   "RESP3 *n of *2 filter :count | RESP2 *3 nsubscribe filter :count per filter",
+			Arguments: []Argument{{Name: "filter", Type: "string", Multiple: true},
+				{Name: "noretained", Type: "pure-token", Token: "NORETAINED", Optional: true},
+				{Name: "nolocal", Type: "pure-token", Token: "NOLOCAL", Optional: true},
+				{Name: "group", Type: "string", Token: "SHARE", Optional: true}},
+			Handler: nsub,
+		},
+		{
+			Name: "nunsub", Group: "bus", Since: since, Arity: -1, Flags: PubSub | PubSubMode,
+			Summary:   "Ends subscriptions to topic filters, all when none is given",
+			Reply:     "RESP3 *n of *2 filter :count | RESP2 *3 nunsubscribe filter :count per filter",
+			Arguments: []Argument{{Name: "filter", Type: "string", Optional: true, Multiple: true}},
+			Handler:   nunsub,
+		},
+		{
+			Name: "nretained", Group: "bus", Since: since, Arity: -2, Flags: ReadOnly | PubSub,
+			Summary: "Lists the retained messages that a filter matches", Reply: "*2 $cursor *k *3 topic payload :ttl-ms(-1)",
+			Arguments: []Argument{filter, count, cursor}, Handler: nretained,
+		},
+		{
+			Name: "nrdel", Group: "bus", Since: since, Arity: 2, Flags: Write | PubSub,
+			Summary: "Clears the retained messages that a filter matches", Reply: ":n",
+			Arguments: []Argument{filter}, Handler: nrdel,
+		},
+		{
+			Name: "ntopics", Group: "bus", Since: since, Arity: -1, Flags: ReadOnly | PubSub,
+			Summary:   "Lists the topics that have subscribers or a retained message",
+			Reply:     "*2 $cursor *k *3 topic :subscribers :retained",
+			Arguments: []Argument{{Name: "filter", Type: "string", Optional: true}, count, cursor},
+			Handler:   ntopics,
+		},
+		{
+			Name: "nwho", Group: "bus", Since: since, Arity: 2, Flags: ReadOnly | PubSub,
+			Summary: "Lists the subscriptions that have to do with a filter", Reply: "*k *4 :client-id name addr filter",
+			Arguments: []Argument{filter}, Handler: nwho,
+		},
+		{
+			Name: "nwill", Group: "bus", Since: since, Arity: -2, Flags: Write | PubSub,
+			Summary: "Leaves a message that is published when the connection dies without a good-bye", Reply: "+OK",
+			Arguments: []Argument{{Name: "will", Type: "oneof", Arguments: []Argument{
+				{Name: "clear", Type: "pure-token", Token: "CLEAR"},
+				{Name: "message", Type: "block", Arguments: []Argument{topic, payload, retain}},
+			}}},
+			Handler: nwill,
+		},
+	}
+}

@@ -1,0 +1,263 @@
+package commands
+
+import (
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/pubsub"
+)
+
+// family is one of Redis' three kinds of subscription: which words confirm it, where a session keeps it, and
+// what its count is.
+type family struct {
+	begun, ended string
+	event        eventKind
+	held         func(b *busSession) *map[string]*interest
+	count        func(b *busSession) int
+	kind         func(name string) pubsub.Kind
+}
+
+var (
+	channelFamily = &family{
+		begun: "subscribe", ended: "unsubscribe", event: eventMessage,
+		held:  func(b *busSession) *map[string]*interest { return &b.channels },
+		count: countChannelsAndPatterns,
+		kind:  func(string) pubsub.Kind { return pubsub.Channel },
+	}
+	patternFamily = &family{
+		begun: "psubscribe", ended: "punsubscribe", event: eventPattern,
+		held:  func(b *busSession) *map[string]*interest { return &b.patterns },
+		count: countChannelsAndPatterns,
+		kind: func(name string) pubsub.Kind {
+			if pubsub.IsFilterPattern(name) {
+				return pubsub.Filter
+			}
+			return pubsub.Glob
+		},
+	}
+	shardFamily = &family{
+		begun: "ssubscribe", ended: "sunsubscribe", event: eventShard,
+		held:  func(b *busSession) *map[string]*interest { return &b.shards },
+		count: func(b *busSession) int { return len(b.shards) },
+		kind:  func(string) pubsub.Kind { return pubsub.Shard },
+	}
+)
+
+func countChannelsAndPatterns(b *busSession) int { return len(b.channels) + len(b.patterns) }
+
+// subscribe is SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE: a confirmation per name, then what is retained, then what is published.
+func (f *family) subscribe(ctx *Context, args [][]byte) {
+	b := ctx.bus()
+	names := args[1:]
+	if err := b.admit(names); err != nil {
+		ctx.fail(err)
+		return
+	}
+	held := f.held(b)
+	if *held == nil {
+		*held = make(map[string]*interest, len(names))
+	}
+	var added []*interest
+	for _, word := range names {
+		if (*held)[string(word)] == nil {
+			name := string(word)
+			i := &interest{session: b, event: f.event, echo: name}
+			i.Subscription = pubsub.Subscription{Subscriber: i, Owner: b.conn.ID(), Kind: f.kind(name), Name: name}
+			(*held)[name] = i
+			added = append(added, i)
+		}
+		confirm(ctx, f.begun, word, f.count(b))
+	}
+	b.begin(ctx, added, true)
+}
+
+// admit refuses names that would make too many subscriptions, or too long ones.
+func (b *busSession) admit(names [][]byte) error {
+	if b.total()+len(names) > subscriptionsMax {
+		return errTooManySubscriptions
+	}
+	for _, name := range names {
+		if len(name) > pubsub.NameMax {
+			return brokers.Errorf("ERR", "a channel or pattern has at most %d bytes", pubsub.NameMax)
+		}
+	}
+	return nil
+}
+
+func confirm(ctx *Context, word string, name []byte, count int) {
+	ctx.W.Push(3)
+	ctx.W.BulkString(word)
+	if name == nil {
+		ctx.W.Null()
+	} else {
+		ctx.W.Bulk(name)
+	}
+	ctx.W.Int(int64(count))
+}
+
+// unsubscribe is UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE: all when no names are given.
+func (f *family) unsubscribe(ctx *Context, args [][]byte) {
+	b := ctx.bus()
+	held := f.held(b)
+	if len(args) > 1 {
+		for _, name := range args[1:] {
+			b.drop(*held, string(name))
+			confirm(ctx, f.ended, name, f.count(b))
+		}
+		return
+	}
+	if len(*held) == 0 {
+		confirm(ctx, f.ended, nil, f.count(b))
+		return
+	}
+	for _, name := range sortedNames(*held) {
+		b.drop(*held, name)
+		confirm(ctx, f.ended, []byte(name), f.count(b))
+	}
+}
+
+func (b *busSession) drop(held map[string]*interest, name string) bool {
+	i := held[name]
+	if i == nil {
+		return false
+	}
+	b.end(i)
+	delete(held, name)
+	return true
+}
+
+func checkPayload(payload []byte) error {
+	if len(payload) > pubsub.PayloadMax {
+		return brokers.Errorf("TOOBIG", "payload %d > %d", len(payload), pubsub.PayloadMax)
+	}
+	return nil
+}
+
+func publish(ctx *Context, args [][]byte) {
+	if err := checkPayload(args[2]); err != nil {
+		ctx.fail(err)
+		return
+	}
+	ctx.W.Int(int64(ctx.bus().batch.Publish(args[1], args[2], false)))
+}
+
+func publishShard(ctx *Context, args [][]byte) {
+	if err := checkPayload(args[2]); err != nil {
+		ctx.fail(err)
+		return
+	}
+	ctx.W.Int(int64(ctx.bus().batch.PublishShard(args[1], args[2])))
+}
+
+func pubsubChannels(ctx *Context, args [][]byte)      { listChannels(ctx, args, false) }
+func pubsubShardChannels(ctx *Context, args [][]byte) { listChannels(ctx, args, true) }
+
+func listChannels(ctx *Context, args [][]byte, shard bool) {
+	if len(args) > 3 {
+		ctx.fail(brokers.Errorf("ERR", "unknown subcommand or wrong number of arguments for '%.128s'. Try PUBSUB HELP.", args[1]))
+		return
+	}
+	var pattern []byte
+	if len(args) == 3 {
+		pattern = args[2]
+	}
+	names := ctx.Server.PubSub.Channels(pattern, shard)
+	ctx.W.Array(len(names))
+	for _, name := range names {
+		ctx.W.BulkString(name)
+	}
+}
+
+func pubsubNumSub(ctx *Context, args [][]byte)      { countSubscribers(ctx, args, false) }
+func pubsubShardNumSub(ctx *Context, args [][]byte) { countSubscribers(ctx, args, true) }
+
+func countSubscribers(ctx *Context, args [][]byte, shard bool) {
+	names := args[2:]
+	ctx.W.Array(2 * len(names))
+	for _, name := range names {
+		ctx.W.Bulk(name)
+		ctx.W.Int(int64(ctx.Server.PubSub.Subscribers(name, shard)))
+	}
+}
+
+func pubsubNumPat(ctx *Context, args [][]byte) {
+	ctx.W.Int(int64(ctx.Server.PubSub.Patterns()))
+}
+
+// pubsubHelp answers the lines of Redis.
+var pubsubHelp = []string{
+	"PUBSUB <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+	"CHANNELS [<pattern>]",
+	"    Return the currently active channels matching a <pattern> (default: '*').",
+	"NUMPAT",
+	"    Return number of subscriptions to patterns.",
+	"NUMSUB [<channel> ...]",
+	"    Return the number of subscribers for the specified channels, excluding",
+	"    pattern subscriptions(default: no channels).",
+	"SHARDCHANNELS [<pattern>]",
+	"    Return the currently active shard level channels matching a <pattern> (default: '*').",
+	"SHARDNUMSUB [<shardchannel> ...]",
+	"    Return the number of subscribers for the specified shard level channel(s)",
+	"HELP",
+	"    Prints this help.",
+}
+
+func pubsubPrintHelp(ctx *Context, args [][]byte) {
+	ctx.W.Array(len(pubsubHelp))
+	for _, line := range pubsubHelp {
+		ctx.W.SimpleString(line)
+	}
+}
+
+// cursorOf reads the CURSOR of a topic listing: 0 is the start, anything else is the topic to go on behind, as the page
+// before gave it.
+func cursorOf(word []byte) (after string, err error) {
+	switch {
+	case len(word) == 1 && word[0] == '0':
+		return "", nil
+	case len(word) > 1 && len(word) <= pubsub.NameMax+1 && word[0] == '>':
+		return string(word[1:]), nil
+	}
+	return "", brokers.Errorf("ERR", "invalid cursor")
+}
+
+// writeCursor writes the cursor behind a page that ends with the topic last: 0 when there is nothing more.
+func writeCursor(ctx *Context, last string, more bool) {
+	if !more {
+		ctx.W.BulkString("0")
+		return
+	}
+	ctx.W.BulkString(">" + last)
+}
+
+// retainExpiry is when a retained message ends.
+type retainExpiry struct {
+	millis   int64
+	absolute bool
+}
+
+// at is the time in Unix milliseconds; 0 is never.
+func (e retainExpiry) at(clock brokers.Clock) int64 {
+	if e.millis == 0 || e.absolute {
+		return e.millis
+	}
+	return clock.Now().UnixMilli() + e.millis
+}
+
+// parseExpiry reads the value of EX, PX, EXAT or PXAT; seconds and absolute tell which it is.
+func parseExpiry(word []byte, seconds, absolute bool, command string) (retainExpiry, error) {
+	n, ok := parseInt(word)
+	if !ok {
+		return retainExpiry{}, errNotInteger
+	}
+	// 1<<52 milliseconds are far beyond every calendar and leave room for sums.
+	most := int64(1) << 52
+	if seconds {
+		most /= 1000
+	}
+	if n <= 0 || n > most {
+		return retainExpiry{}, brokers.Errorf("ERR", "invalid expire time in '%s' command", command)
+	}
+	if seconds {
+		n *= 1000
+	}
+	return retainExpiry{millis: n, absolute: absolute}, nil
+}
