@@ -1,0 +1,62 @@
+// Package store is the in-memory keyspace: 16 databases of byte-string keys with expiry, a memory limit, cursors and
+// counters. It knows nothing of RESP; package commands calls its typed methods.
+//
+// # Shape
+//
+//	Broker
+//	  databases [16]            SELECT 0..15; the shards of 1..15 are made on first use
+//	    shards [256]            by the top 8 bits of the key's hash
+//	      table                 hash buckets of *entry chains, power of two, grown and shrunk whole
+//	      ordered               btree of the shard's keys; exists from the first prefix scan on
+//	      elapsing, dated       heaps of deadlines: relative TTLs (monotonic time), EXAT/PXAT (wall time)
+//
+// An entry is 64 bytes, its key and its value are one allocation each. SET of an existing key reuses the entry and,
+// when it fits, the value's memory; it touches neither the table nor the ordered keys.
+//
+// # Who may read what
+//
+// Everything inside a shard belongs to shard.mu. Values follow one rule, by the capacity of their slice:
+//
+//   - up to copyLimit bytes: overwritten in place, so they are copied out under the lock;
+//   - above: bytes once stored never change (the slice is replaced or appended to), so a reader gets the slice itself
+//     and uses it without the lock. A 10 MiB value holds the lock no longer than a small one.
+//
+// # Locks, in their order
+//
+//	Broker.creating     makes the shards of a database; held for nothing else
+//	shard.mu            one shard; several are locked in order of database, then index
+//	Broker.timing.mu    the one expiry timer
+//	Journal             its own
+//
+// Nothing blocks under a shard lock: Journal.Append does not, and eviction locks one shard at a time with none held.
+//
+// # Time
+//
+// A relative TTL is a deadline on the monotonic clock and survives a step of the wall clock; EXAT and PXAT deadlines
+// follow the wall clock. Both are kept in Unix milliseconds, the monotonic clock being set to the wall clock once, in
+// Open. A key is gone from the millisecond of its deadline on: reads check it (the clock is read only for keys with a
+// deadline), and one timer per broker removes keys nobody reads. The idle times of the LRU and LFU policies come from a
+// coarse clock of one second.
+//
+// # Memory
+//
+// The account is key + value capacity + the fixed overhead of an entry, its bucket, deadline and ordered key. It is what
+// maxmemory bounds: an operation that adds data first evicts by the policy until the account is below the limit, or is
+// refused with OOM. Victims are the best of a random sample, as in Redis; no list is kept in order of use.
+//
+// # SCAN
+//
+// Cursor = reverse-binary bucket number << 8 | shard. A key present during the whole iteration is returned, whatever the
+// tables do meanwhile; one absent during all of it is not; repeats are possible after a table shrinks. A prefix scan
+// walks the ordered keys: its pages are full until the end, and its cursor names the shard and the last key.
+//
+// # Durability and crashes
+//
+// Without a journal (the default) the store is volatile. With one, every change appends a record of its effects, with
+// absolute times, under the locks it was made under; FORMAT.md draws the bytes. A change of several keys is one record.
+// An expiry needs no record, its deadline is in the record that set it; an eviction is recorded as a delete.
+//
+// Compaction dumps shard by shard while the store serves. The snapshot may thus hold effects of records behind the cut;
+// records are idempotent, so replaying them over it gives the same state, and the dump ends by waiting until the log has
+// all it may have seen on disk, so a crash cannot keep half of a change.
+package store

@@ -1,0 +1,173 @@
+package store
+
+import (
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+
+	"github.com/tidwall/btree"
+)
+
+const shardCount = 256
+
+// shard is 1/256 of a database.
+type shard struct {
+	mu       sync.Mutex // everything below but the atomics, and the entries
+	table    table
+	ordered  *btree.Map[string, struct{}] // nil until the first prefix scan
+	elapsing deadlines
+	dated    deadlines
+	watched  map[string]map[*Watch]struct{}
+	record   []byte // scratch for the journal
+	counts   shardCounts
+
+	// The earliest deadline of each heap, for the timer to read without the lock; noDeadline when there is none.
+	nextElapsing atomic.Int64
+	nextDated    atomic.Int64
+
+	index    uint8
+	database uint8
+	_        [40]byte // keeps the locks of neighbours off one cache line
+}
+
+type shardCounts struct {
+	hits, misses, expired, evicted uint64
+}
+
+const noDeadline = math.MaxInt64
+
+// lookup finds a live key; one past its deadline is removed and counts as missing.
+func (b *Broker) lookup(sh *shard, hash uint32, key []byte) *entry {
+	e := sh.table.find(hash, key)
+	if e == nil {
+		return nil
+	}
+	if e.deadline != 0 && b.overdue(sh, e) {
+		b.expire(sh, e)
+		return nil
+	}
+	return e
+}
+
+// read is lookup for a command that uses the value: it counts a hit or a miss and the use.
+func (b *Broker) read(sh *shard, hash uint32, key []byte) *entry {
+	e := b.lookup(sh, hash, key)
+	if e == nil {
+		sh.counts.misses++
+		return nil
+	}
+	sh.counts.hits++
+	b.used(e)
+	return e
+}
+
+// used notes that the key was used, for the policy in force.
+func (b *Broker) used(e *entry) {
+	if b.frequency.Load() {
+		e.access = b.moreFrequent(e.access)
+		return
+	}
+	e.access = b.coarse.Load()
+}
+
+// create adds a key that is not there.
+func (b *Broker) create(sh *shard, hash uint32, key, value []byte, kind Kind) *entry {
+	e := &entry{key: string(key), hash: hash, kind: kind}
+	e.value = append(make([]byte, 0, len(value)), value...)
+	b.attach(sh, e)
+	return e
+}
+
+// attach puts a new entry into its shard.
+func (b *Broker) attach(sh *shard, e *entry) {
+	if b.frequency.Load() {
+		e.access = b.coarse.Load()/60<<8 | frequencyInitial
+	} else {
+		e.access = b.coarse.Load()
+	}
+	sh.table.insert(e)
+	size := e.size()
+	if sh.ordered != nil {
+		sh.ordered.Set(e.key, struct{}{})
+		size += orderedOverhead
+	}
+	b.memory.Add(size)
+}
+
+// remove takes a key out of its shard.
+func (b *Broker) remove(sh *shard, e *entry) {
+	b.clearDeadline(sh, e)
+	size := e.size()
+	sh.table.remove(e)
+	if sh.ordered != nil {
+		sh.ordered.Delete(e.key)
+		size += orderedOverhead
+	}
+	b.memory.Add(-size)
+	sh.touched(e.key)
+}
+
+// assign replaces the value of a key.
+func (b *Broker) assign(sh *shard, e *entry, value []byte) {
+	before := cap(e.value)
+	e.replace(value)
+	e.flags &^= flagRaw
+	if after := cap(e.value); after != before {
+		b.memory.Add(int64(after - before))
+	}
+	b.used(e)
+	sh.touched(e.key)
+}
+
+// clear empties the shard.
+func (b *Broker) clear(sh *shard) {
+	var freed int64
+	for _, e := range sh.table.buckets {
+		for ; e != nil; e = e.next {
+			freed += e.size()
+			if e.deadline != 0 {
+				freed += deadlineOverhead
+			}
+			if sh.ordered != nil {
+				freed += orderedOverhead
+			}
+			sh.touched(e.key)
+		}
+	}
+	b.memory.Add(-freed)
+	sh.table = table{}
+	sh.ordered = nil
+	sh.elapsing, sh.dated = nil, nil
+	sh.nextElapsing.Store(noDeadline)
+	sh.nextDated.Store(noDeadline)
+}
+
+// order builds the ordered keys of the shard if they are not there.
+func (b *Broker) order(sh *shard) *btree.Map[string, struct{}] {
+	if sh.ordered == nil {
+		sh.ordered = new(btree.Map[string, struct{}])
+		for _, e := range sh.table.buckets {
+			for ; e != nil; e = e.next {
+				sh.ordered.Set(e.key, struct{}{})
+			}
+		}
+		b.memory.Add(int64(sh.table.count) * orderedOverhead)
+	}
+	return sh.ordered
+}
+
+// sample visits up to n entries that lie together from a random bucket on.
+func (sh *shard) sample(n int, visit func(e *entry)) {
+	size := uint32(len(sh.table.buckets))
+	if size == 0 {
+		return
+	}
+	start := rand.Uint32()
+	for i := uint32(0); i < size && n > 0; i++ {
+		for e := sh.table.buckets[(start+i)&(size-1)]; e != nil && n > 0; e = e.next {
+			visit(e)
+			n--
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package store
+
+// Counters is a snapshot of the store.
+type Counters struct {
+	Keys, Expires     int // in all databases
+	Hits, Misses      uint64
+	Expired, Evicted  uint64
+	Refused           uint64 // writes answered OOM
+	Memory, MaxMemory int64  // bytes of the account, and its limit (0: none)
+	Policy            string
+	LogBytes          int64 // of the journal since its last snapshot
+	Databases         [Databases]DatabaseCounters
+}
+
+// DatabaseCounters is the size of one database.
+type DatabaseCounters struct {
+	Keys, Expires int
+}
+
+// Counters takes a snapshot, one shard at a time.
+func (b *Broker) Counters() Counters {
+	c := Counters{Memory: b.memory.Load(), Refused: b.refused.Load()}
+	limit, policy := b.MaxMemory()
+	c.MaxMemory, c.Policy = limit, policy.String()
+	if b.journal != nil {
+		c.LogBytes = b.journal.LogBytes()
+	}
+	for db := range b.databases {
+		shards := b.databases[db].Load()
+		if shards == nil {
+			continue
+		}
+		for i := range shards {
+			sh := &shards[i]
+			sh.mu.Lock()
+			c.Databases[db].Keys += sh.table.count
+			c.Databases[db].Expires += len(sh.elapsing) + len(sh.dated)
+			c.Hits += sh.counts.hits
+			c.Misses += sh.counts.misses
+			c.Expired += sh.counts.expired
+			c.Evicted += sh.counts.evicted
+			sh.mu.Unlock()
+		}
+		c.Keys += c.Databases[db].Keys
+		c.Expires += c.Databases[db].Expires
+	}
+	return c
+}
+
+// ResetCounters sets the counts of events back to zero, as CONFIG RESETSTAT does.
+func (b *Broker) ResetCounters() {
+	b.refused.Store(0)
+	for db := range b.databases {
+		shards := b.databases[db].Load()
+		if shards == nil {
+			continue
+		}
+		for i := range shards {
+			shards[i].mu.Lock()
+			shards[i].counts = shardCounts{}
+			shards[i].mu.Unlock()
+		}
+	}
+}

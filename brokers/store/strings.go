@@ -1,0 +1,479 @@
+package store
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/nexobroker/nexo/brokers"
+)
+
+// Get reads a string. scratch is memory that a short value is copied into; a long one is returned as stored and must not
+// be changed. found is false when the key is missing.
+func (b *Broker) Get(db int, key, scratch []byte) (value []byte, found bool, err error) {
+	sh, hash := b.shardOf(db, key)
+	sh.mu.Lock()
+	e := b.read(sh, hash, key)
+	if e == nil {
+		sh.mu.Unlock()
+		return nil, false, nil
+	}
+	if e.kind != String {
+		sh.mu.Unlock()
+		return nil, false, ErrKind
+	}
+	value = e.read(scratch)
+	sh.mu.Unlock()
+	return value, true, nil
+}
+
+// GetWithTTL is Get that also tells the time to live in milliseconds, -1 when the key does not expire.
+func (b *Broker) GetWithTTL(db int, key, scratch []byte) (value []byte, ttl int64, found bool, err error) {
+	sh, hash := b.shardOf(db, key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := b.read(sh, hash, key)
+	if e == nil {
+		return nil, 0, false, nil
+	}
+	if e.kind != String {
+		return nil, 0, false, ErrKind
+	}
+	return e.read(scratch), b.ttl(sh, e), true, nil
+}
+
+func (b *Broker) ttl(sh *shard, e *entry) int64 {
+	if e.deadline == 0 {
+		return -1
+	}
+	ms, _ := sh.remaining(e, b.now())
+	return ms
+}
+
+// GetMany reads strings as they are at one instant. emit is called for each key in order, under the locks: it may only
+// copy the value. Keys of another kind count as missing.
+func (b *Broker) GetMany(db int, keys [][]byte, emit func(value []byte, found bool)) {
+	shards, locked := b.lockAll(db, keys, 1)
+	defer unlockAll(shards, locked)
+	for _, key := range keys {
+		sh, hash := b.shardOf(db, key)
+		e := b.read(sh, hash, key)
+		if e == nil || e.kind != String {
+			emit(nil, false)
+			continue
+		}
+		emit(e.value, true)
+	}
+}
+
+// Condition says when Set sets.
+type Condition uint8
+
+const (
+	Always Condition = iota
+	IfMissing
+	IfPresent
+	IfEqual    // the key holds Compare
+	IfNotEqual // the key is missing or holds something else
+)
+
+// Expiry is what a change does to the key's deadline.
+type Expiry struct {
+	Mode ExpiryMode
+	// At is milliseconds from now (ExpireIn) or a wall clock time in Unix milliseconds (ExpireAt).
+	At int64
+}
+
+type ExpiryMode uint8
+
+const (
+	ExpireNever ExpiryMode = iota // the key does not expire
+	ExpireKeep                    // as it was
+	ExpireIn
+	ExpireAt
+)
+
+// SetOptions qualify a Set.
+type SetOptions struct {
+	Condition Condition
+	Compare   []byte
+	Expiry    Expiry
+	Old       bool   // return the old value
+	Scratch   []byte // memory for it, as in Get
+}
+
+// SetResult tells what Set did.
+type SetResult struct {
+	Set      bool   // the condition held
+	Existed  bool   // there was a value
+	Previous []byte // it, when Old was asked
+}
+
+// Set stores a string over whatever the key holds.
+func (b *Broker) Set(db int, key, value []byte, o SetOptions) (SetResult, brokers.Receipt, error) {
+	if err := b.admit(); err != nil {
+		return SetResult{}, brokers.Receipt{}, err
+	}
+	sh, hash := b.shardOf(db, key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := b.lookup(sh, hash, key)
+	result := SetResult{Existed: e != nil}
+	if e != nil && o.Old {
+		if e.kind != String {
+			return SetResult{}, brokers.Receipt{}, ErrKind
+		}
+		result.Previous = e.read(o.Scratch)
+	}
+	if holds, err := o.holds(e); err != nil || !holds {
+		return result, brokers.Receipt{}, err
+	}
+	result.Set = true
+	return result, b.store(sh, e, hash, key, value, o.Expiry), nil
+}
+
+func (o *SetOptions) holds(e *entry) (bool, error) {
+	switch o.Condition {
+	case IfMissing:
+		return e == nil, nil
+	case IfPresent:
+		return e != nil, nil
+	case IfEqual, IfNotEqual:
+		if e != nil && e.kind != String {
+			return false, ErrKind
+		}
+		equal := e != nil && string(e.value) == string(o.Compare)
+		return equal == (o.Condition == IfEqual), nil
+	}
+	return true, nil
+}
+
+// Put is Set without options, the commonest write.
+func (b *Broker) Put(db int, key, value []byte) (brokers.Receipt, error) {
+	if err := b.admit(); err != nil {
+		return brokers.Receipt{}, err
+	}
+	sh, hash := b.shardOf(db, key)
+	sh.mu.Lock()
+	e := sh.table.find(hash, key)
+	if e == nil {
+		e = b.create(sh, hash, key, value, String)
+		sh.touched(e.key)
+	} else {
+		if e.deadline != 0 {
+			b.clearDeadline(sh, e)
+		}
+		b.assign(sh, e, value)
+		e.kind = String
+	}
+	receipt := b.logged(sh, e)
+	sh.mu.Unlock()
+	return receipt, nil
+}
+
+// store makes the key hold a string; e is its entry or nil.
+func (b *Broker) store(sh *shard, e *entry, hash uint32, key, value []byte, x Expiry) brokers.Receipt {
+	at, dated, past := b.resolve(x)
+	if past {
+		if e == nil {
+			return brokers.Receipt{}
+		}
+		return b.deleted(sh, e)
+	}
+	if e == nil {
+		e = b.create(sh, hash, key, value, String)
+		sh.touched(e.key)
+	} else {
+		b.assign(sh, e, value)
+		e.kind = String
+	}
+	b.applyExpiry(sh, e, x.Mode, at, dated)
+	return b.logged(sh, e)
+}
+
+// resolve turns an Expiry into a deadline; past is true when that has been reached already.
+func (b *Broker) resolve(x Expiry) (at int64, dated, past bool) {
+	switch x.Mode {
+	case ExpireIn:
+		return b.now().elapsedMillis() + x.At, false, x.At <= 0
+	case ExpireAt:
+		return x.At, true, x.At <= b.now().wallMillis()
+	}
+	return 0, false, false
+}
+
+func (b *Broker) applyExpiry(sh *shard, e *entry, mode ExpiryMode, at int64, dated bool) {
+	switch mode {
+	case ExpireNever:
+		b.clearDeadline(sh, e)
+	case ExpireIn, ExpireAt:
+		b.setDeadline(sh, e, at, dated)
+	}
+}
+
+// deleted removes a key on a client's behalf and records it.
+func (b *Broker) deleted(sh *shard, e *entry) brokers.Receipt {
+	key := e.key
+	b.remove(sh, e)
+	return b.appendRecord(sh, func(rec []byte) []byte { return recordDelete(rec, sh.database, key) })
+}
+
+// GetDelete reads a string and deletes it.
+func (b *Broker) GetDelete(db int, key, scratch []byte) (value []byte, found bool, r brokers.Receipt, err error) {
+	sh, hash := b.shardOf(db, key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := b.read(sh, hash, key)
+	if e == nil {
+		return nil, false, r, nil
+	}
+	if e.kind != String {
+		return nil, false, r, ErrKind
+	}
+	value = e.read(scratch)
+	return value, true, b.deleted(sh, e), nil
+}
+
+// GetExpire reads a string and changes its deadline. A deadline in the past deletes it.
+func (b *Broker) GetExpire(db int, key, scratch []byte, x Expiry) (value []byte, found bool, r brokers.Receipt, err error) {
+	sh, hash := b.shardOf(db, key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := b.read(sh, hash, key)
+	if e == nil {
+		return nil, false, r, nil
+	}
+	if e.kind != String {
+		return nil, false, r, ErrKind
+	}
+	value = e.read(scratch)
+	if x.Mode == ExpireKeep {
+		return value, true, r, nil
+	}
+	at, dated, past := b.resolve(x)
+	if past {
+		return value, true, b.deleted(sh, e), nil
+	}
+	if x.Mode == ExpireNever && e.deadline == 0 {
+		return value, true, r, nil
+	}
+	b.applyExpiry(sh, e, x.Mode, at, dated)
+	sh.touched(e.key)
+	return value, true, b.loggedDeadline(sh, e), nil
+}
+
+// loggedDeadline records the deadline of a key after its change.
+func (b *Broker) loggedDeadline(sh *shard, e *entry) brokers.Receipt {
+	if b.journal == nil {
+		return brokers.Receipt{}
+	}
+	return b.appendRecord(sh, func(rec []byte) []byte {
+		return recordExpire(rec, sh.database, e.key, sh.wallDeadline(e, b.now()), e.flags&flagDated != 0)
+	})
+}
+
+// SetMany stores key, value, key, value ... as one change. With a condition (IfMissing, IfPresent) either all keys meet
+// it or nothing is changed and set is false. A key named twice ends with its last value.
+func (b *Broker) SetMany(db int, pairs [][]byte, c Condition, x Expiry) (set bool, r brokers.Receipt, err error) {
+	if err := b.admit(); err != nil {
+		return false, r, err
+	}
+	shards, locked := b.lockAll(db, pairs, 2)
+	defer unlockAll(shards, locked)
+	if c == IfMissing || c == IfPresent {
+		for i := 0; i < len(pairs); i += 2 {
+			sh, hash := b.shardOf(db, pairs[i])
+			if (b.lookup(sh, hash, pairs[i]) != nil) != (c == IfPresent) {
+				return false, r, nil
+			}
+		}
+	}
+	at, dated, past := b.resolve(x)
+	for i := 0; i < len(pairs); i += 2 {
+		b.storeOne(db, pairs[i], pairs[i+1], x.Mode, at, dated, past)
+	}
+	first, _ := b.shardOf(db, pairs[0])
+	return true, b.appendRecord(first, func(rec []byte) []byte {
+		for i := 0; i < len(pairs); i += 2 {
+			rec = b.recordCurrent(rec, db, pairs[i])
+		}
+		return rec
+	}), nil
+}
+
+// storeOne is store without a record, for changes of several keys.
+func (b *Broker) storeOne(db int, key, value []byte, mode ExpiryMode, at int64, dated, past bool) {
+	sh, hash := b.shardOf(db, key)
+	e := b.lookup(sh, hash, key)
+	switch {
+	case past && e != nil:
+		b.remove(sh, e)
+		return
+	case past:
+		return
+	case e == nil:
+		e = b.create(sh, hash, key, value, String)
+		sh.touched(e.key)
+	default:
+		b.assign(sh, e, value)
+		e.kind = String
+	}
+	b.applyExpiry(sh, e, mode, at, dated)
+}
+
+// recordCurrent records what the key holds now.
+func (b *Broker) recordCurrent(rec []byte, db int, key []byte) []byte {
+	sh, hash := b.shardOf(db, key)
+	if e := sh.table.find(hash, key); e != nil {
+		return b.recordEntry(rec, sh, e)
+	}
+	return recordDelete(rec, sh.database, string(key))
+}
+
+// Append adds to the end of a string, which is made when missing, and returns its new length.
+func (b *Broker) Append(db int, key, suffix []byte) (length int, r brokers.Receipt, err error) {
+	if err := b.admit(); err != nil {
+		return 0, r, err
+	}
+	sh, hash := b.shardOf(db, key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := b.lookup(sh, hash, key)
+	if e == nil {
+		e = b.create(sh, hash, key, suffix, String)
+		sh.touched(e.key)
+		return len(e.value), b.logged(sh, e), nil
+	}
+	if e.kind != String {
+		return 0, r, ErrKind
+	}
+	if len(e.value)+len(suffix) > ValueMax {
+		return 0, r, ErrTooLong
+	}
+	before := cap(e.value)
+	// Bytes that a reader may hold are not changed: what is written lies behind them.
+	e.value = append(e.value, suffix...)
+	e.flags |= flagRaw
+	b.memory.Add(int64(cap(e.value) - before))
+	b.used(e)
+	sh.touched(e.key)
+	return len(e.value), b.logged(sh, e), nil
+}
+
+// SetRange overwrites part of a string from offset on, filling a gap with zero bytes, and returns its length. A missing
+// key is made, unless the part is empty.
+func (b *Broker) SetRange(db int, key []byte, offset int, part []byte) (length int, r brokers.Receipt, err error) {
+	if err := b.admit(); err != nil {
+		return 0, r, err
+	}
+	sh, hash := b.shardOf(db, key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := b.lookup(sh, hash, key)
+	var old []byte
+	if e != nil {
+		if e.kind != String {
+			return 0, r, ErrKind
+		}
+		old = e.value
+	}
+	if len(part) == 0 {
+		return len(old), r, nil
+	}
+	if offset > ValueMax-len(part) {
+		return 0, r, ErrTooLong
+	}
+	value := make([]byte, max(len(old), offset+len(part)))
+	copy(value, old)
+	copy(value[offset:], part)
+	if e == nil {
+		e = b.create(sh, hash, key, nil, String)
+	}
+	b.memory.Add(int64(cap(value) - cap(e.value)))
+	e.value = value
+	e.flags |= flagRaw
+	b.used(e)
+	sh.touched(e.key)
+	return len(e.value), b.logged(sh, e), nil
+}
+
+// Length is the length of a string, 0 when missing.
+func (b *Broker) Length(db int, key []byte) (int, error) {
+	sh, hash := b.shardOf(db, key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := b.read(sh, hash, key)
+	if e == nil {
+		return 0, nil
+	}
+	if e.kind != String {
+		return 0, ErrKind
+	}
+	return len(e.value), nil
+}
+
+// CounterExpiry is what an increment does to the deadline.
+type CounterExpiry struct {
+	Expiry      Expiry
+	OnlyCreated bool // only when the increment makes the key
+}
+
+// KeepExpiry leaves the deadline as it is.
+var KeepExpiry = CounterExpiry{Expiry: Expiry{Mode: ExpireKeep}}
+
+// Increment adds to the integer that the key holds; a missing key holds 0.
+func (b *Broker) Increment(db int, key []byte, by int64, x CounterExpiry) (n int64, r brokers.Receipt, err error) {
+	if err := b.admit(); err != nil {
+		return 0, r, err
+	}
+	sh, hash := b.shardOf(db, key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := b.lookup(sh, hash, key)
+	if e != nil {
+		if e.kind != String {
+			return 0, r, ErrKind
+		}
+		var ok bool
+		if n, ok = parseInteger(e.value); !ok {
+			return 0, r, ErrNotInteger
+		}
+	}
+	if (by > 0 && n > math.MaxInt64-by) || (by < 0 && n < math.MinInt64-by) {
+		return 0, r, ErrOverflow
+	}
+	n += by
+	var digits [20]byte
+	value := strconv.AppendInt(digits[:0], n, 10)
+	return n, b.store(sh, e, hash, key, value, x.of(e)), nil
+}
+
+func (x *CounterExpiry) of(e *entry) Expiry {
+	if x.OnlyCreated && e != nil {
+		return Expiry{Mode: ExpireKeep}
+	}
+	return x.Expiry
+}
+
+// IncrementFloat adds to the number that the key holds; a missing key holds 0. The arithmetic is that of an 80-bit long
+// double with up to 17 decimals in the result, as in Redis.
+func (b *Broker) IncrementFloat(db int, key, by []byte, x CounterExpiry) (value []byte, r brokers.Receipt, err error) {
+	if err := b.admit(); err != nil {
+		return nil, r, err
+	}
+	sh, hash := b.shardOf(db, key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := b.lookup(sh, hash, key)
+	old := []byte("0")
+	if e != nil {
+		if e.kind != String {
+			return nil, r, ErrKind
+		}
+		old = e.value
+	}
+	value, err = addLongDouble(old, by)
+	if err != nil {
+		return nil, r, err
+	}
+	return value, b.store(sh, e, hash, key, value, x.of(e)), nil
+}
