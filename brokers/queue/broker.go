@@ -1,4 +1,418 @@
 package queue
 
-// Broker is replaced by its owner.
-type Broker struct{}
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/tidwall/btree"
+)
+
+// Options are what a Broker is made of.
+type Options struct {
+	Journal    brokers.Journal
+	Clock      brokers.Clock      // nil: the system's
+	Durability brokers.Durability // of queues that do not say SYNC
+	MaxPayload int                // bytes; 0: 10 MiB
+	MaxMemory  int64              // bytes of jobs above which pushes are refused; 0: no limit
+	MaxQueues  int                // 0: 100,000
+	DedupKeys  int                // keys a queue may hold in its window; 0: 1,000,000
+	// CompactBytes is how much log starts a compaction, if it is also more than half of the live bytes; 0: 64 MiB.
+	CompactBytes int64
+	// Failed is told of a compaction that failed; the log stays the truth and the next try comes with more log. May be nil.
+	Failed func(error)
+}
+
+// Broker holds the queues. Its methods may be called from any goroutine.
+type Broker struct {
+	options  Options
+	journal  brokers.Journal
+	clock    brokers.Clock
+	started  time.Time // with its monotonic reading: where steady time comes from
+	startMS  int64
+	loading  bool // Open is replaying: no timers, no waiters, no records
+	closed   atomic.Bool
+	numbers  numbers
+	bytes    atomic.Int64 // of all jobs
+	written  atomic.Uint64
+	synced   atomic.Uint64
+	notified sync.Mutex // one notify at a time
+
+	// world is read-held by every change and write-held for the moment in which a snapshot is pinned.
+	world      sync.RWMutex
+	generation uint32 // of the last snapshot; changes under world's write lock
+
+	directory struct {
+		mu         sync.RWMutex
+		byName     map[string]*queue
+		byNumber   btree.Map[uint64, *queue]
+		lastNumber uint64
+	}
+
+	dirty struct {
+		mu            sync.Mutex
+		queues, spare []*queue
+	}
+
+	appended   atomic.Uint64
+	compacting atomic.Bool
+	background sync.WaitGroup
+	compaction sync.Mutex // serializes the start of a compaction with Close
+}
+
+// Open replays the journal and returns a broker that is ready to serve.
+func Open(o Options) (*Broker, error) {
+	if o.Journal == nil {
+		return nil, errors.New("queue: a journal is required")
+	}
+	if o.Clock == nil {
+		o.Clock = brokers.SystemClock{}
+	}
+	setDefault(&o.MaxPayload, 10<<20)
+	setDefault(&o.MaxQueues, 100_000)
+	setDefault(&o.DedupKeys, 1_000_000)
+	setDefault(&o.CompactBytes, 64<<20)
+	b := &Broker{options: o, journal: o.Journal, clock: o.Clock}
+	b.started = b.clock.Now()
+	b.startMS = b.started.UnixMilli()
+	b.directory.byName = map[string]*queue{}
+	if err := b.recover(); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func setDefault[T int | int64](value *T, fallback T) {
+	if *value == 0 {
+		*value = fallback
+	}
+}
+
+// Close stops the timers, wakes the waiters and marks the journal as cleanly left. The journal stays open.
+func (b *Broker) Close() error {
+	b.compaction.Lock()
+	already := b.closed.Swap(true)
+	b.compaction.Unlock()
+	if already {
+		return nil
+	}
+	b.background.Wait()
+	b.world.Lock()
+	for _, q := range b.queues() {
+		q.mu.Lock()
+		if q.timer != nil {
+			q.timer.Stop()
+		}
+		q.waiters.failAll(errClosed)
+		q.mu.Unlock()
+	}
+	n := &b.numbers
+	n.mu.Lock()
+	seq := b.append(mark{
+		reservedID: n.reservedID.Load(), reservedDelivery: n.reservedDelivery.Load(), floor: n.floor,
+		lifeFirstID: n.lifeFirstID, clean: true, lastID: n.lastID.Load(),
+	}.encode(nil), true)
+	n.mu.Unlock()
+	b.world.Unlock()
+	return b.journal.WaitSynced(seq)
+}
+
+// instant is one reading of the clock, in milliseconds: the wall's, and one that never steps.
+type instant struct{ wall, steady int64 }
+
+func (b *Broker) now() instant {
+	now := b.clock.Now()
+	return instant{wall: now.UnixMilli(), steady: b.startMS + now.Sub(b.started).Milliseconds()}
+}
+
+func (b *Broker) wall() int64 { return b.clock.Now().UnixMilli() }
+
+// steadyOf and wallOf translate between the two times, as they stand to each other now.
+func (b *Broker) steadyOf(wall int64) int64 {
+	now := b.now()
+	return wall - now.wall + now.steady
+}
+
+func (b *Broker) wallOf(steady int64) int64 {
+	now := b.now()
+	return steady - now.steady + now.wall
+}
+
+// append hands a record to the journal. Lock: world is held, read or write, and the lock of what changed.
+func (b *Broker) append(record []byte, synced bool) uint64 {
+	seq := b.journal.Append(record, synced)
+	if b.appended.Add(1)%compactionCheck == 0 {
+		b.compactIfDue()
+	}
+	return seq
+}
+
+// enter begins a change; leave ends it.
+func (b *Broker) enter() error {
+	b.world.RLock()
+	if b.closed.Load() {
+		b.world.RUnlock()
+		return errClosed
+	}
+	return nil
+}
+
+func (b *Broker) leave() { b.world.RUnlock() }
+
+// locked finds a queue and locks it, inside the world. The caller calls release.
+func (b *Broker) locked(name []byte) (*queue, error) {
+	if err := b.enter(); err != nil {
+		return nil, err
+	}
+	b.directory.mu.RLock()
+	q := b.directory.byName[string(name)]
+	b.directory.mu.RUnlock()
+	if q != nil {
+		q.mu.Lock()
+		if !q.dropped {
+			return q, nil
+		}
+		q.mu.Unlock()
+	}
+	b.leave()
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	return nil, errNoQueue(name)
+}
+
+// release undoes locked.
+func (b *Broker) release(q *queue) {
+	q.mu.Unlock()
+	b.leave()
+}
+
+// queues is every queue in the order they were made.
+func (b *Broker) queues() []*queue {
+	b.directory.mu.RLock()
+	defer b.directory.mu.RUnlock()
+	return b.directory.byNumber.Values()
+}
+
+// enlist puts a queue on the list of those with pending jobs.
+func (b *Broker) enlist(q *queue) {
+	b.dirty.mu.Lock()
+	b.dirty.queues = append(b.dirty.queues, q)
+	b.dirty.mu.Unlock()
+}
+
+func storeMax(v *atomic.Uint64, n uint64) {
+	for {
+		old := v.Load()
+		if old >= n || v.CompareAndSwap(old, n) {
+			return
+		}
+	}
+}
+
+// notify is the journal's news: what was pending and is now durable becomes visible. The order matters: the marks are
+// stored before the list is taken, and a push enlists before it reads the marks, so one of the two sees the other.
+func (b *Broker) notify(written, synced uint64) {
+	b.notified.Lock()
+	defer b.notified.Unlock()
+	storeMax(&b.written, max(written, synced))
+	storeMax(&b.synced, synced)
+	b.dirty.mu.Lock()
+	list := b.dirty.queues
+	b.dirty.queues = b.dirty.spare[:0]
+	b.dirty.mu.Unlock()
+	if len(list) == 0 {
+		b.dirty.mu.Lock()
+		b.dirty.spare = list
+		b.dirty.mu.Unlock()
+		return
+	}
+	b.world.RLock()
+	for _, q := range list {
+		q.mu.Lock()
+		if q.promoteLocked() {
+			b.enlist(q)
+		} else {
+			q.dirty = false
+		}
+		q.serveLocked()
+		q.mu.Unlock()
+	}
+	b.world.RUnlock()
+	clear(list)
+	b.dirty.mu.Lock()
+	b.dirty.spare = list[:0]
+	b.dirty.mu.Unlock()
+}
+
+// Create makes a queue. One that exists with the same configuration, or with ifNew, is left as it is.
+func (b *Broker) Create(name []byte, config Config, ifNew bool) (brokers.Receipt, error) {
+	if err := CheckName(name); err != nil {
+		return brokers.Receipt{}, err
+	}
+	if err := config.check(); err != nil {
+		return brokers.Receipt{}, err
+	}
+	if err := b.enter(); err != nil {
+		return brokers.Receipt{}, err
+	}
+	defer b.leave()
+	q, made, err := b.findOrCreate(name, config)
+	if err != nil {
+		return brokers.Receipt{}, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !made && !ifNew && q.config != config {
+		has, asked := q.config.Fields(), config.Fields()
+		for i := range has {
+			if has[i] != asked[i] {
+				return brokers.Receipt{}, brokers.Errorf("QEXISTS", "'%s' exists with %s %s, asked %s",
+					name, upper(has[i].Name), upper(has[i].Value), upper(asked[i].Value))
+			}
+		}
+	}
+	return q.receiptLocked(q.lastSeq), nil
+}
+
+// findOrCreate returns the queue, making it if need be. Inside the world.
+func (b *Broker) findOrCreate(name []byte, config Config) (q *queue, made bool, err error) {
+	d := &b.directory
+	d.mu.RLock()
+	q = d.byName[string(name)]
+	d.mu.RUnlock()
+	if q != nil {
+		return q, false, nil
+	}
+	if err := CheckName(name); err != nil {
+		return nil, false, err
+	}
+	if err := b.journal.Ready(); err != nil {
+		return nil, false, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if q = d.byName[string(name)]; q != nil {
+		return q, false, nil
+	}
+	if len(d.byName) >= b.options.MaxQueues {
+		return nil, false, brokers.Errorf("QFULL", "there are %d queues already", len(d.byName))
+	}
+	d.lastNumber++
+	q = newQueue(b, d.lastNumber, string(name), config)
+	q.lastSeq = b.append(encodeCreate(nil, opCreate, q.number, q.name, config), config.Sync == brokers.Always)
+	d.byName[q.name] = q
+	d.byNumber.Set(q.number, q)
+	return q, true, nil
+}
+
+// Drop removes queues with all their jobs and tells how many there were. Who waits on one is told.
+func (b *Broker) Drop(names [][]byte) (dropped int, receipts []brokers.Receipt, err error) {
+	for _, name := range names {
+		if err := CheckName(name); err != nil {
+			return 0, nil, err
+		}
+	}
+	if err := b.enter(); err != nil {
+		return 0, nil, err
+	}
+	defer b.leave()
+	for _, name := range names {
+		b.directory.mu.Lock()
+		q := b.directory.byName[string(name)]
+		if q != nil {
+			delete(b.directory.byName, q.name)
+			b.directory.byNumber.Delete(q.number)
+			q.mu.Lock()
+			receipts = append(receipts, q.dropLocked())
+			q.mu.Unlock()
+			dropped++
+		}
+		b.directory.mu.Unlock()
+	}
+	return dropped, receipts, nil
+}
+
+// Exists counts the names that are queues.
+func (b *Broker) Exists(names [][]byte) (int, error) {
+	found := 0
+	for _, name := range names {
+		if err := CheckName(name); err != nil {
+			return 0, err
+		}
+	}
+	b.directory.mu.RLock()
+	defer b.directory.mu.RUnlock()
+	for _, name := range names {
+		if b.directory.byName[string(name)] != nil {
+			found++
+		}
+	}
+	return found, nil
+}
+
+// listScan is how many queues one List looks at, at most.
+const listScan = 10_000
+
+// List returns up to count queue names that match, in the order they were made, from the cursor on. The next cursor is
+// 0 at the end. A queue that is there all the time is returned exactly once.
+func (b *Broker) List(cursor uint64, count int, match func(name string) bool) (names []string, next uint64) {
+	b.directory.mu.RLock()
+	defer b.directory.mu.RUnlock()
+	looked := 0
+	last := uint64(0)
+	b.directory.byNumber.Ascend(cursor+1, func(number uint64, q *queue) bool {
+		if len(names) >= count || looked >= listScan {
+			next = last
+			return false
+		}
+		looked++
+		last = number
+		if match == nil || match(q.name) {
+			names = append(names, q.name)
+		}
+		return true
+	})
+	return names, next
+}
+
+func (q *queue) dropLocked() brokers.Receipt {
+	q.dropped = true
+	record := header(nil, opDrop)
+	record = appendUint(record, q.number)
+	receipt := q.receiptLocked(q.appendLocked(record, q.config.Sync == brokers.Always))
+	q.broker.bytes.Add(-q.bytes)
+	q.bytes = 0
+	if q.timer != nil {
+		q.timer.Stop()
+	}
+	q.inflight.Scan(func(t timed) bool {
+		if t.job.owner != nil {
+			t.job.owner.forget(q, t.id)
+		}
+		return true
+	})
+	q.waiters.failAll(errNoQueue([]byte(q.name)))
+	// The jobs go with the queue object; a snapshot under way holds its own copy of the index.
+	q.pending, q.pendingAt = nil, 0
+	return receipt
+}
+
+// jittered moves a delay by up to percent either way.
+func jittered(delay, percent int64) int64 {
+	spread := delay / 100 * percent
+	if delay < 100 {
+		spread = delay * percent / 100
+	}
+	if spread <= 0 {
+		return delay
+	}
+	return delay - spread + rand.Int64N(2*spread+1)
+}
+
+// foreverMS stands for a pause without an end.
+const foreverMS = math.MaxInt64

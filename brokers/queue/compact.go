@@ -1,0 +1,212 @@
+package queue
+
+import (
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/tidwall/btree"
+)
+
+const (
+	// compactionCheck is how many records pass between two looks at the size of the log.
+	compactionCheck = 256
+	dumpSlice       = 512
+)
+
+// snapshot is the state of a queue at the moment of a Cut. The index is a copy-on-write copy made in O(1); the state of a
+// job that changes before it has been dumped is saved by touchLocked.
+type snapshot struct {
+	generation uint32
+	index      *btree.Map[uint64, *job]
+	dedup      *btree.Map[string, dedupEntry]
+	saved      map[*job]job
+	header     [][]byte // records made at the Cut: the queue, its pause, its counters
+}
+
+// touchLocked is called before a job changes: it saves the state that a snapshot under way still has to write.
+func (q *queue) touchLocked(j *job) {
+	if q.snapshot == nil || j.generation == q.snapshot.generation {
+		return
+	}
+	q.snapshot.saved[j] = *j
+	j.generation = q.snapshot.generation
+}
+
+// compactIfDue starts a compaction in the background when the log has grown enough. Any lock may be held.
+func (b *Broker) compactIfDue() {
+	if b.loading || b.closed.Load() || b.compacting.Load() {
+		return
+	}
+	if b.journal.LogBytes() <= max(b.options.CompactBytes, b.bytes.Load()/2) {
+		return
+	}
+	if !b.compacting.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		// Close waits for what has begun; what has not begun by then does not begin.
+		b.compaction.Lock()
+		if b.closed.Load() {
+			b.compaction.Unlock()
+			b.compacting.Store(false)
+			return
+		}
+		b.background.Add(1)
+		b.compaction.Unlock()
+		defer b.background.Done()
+		defer b.compacting.Store(false)
+		if err := b.Compact(); err != nil && b.options.Failed != nil {
+			b.options.Failed(err)
+		}
+	}()
+}
+
+// Compact replaces the log by a snapshot of the present state. Everything is served meanwhile.
+func (b *Broker) Compact() error {
+	b.world.Lock()
+	finish, err := b.journal.Cut()
+	if err != nil {
+		b.world.Unlock()
+		return err
+	}
+	queues, first := b.pinLocked()
+	b.world.Unlock()
+	err = finish(func(emit brokers.Emit) error { return b.dump(emit, first, queues) })
+	for _, q := range queues {
+		q.mu.Lock()
+		q.snapshot = nil
+		q.mu.Unlock()
+	}
+	return err
+}
+
+// pinLocked pins the state of every queue. The world is write-held, so no change is under way.
+func (b *Broker) pinLocked() (queues []*queue, first []byte) {
+	b.generation++
+	n := &b.numbers
+	n.mu.Lock()
+	first = mark{
+		reservedID: n.reservedID.Load(), reservedDelivery: n.reservedDelivery.Load(), floor: n.floor,
+		lifeFirstID: n.lifeFirstID,
+	}.encode(nil)
+	n.mu.Unlock()
+	queues = b.queues()
+	for _, q := range queues {
+		q.mu.Lock()
+		s := &snapshot{
+			generation: b.generation, index: q.index.Copy(), dedup: q.dedup.Copy(), saved: map[*job]job{},
+		}
+		s.header = [][]byte{encodeCreate(nil, opCreate, q.number, q.name, q.config)}
+		if q.pausedIn != 0 || q.pausedOut != 0 {
+			s.header = append(s.header, q.encodePause(nil))
+		}
+		s.header = append(s.header, q.counters.encode(q.number))
+		q.snapshot = s
+		q.mu.Unlock()
+	}
+	return queues, first
+}
+
+func (b *Broker) dump(emit brokers.Emit, first []byte, queues []*queue) error {
+	if err := emit(first); err != nil {
+		return err
+	}
+	for _, q := range queues {
+		if err := q.dump(emit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *queue) dump(emit brokers.Emit) error {
+	s := q.snapshot
+	for _, record := range s.header {
+		if err := emit(record); err != nil {
+			return err
+		}
+	}
+	var record []byte
+	copies := make([]job, 0, dumpSlice)
+	for cursor, more := uint64(0), true; more; {
+		var jobs []*job
+		more = false
+		s.index.Ascend(cursor, func(id uint64, j *job) bool {
+			if len(jobs) == dumpSlice {
+				more = true
+				return false
+			}
+			jobs = append(jobs, j)
+			cursor = id + 1
+			return true
+		})
+		copies = q.copyJobs(s, jobs, copies[:0])
+		for i := range copies {
+			record = appendUint(header(record[:0], opJob), q.number)
+			j := &copies[i]
+			if err := emit(encodeJob(record, j, j.state, j.at)); err != nil {
+				return err
+			}
+		}
+	}
+	return s.dumpDedup(q.number, emit)
+}
+
+// copyJobs copies the pinned state of some jobs. Lease ends become wall times.
+func (q *queue) copyJobs(s *snapshot, jobs []*job, out []job) []job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.broker.now()
+	for _, j := range jobs {
+		pinned, saved := s.saved[j]
+		if saved {
+			delete(s.saved, j)
+		} else {
+			pinned = *j
+			j.generation = s.generation
+		}
+		switch pinned.state {
+		case stateInflight:
+			pinned.at += now.wall - now.steady
+		case statePending:
+			// Its push record is in front of the Cut; the snapshot takes its place.
+			pinned.state = stateReady
+		}
+		out = append(out, pinned)
+	}
+	return out
+}
+
+func (s *snapshot) dumpDedup(number uint64, emit brokers.Emit) error {
+	var err error
+	var record []byte
+	s.dedup.Scan(func(key string, entry dedupEntry) bool {
+		record = appendUint(header(record[:0], opDedup), number)
+		record = appendText(record, key)
+		record = appendUint(record, entry.id)
+		record = appendTime(record, entry.until)
+		err = emit(record)
+		return err == nil
+	})
+	return err
+}
+
+func (c *Counters) fields() []*uint64 {
+	return []*uint64{
+		&c.Pushed, &c.Acked, &c.Nacked, &c.Released, &c.LeaseExpired, &c.Dead, &c.Replayed, &c.Deduped,
+		&c.Deleted, &c.Expired, &c.Dropped, &c.MovedIn, &c.MovedOut, &c.Delivered, &c.Blocked, &c.Woken,
+	}
+}
+
+func (c Counters) encode(number uint64) []byte {
+	record := appendUint(header(nil, opCounters), number)
+	for _, n := range c.fields() {
+		record = appendUint(record, *n)
+	}
+	return record
+}
+
+func decodeCounters(r *reader) (c Counters) {
+	for _, n := range c.fields() {
+		*n = r.uint()
+	}
+	return c
+}

@@ -1,0 +1,224 @@
+package queue
+
+import (
+	"github.com/nexobroker/nexo/brokers"
+)
+
+// ReplayDead takes dead letters back: same id, attempts 0, original priority, after a delay in milliseconds. Those that do
+// not fit under MAXLEN stay dead; when none fits the queue is full.
+func (b *Broker) ReplayDead(name []byte, ids []uint64, delay int64) (int, brokers.Receipt, error) {
+	q, err := b.locked(name)
+	if err != nil {
+		return 0, brokers.Receipt{}, err
+	}
+	defer b.release(q)
+	now := b.wall()
+	due := int64(0)
+	if delay > 0 {
+		due = now + delay
+	}
+	revived := 0
+	for _, id := range ids {
+		j, ok := q.index.Get(id)
+		if !ok || j.state != stateDead {
+			continue
+		}
+		if q.fullLocked() {
+			if revived == 0 {
+				return 0, brokers.Receipt{}, q.errFullLocked()
+			}
+			break
+		}
+		q.changeLocked(j, change{verb: verbRevive, at: due}, now, "")
+		revived++
+	}
+	receipt := q.receiptLocked(q.commitLocked(q.config.Sync == brokers.Always))
+	q.serveLocked()
+	return revived, receipt, nil
+}
+
+func (q *queue) fullLocked() bool {
+	return q.config.MaxLen > 0 && q.lenLocked() >= q.config.MaxLen
+}
+
+func (q *queue) errFullLocked() error {
+	return brokers.Errorf("QFULL", "'%s' has %d of MAXLEN %d", q.name, q.lenLocked(), q.config.MaxLen)
+}
+
+// DeleteDead removes dead letters by id.
+func (b *Broker) DeleteDead(name []byte, ids []uint64) (int, brokers.Receipt, error) {
+	return b.byID(name, ids, func(j *job) bool { return j.state == stateDead }, change{verb: verbDelete})
+}
+
+// ReplayAllDead takes back every dead letter there is when it begins, oldest first, in slices: into its own queue, or into
+// another one when to is not nil. It stops early when the target is full.
+func (b *Broker) ReplayAllDead(name, to []byte) (int, brokers.Receipt, error) {
+	if to != nil && string(to) != string(name) {
+		return b.moveAllDead(name, to)
+	}
+	return b.eachDead(name, func(q *queue, j *job, now int64) bool {
+		if q.fullLocked() {
+			return false
+		}
+		q.changeLocked(j, change{verb: verbRevive}, now, "")
+		return true
+	})
+}
+
+// PurgeDead removes every dead letter there is when it begins, in slices.
+func (b *Broker) PurgeDead(name []byte) (int, brokers.Receipt, error) {
+	return b.eachDead(name, func(q *queue, j *job, now int64) bool {
+		q.changeLocked(j, change{verb: verbDelete}, now, "")
+		return true
+	})
+}
+
+// eachDead does something that ends its being dead to each dead letter that exists when it begins, a slice per lock hold.
+func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool) (done int, receipt brokers.Receipt, _ error) {
+	left := -1
+	for {
+		q, err := b.locked(name)
+		if err != nil {
+			if left >= 0 {
+				err = nil // dropped meanwhile: nothing is left to do
+			}
+			return done, receipt, err
+		}
+		if left < 0 {
+			left = q.dead.Len()
+		}
+		full := false
+		now := b.wall()
+		for _, j := range q.oldestDeadLocked(min(left, sliceJobs)) {
+			if full = !do(q, j, now); full {
+				break
+			}
+			left--
+			done++
+		}
+		if seq := q.commitLocked(q.config.Sync == brokers.Always); seq != 0 {
+			receipt = q.receiptLocked(seq)
+		}
+		q.serveLocked()
+		if full && done == 0 {
+			err = q.errFullLocked()
+		}
+		finished := full || left <= 0 || q.dead.Len() == 0
+		b.release(q)
+		if finished {
+			return done, receipt, err
+		}
+	}
+}
+
+func (q *queue) oldestDeadLocked(n int) []*job {
+	jobs := make([]*job, 0, n)
+	q.dead.Scan(func(t timed) bool {
+		if len(jobs) == n {
+			return false
+		}
+		jobs = append(jobs, t.job)
+		return true
+	})
+	return jobs
+}
+
+// moveAllDead moves dead letters to another queue, in slices of one record each.
+func (b *Broker) moveAllDead(name, to []byte) (done int, receipt brokers.Receipt, _ error) {
+	left := -1
+	for {
+		from, target, err := b.lockedPair(name, to)
+		if err != nil {
+			if left >= 0 {
+				err = nil
+			}
+			return done, receipt, err
+		}
+		if left < 0 {
+			left = from.dead.Len()
+		}
+		n := min(left, sliceJobs)
+		if room := target.config.MaxLen - target.lenLocked(); target.config.MaxLen > 0 && int64(n) > room {
+			n = int(max(room, 0))
+		}
+		if n == 0 && left > 0 && done == 0 {
+			err = target.errFullLocked()
+		}
+		jobs := from.oldestDeadLocked(n)
+		if len(jobs) > 0 {
+			level := max(from.config.Sync, target.config.Sync)
+			seq := from.appendLocked(encodeMove(from.number, target.number, jobs), level == brokers.Always)
+			target.lastSeq = seq
+			receipt = brokers.Receipt{Journal: b.journal, Seq: seq, Durability: level}
+			for _, j := range jobs {
+				moveLocked(from, target, j)
+			}
+			target.serveLocked()
+		}
+		done += len(jobs)
+		left -= len(jobs)
+		from.mu.Unlock()
+		target.mu.Unlock()
+		b.leave()
+		if len(jobs) < sliceJobs || left <= 0 {
+			return done, receipt, err
+		}
+	}
+}
+
+// lockedPair locks two queues in the order of their numbers, inside the world.
+func (b *Broker) lockedPair(name, other []byte) (*queue, *queue, error) {
+	if err := b.enter(); err != nil {
+		return nil, nil, err
+	}
+	for _, n := range [][]byte{name, other} {
+		if _, err := b.target(n, true); err != nil {
+			b.leave()
+			return nil, nil, err
+		}
+	}
+	b.directory.mu.RLock()
+	first, second := b.directory.byName[string(name)], b.directory.byName[string(other)]
+	b.directory.mu.RUnlock()
+	if first == nil || second == nil {
+		b.leave()
+		return nil, nil, errNoQueue(name)
+	}
+	low, high := first, second
+	if low.number > high.number {
+		low, high = high, low
+	}
+	low.mu.Lock()
+	high.mu.Lock()
+	if first.dropped || second.dropped {
+		low.mu.Unlock()
+		high.mu.Unlock()
+		b.leave()
+		return nil, nil, errNoQueue(name)
+	}
+	return first, second, nil
+}
+
+func encodeMove(from, to uint64, jobs []*job) []byte {
+	record := header(nil, opMove)
+	record = appendUint(record, from)
+	record = appendUint(record, to)
+	record = appendUint(record, uint64(len(jobs)))
+	for _, j := range jobs {
+		record = appendUint(record, j.id)
+	}
+	return record
+}
+
+// moveLocked takes a dead letter out of one queue and makes it ready in another, live and in replay. The job object stays
+// behind unchanged, for a snapshot of its old queue may still need it.
+func moveLocked(from, to *queue, j *job) {
+	from.touchLocked(j)
+	moved := *j
+	from.counters.MovedOut++
+	from.forgetLocked(j)
+	moved.attempts, moved.owner = 0, nil
+	to.addLocked(&moved)
+	to.counters.MovedIn++
+	to.waitingLocked(&moved, 0)
+}

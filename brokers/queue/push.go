@@ -1,0 +1,290 @@
+package queue
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"github.com/nexobroker/nexo/brokers"
+)
+
+func appendUint(buf []byte, n uint64) []byte { return binary.AppendUvarint(buf, n) }
+
+func upper(text string) string { return strings.ToUpper(text) }
+
+// PushOptions say how jobs are pushed. The zero value is a push with the queue's own settings.
+type PushOptions struct {
+	Priority    uint8
+	Delay       int64 // ms; counts when HasDelay
+	HasDelay    bool
+	At          int64 // wall ms; counts when HasAt
+	HasAt       bool
+	TTL         int64 // ms; counts when HasTTL; 0 is no TTL
+	HasTTL      bool
+	MaxAttempts int64    // 0: the queue's
+	Lease       int64    // ms; 0: the queue's
+	Dedup       [][]byte // nil, or one key per payload
+	NoCreate    bool
+}
+
+// Pushed is what became of one payload: its id, or with New false the id of the job it repeats.
+type Pushed struct {
+	ID  uint64
+	New bool
+}
+
+// Push adds jobs, all or none, in one record, and appends what became of them to out. The payloads are copied.
+func (b *Broker) Push(name []byte, payloads [][]byte, o *PushOptions, out []Pushed) ([]Pushed, brokers.Receipt, error) {
+	if err := b.checkPush(payloads, o); err != nil {
+		return out, brokers.Receipt{}, err
+	}
+	if err := b.enter(); err != nil {
+		return out, brokers.Receipt{}, err
+	}
+	defer b.leave()
+	for {
+		q, err := b.target(name, o.NoCreate)
+		if err != nil {
+			return out, brokers.Receipt{}, err
+		}
+		q.mu.Lock()
+		if q.dropped {
+			q.mu.Unlock()
+			continue
+		}
+		out, receipt, err := q.pushLocked(payloads, o, out)
+		q.mu.Unlock()
+		return out, receipt, err
+	}
+}
+
+func (b *Broker) checkPush(payloads [][]byte, o *PushOptions) error {
+	for _, payload := range payloads {
+		if len(payload) > b.options.MaxPayload {
+			return brokers.Errorf("TOOBIG", "payload %d > %d", len(payload), b.options.MaxPayload)
+		}
+	}
+	for _, key := range o.Dedup {
+		if len(key) == 0 || len(key) > MaxDedupBytes {
+			return brokers.Errorf("ERR", "a DEDUP key has 1 to %d bytes", MaxDedupBytes)
+		}
+	}
+	if b.options.MaxMemory > 0 && b.bytes.Load() > b.options.MaxMemory {
+		return brokers.Errorf("OOM", "jobs take %d bytes of %d", b.bytes.Load(), b.options.MaxMemory)
+	}
+	return b.journal.Ready()
+}
+
+func (b *Broker) target(name []byte, existing bool) (*queue, error) {
+	if existing {
+		b.directory.mu.RLock()
+		q := b.directory.byName[string(name)]
+		b.directory.mu.RUnlock()
+		if q == nil {
+			if err := CheckName(name); err != nil {
+				return nil, err
+			}
+			return nil, errNoQueue(name)
+		}
+		return q, nil
+	}
+	q, _, err := b.findOrCreate(name, DefaultConfig(b.options.Durability))
+	return q, err
+}
+
+func (q *queue) pushLocked(payloads [][]byte, o *PushOptions, out []Pushed) ([]Pushed, brokers.Receipt, error) {
+	now := q.broker.wall()
+	if q.pausedIn > now {
+		return out, brokers.Receipt{}, brokers.Errorf("QPAUSED", "'%s' input paused", q.name)
+	}
+	fresh := len(payloads)
+	start := len(out)
+	if o.Dedup != nil && q.config.DedupWindow > 0 {
+		out, fresh = q.duplicatesLocked(o.Dedup, now, out)
+		if fresh > 0 && q.dedup.Len()+fresh > q.broker.options.DedupKeys {
+			return out[:start], brokers.Receipt{}, brokers.Errorf("QFULL", "'%s' holds %d DEDUP keys in its window", q.name, q.dedup.Len())
+		}
+	} else {
+		for range payloads {
+			out = append(out, Pushed{New: true})
+		}
+	}
+	excess := q.lenLocked() + int64(fresh) - q.config.MaxLen
+	if q.config.MaxLen > 0 && excess > 0 && fresh > 0 {
+		if !q.config.DropOldest || excess > int64(q.ready.count+q.delayed.Len()) {
+			q.counters.Blocked++
+			return out[:start], brokers.Receipt{}, brokers.Errorf("QFULL", "'%s' has %d of MAXLEN %d", q.name, q.lenLocked(), q.config.MaxLen)
+		}
+	} else {
+		excess = 0
+	}
+	q.counters.Deduped += uint64(len(payloads) - fresh)
+	if fresh == 0 {
+		// The first push may not be durable yet, and this answer promises its job.
+		return out, q.receiptLocked(q.lastSeq), nil
+	}
+	receipt := q.storeLocked(payloads, o, now, out[start:], fresh)
+	if excess > 0 {
+		q.dropOldestLocked(excess, now)
+	}
+	q.serveLocked()
+	return out, receipt, nil
+}
+
+// storeLocked journals the new jobs of a push and puts them into the queue.
+func (q *queue) storeLocked(payloads [][]byte, o *PushOptions, now int64, pushed []Pushed, fresh int) brokers.Receipt {
+	b := q.broker
+	first, safe := b.allocateIDs(fresh)
+	p := q.resolve(o, now)
+	p.firstID = first
+	record := p.encode(q.record[:0], q.number, fresh)
+	id := first
+	for i := range pushed {
+		if !pushed[i].New {
+			continue
+		}
+		pushed[i].ID = id
+		id++
+		if p.dedupUntil != 0 {
+			record = appendText(record, o.Dedup[i])
+		}
+		record = appendText(record, payloads[i])
+	}
+	q.record = record
+	if o.Dedup != nil {
+		q.resolveRepeats(o.Dedup, pushed)
+	}
+	level := q.config.Sync
+	if !safe {
+		level = brokers.Always
+	}
+	seq := q.appendLocked(record, level == brokers.Always)
+	for i := range pushed {
+		if !pushed[i].New {
+			continue
+		}
+		var key string
+		if p.dedupUntil != 0 {
+			key = string(o.Dedup[i])
+		}
+		j := q.newJobLocked(&p, pushed[i].ID, string(payloads[i]), key)
+		if level == brokers.Never {
+			q.visibleLocked(j)
+		} else {
+			q.pendLocked(j, seq, !safe)
+		}
+	}
+	if level != brokers.Never {
+		q.pendedLocked()
+	}
+	return brokers.Receipt{Journal: b.journal, Seq: seq, Durability: level}
+}
+
+// resolve turns options into absolute times.
+func (q *queue) resolve(o *PushOptions, now int64) push {
+	p := push{now: now, priority: o.Priority, lease: o.Lease, maxAttempts: o.MaxAttempts}
+	delay := q.config.Delay
+	if o.HasDelay {
+		delay = o.Delay
+	}
+	switch {
+	case o.HasAt && o.At > now:
+		p.due = o.At
+	case !o.HasAt && delay > 0:
+		p.due = now + delay
+	}
+	ttl := q.config.TTL
+	if o.HasTTL {
+		ttl = o.TTL
+	}
+	if ttl > 0 {
+		p.expires = now + ttl
+	}
+	if o.Dedup != nil && q.config.DedupWindow > 0 {
+		p.dedupUntil = now + q.config.DedupWindow
+	}
+	return p
+}
+
+// newJobLocked makes a job of a push, live and in replay. It is not attached yet.
+func (q *queue) newJobLocked(p *push, id uint64, body, key string) *job {
+	j := &job{id: id, body: body, at: p.due, pushedAt: p.now, expiresAt: p.expires, priority: p.priority}
+	if p.lease != 0 || p.maxAttempts != 0 || key != "" {
+		j.extra = &extra{lease: p.lease, maxAttempts: p.maxAttempts, dedup: key}
+	}
+	q.addLocked(j)
+	q.counters.Pushed++
+	if key != "" {
+		q.rememberLocked(key, dedupEntry{id: id, until: p.dedupUntil})
+	}
+	return j
+}
+
+// duplicatesLocked marks the payloads whose key is in the window, or came earlier in the batch (id 0 for now).
+func (q *queue) duplicatesLocked(keys [][]byte, now int64, out []Pushed) (_ []Pushed, fresh int) {
+	var inBatch map[string]struct{}
+	if len(keys) > 1 {
+		inBatch = make(map[string]struct{}, len(keys))
+	}
+	for _, key := range keys {
+		if entry, ok := q.dedup.Get(string(key)); ok && entry.until > now {
+			out = append(out, Pushed{ID: entry.id})
+			continue
+		}
+		if inBatch != nil {
+			if _, ok := inBatch[string(key)]; ok {
+				out = append(out, Pushed{})
+				continue
+			}
+			inBatch[string(key)] = struct{}{}
+		}
+		out = append(out, Pushed{New: true})
+		fresh++
+	}
+	return out, fresh
+}
+
+// resolveRepeats gives a payload that repeats an earlier one of the same batch the id of that one.
+func (q *queue) resolveRepeats(keys [][]byte, pushed []Pushed) {
+	var ids map[string]uint64
+	for i := range pushed {
+		if pushed[i].New || pushed[i].ID != 0 {
+			continue
+		}
+		if ids == nil {
+			ids = make(map[string]uint64, len(pushed))
+			for k := range pushed {
+				if pushed[k].New {
+					ids[string(keys[k])] = pushed[k].ID
+				}
+			}
+		}
+		pushed[i].ID = ids[string(keys[i])]
+	}
+}
+
+func (q *queue) rememberLocked(key string, entry dedupEntry) {
+	if old, ok := q.dedup.Set(key, entry); ok {
+		q.dedupEnd.Delete(dedupEnd{old.until, key})
+	}
+	q.dedupEnd.Set(dedupEnd{entry.until, key})
+	q.armWallLocked(entry.until + dedupSlack)
+}
+
+// dedupSlack is how long a key may stay in memory past its window, so that sweeping comes in batches.
+const dedupSlack = 1000
+
+// dropOldestLocked drops waiting jobs: ready ones by age, then delayed ones by due time.
+func (q *queue) dropOldestLocked(n, now int64) {
+	for ; n > 0; n-- {
+		j := q.ready.oldest()
+		if j == nil {
+			t, ok := q.delayed.Min()
+			if !ok {
+				break
+			}
+			j = t.job
+		}
+		q.changeLocked(j, change{verb: verbDrop}, now, "")
+	}
+	q.commitLocked(false)
+}

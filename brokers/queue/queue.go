@@ -1,0 +1,388 @@
+package queue
+
+import (
+	"math"
+	"sync"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/tidwall/btree"
+)
+
+// Counters are what has happened to a queue since it was made. They survive restarts.
+type Counters struct {
+	Pushed, Acked, Nacked, Released, LeaseExpired, Dead, Replayed, Deduped  uint64
+	Deleted, Expired, Dropped, MovedIn, MovedOut, Delivered, Blocked, Woken uint64
+}
+
+// queue is one queue. Everything but name and number is under mu.
+type queue struct {
+	broker *Broker
+	name   string
+	number uint64
+
+	mu       sync.Mutex
+	config   Config
+	dropped  bool
+	counters Counters
+	bytes    int64
+
+	index    btree.Map[uint64, *job] // every job of the queue, by id
+	ready    readySet
+	delayed  *btree.BTreeG[timed]
+	inflight *btree.BTreeG[timed]
+	dead     *btree.BTreeG[timed]
+	expiring *btree.BTreeG[timed] // ready and delayed jobs with a TTL
+
+	dedup    btree.Map[string, dedupEntry]
+	dedupEnd *btree.BTreeG[dedupEnd]
+
+	pausedIn, pausedOut int64 // wall time at which the pause ends; 0 not paused, math.MaxInt64 until resumed
+
+	// pending are jobs whose push is not yet durable, in the order of their records; pendingAt is the first.
+	pending   []pendingJob
+	pendingAt int
+	dirty     bool // on the broker's list for the next notify
+
+	waiters  waiterList
+	timer    brokers.Timer
+	timerAt  int64 // steady time for which the timer is set; math.MaxInt64 when it is not
+	record   []byte
+	changes  int // jobs in the change record under way
+	lastSeq  uint64
+	snapshot *snapshot
+}
+
+type pendingJob struct {
+	seq    uint64
+	job    *job
+	synced bool // wait for the fsync whatever the queue's level
+}
+
+type dedupEntry struct {
+	id    uint64
+	until int64 // wall
+}
+
+type dedupEnd struct {
+	until int64
+	key   string
+}
+
+func newQueue(b *Broker, number uint64, name string, config Config) *queue {
+	return &queue{
+		broker: b, name: name, number: number, config: config,
+		delayed: newTimed(), inflight: newTimed(), dead: newTimed(), expiring: newTimed(),
+		dedupEnd: btree.NewBTreeGOptions(func(a, b dedupEnd) bool {
+			if a.until != b.until {
+				return a.until < b.until
+			}
+			return a.key < b.key
+		}, btree.Options{NoLocks: true}),
+		timerAt: math.MaxInt64,
+	}
+}
+
+// detachLocked takes a job out of the container of its state.
+func (q *queue) detachLocked(j *job) {
+	switch j.state {
+	case stateReady:
+		q.ready.remove(j)
+	case stateDelayed:
+		q.delayed.Delete(timed{at: j.at, id: j.id})
+	case stateInflight:
+		q.inflight.Delete(timed{at: j.at, id: j.id})
+		if j.owner != nil {
+			j.owner.forget(q, j.id)
+			j.owner = nil
+		}
+	case stateDead:
+		q.dead.Delete(timed{at: j.at, id: j.id})
+	}
+	if j.expiresAt != 0 && (j.state == stateReady || j.state == stateDelayed) {
+		q.expiring.Delete(timed{at: j.expiresAt, id: j.id})
+	}
+}
+
+// attachLocked puts a job into the container of a state and sets the timer for what is to come. at is steady time for
+// an in-flight job and wall time for the others.
+func (q *queue) attachLocked(j *job, state state, at int64) {
+	j.state, j.at = state, at
+	switch state {
+	case stateReady:
+		q.ready.add(j)
+	case stateDelayed:
+		q.delayed.Set(timed{at, j.id, j})
+		q.armWallLocked(at)
+	case stateInflight:
+		q.inflight.Set(timed{at, j.id, j})
+		q.armLocked(at)
+	case stateDead:
+		q.dead.Set(timed{at, j.id, j})
+		if q.config.DeadTTL > 0 {
+			q.armWallLocked(at + q.config.DeadTTL)
+		}
+	}
+	if j.expiresAt != 0 && (state == stateReady || state == stateDelayed) {
+		q.expiring.Set(timed{j.expiresAt, j.id, j})
+		q.armWallLocked(j.expiresAt)
+	}
+}
+
+// waitingLocked attaches a job that waits: delayed when due lies ahead, ready otherwise.
+func (q *queue) waitingLocked(j *job, due int64) {
+	if due > q.broker.wall() {
+		q.attachLocked(j, stateDelayed, due)
+		return
+	}
+	q.attachLocked(j, stateReady, 0)
+}
+
+// addLocked makes a job part of the queue; the caller attaches it.
+func (q *queue) addLocked(j *job) {
+	q.index.Set(j.id, j)
+	j.generation = q.broker.generation
+	q.bytes += j.cost()
+	q.broker.bytes.Add(j.cost())
+}
+
+// forgetLocked ends a job's time in the queue.
+func (q *queue) forgetLocked(j *job) {
+	q.detachLocked(j)
+	j.state = stateGone
+	q.index.Delete(j.id)
+	q.bytes -= j.cost()
+	q.broker.bytes.Add(-j.cost())
+}
+
+// applyLocked is the one place where a job changes, live and in replay.
+func (q *queue) applyLocked(j *job, c change, now int64, reason string) {
+	q.touchLocked(j)
+	switch c.verb {
+	case verbLease:
+		q.detachLocked(j)
+		j.deliveries = c.delivery
+		j.attempts++
+		j.bound = c.bound
+		q.counters.Delivered++
+		q.attachLocked(j, stateInflight, q.broker.steadyOf(c.at))
+	case verbExtend:
+		owner := j.owner
+		j.owner = nil
+		q.detachLocked(j)
+		j.owner = owner
+		q.attachLocked(j, stateInflight, q.broker.steadyOf(c.at))
+	case verbAck:
+		q.counters.Acked++
+		q.forgetLocked(j)
+	case verbDelete:
+		q.counters.Deleted++
+		q.forgetLocked(j)
+	case verbExpire:
+		q.counters.Expired++
+		q.forgetLocked(j)
+	case verbDrop:
+		q.counters.Dropped++
+		q.forgetLocked(j)
+	case verbRelease:
+		q.counters.Released++
+		q.detachLocked(j)
+		if j.attempts > 0 {
+			j.attempts--
+		}
+		q.attachLocked(j, stateReady, 0)
+	case verbRetry:
+		q.counters.Nacked++
+		q.detachLocked(j)
+		q.setReason(j, reason)
+		q.waitingLocked(j, c.at)
+	case verbLapse:
+		q.counters.LeaseExpired++
+		q.detachLocked(j)
+		q.setReason(j, reason)
+		q.attachLocked(j, stateReady, 0)
+	case verbDead:
+		q.counters.Dead++
+		q.detachLocked(j)
+		q.setReason(j, reason)
+		q.attachLocked(j, stateDead, now)
+	case verbRevive:
+		q.counters.Replayed++
+		q.detachLocked(j)
+		j.attempts = 0
+		q.waitingLocked(j, c.at)
+	}
+}
+
+func (q *queue) setReason(j *job, reason string) {
+	x := j.more()
+	if x.reason == reason {
+		return
+	}
+	x.reason = reason
+	j.extra = &x
+}
+
+// changeLocked applies a change and adds it to the record under way, which commitLocked appends.
+func (q *queue) changeLocked(j *job, c change, now int64, reason string) {
+	if q.changes == 0 {
+		q.record = encodeChangeHeader(q.record[:0], q.number, now, reason)
+	}
+	q.changes++
+	q.record = c.encode(q.record, j.id, now)
+	q.applyLocked(j, c, now, reason)
+}
+
+// commitLocked appends the changes made since the last commit as one record; 0 when there were none.
+func (q *queue) commitLocked(synced bool) uint64 {
+	if q.changes == 0 {
+		return 0
+	}
+	q.changes = 0
+	return q.appendLocked(q.record, synced)
+}
+
+// recordKeep is the largest record buffer that a queue keeps for the next record.
+const recordKeep = 64 << 10
+
+func (q *queue) appendLocked(record []byte, synced bool) uint64 {
+	q.lastSeq = q.broker.append(record, synced)
+	if cap(q.record) > recordKeep {
+		q.record = nil
+	}
+	return q.lastSeq
+}
+
+// receiptLocked promises that everything appended up to seq is durable at the queue's level.
+func (q *queue) receiptLocked(seq uint64) brokers.Receipt {
+	if seq == 0 {
+		return brokers.Receipt{}
+	}
+	return brokers.Receipt{Journal: q.broker.journal, Seq: seq, Durability: q.config.Sync}
+}
+
+// visibleLocked attaches a job whose push is durable.
+func (q *queue) visibleLocked(j *job) {
+	q.touchLocked(j)
+	q.waitingLocked(j, j.at)
+}
+
+// promoteLocked shows the pending jobs that have become durable and tells whether some are left.
+func (q *queue) promoteLocked() (left bool) {
+	written, synced := q.broker.written.Load(), q.broker.synced.Load()
+	for ; q.pendingAt < len(q.pending); q.pendingAt++ {
+		p := &q.pending[q.pendingAt]
+		durable := q.config.Sync == brokers.Never || (q.config.Sync == brokers.Interval && p.seq <= written)
+		if (p.synced || !durable) && p.seq > synced {
+			return true
+		}
+		q.visibleLocked(p.job)
+		p.job = nil
+	}
+	q.pending, q.pendingAt = q.pending[:0], 0
+	if cap(q.pending) > 1<<16 {
+		q.pending = nil
+	}
+	return false
+}
+
+// pendLocked hides a new job until its record is durable. pendedLocked must follow.
+func (q *queue) pendLocked(j *job, seq uint64, synced bool) {
+	if q.pendingAt > 1024 && q.pendingAt > len(q.pending)/2 {
+		n := copy(q.pending, q.pending[q.pendingAt:])
+		clear(q.pending[n:])
+		q.pending, q.pendingAt = q.pending[:n], 0
+	}
+	q.pending = append(q.pending, pendingJob{seq, j, synced})
+}
+
+// pendedLocked makes sure that the next notify looks at this queue, and looks itself in case the notify for these
+// records has already been.
+func (q *queue) pendedLocked() {
+	if !q.dirty {
+		q.dirty = true
+		q.broker.enlist(q)
+	}
+	q.promoteLocked()
+}
+
+// lenLocked is what counts against MAXLEN: every job but the dead.
+func (q *queue) lenLocked() int64 {
+	return int64(q.index.Len() - q.dead.Len())
+}
+
+// failedLocked is what becomes of a job whose attempt failed.
+func (q *queue) failedLocked(j *job) (exhausted bool) {
+	limit := q.config.MaxAttempts
+	if x := j.extra; x != nil && x.maxAttempts != 0 {
+		limit = x.maxAttempts
+	}
+	return int64(j.attempts) >= limit
+}
+
+// buriedVerb is what becomes of a job that has failed for good.
+func (q *queue) buriedVerb() verb {
+	if q.config.DeadLetters {
+		return verbDead
+	}
+	return verbDrop
+}
+
+// leaseLocked leases ready jobs: at least one if any is ready, up to count, with bodies of up to maxBytes together.
+// The caller commits. safe is false when a delivery number is not yet covered by a synced mark.
+func (q *queue) leaseLocked(o *PopOptions, out []Delivery) (_ []Delivery, safe bool) {
+	now := q.broker.now()
+	count, bytes := max(o.Count, 1), 0
+	safe = true
+	for taken := 0; taken < count; {
+		j := q.ready.first()
+		if j == nil {
+			break
+		}
+		if j.expiresAt != 0 && j.expiresAt <= now.wall {
+			q.changeLocked(j, change{verb: verbExpire}, now.wall, "")
+			continue
+		}
+		bytes += len(j.body) + deliveryOverheadBytes
+		if taken > 0 && o.MaxBytes > 0 && bytes > o.MaxBytes {
+			break
+		}
+		number, ok := q.broker.nextDelivery(j)
+		safe = safe && ok
+		until := now.wall + q.leaseFor(j, o.Lease)
+		q.changeLocked(j, change{verb: verbLease, at: until, delivery: number, bound: o.Owner != nil}, now.wall, "")
+		if o.Owner != nil {
+			j.owner = o.Owner
+			o.Owner.remember(q, j.id, number)
+		}
+		out = append(out, q.deliveryLocked(j, until))
+		taken++
+	}
+	return out, safe
+}
+
+// deliveryOverheadBytes is an upper bound of what a reply holds for a job besides its body and its META.
+const deliveryOverheadBytes = 80
+
+func (q *queue) leaseFor(j *job, asked int64) int64 {
+	if asked != 0 {
+		return asked
+	}
+	if j.extra != nil && j.extra.lease != 0 {
+		return j.extra.lease
+	}
+	return q.config.Lease
+}
+
+func (q *queue) deliveryLocked(j *job, until int64) Delivery {
+	d := Delivery{
+		ID: j.id, Number: j.deliveries, Attempt: int64(j.attempts), Body: j.body, Priority: j.priority,
+		PushedAt: j.pushedAt, ExpiresAt: j.expiresAt, LeaseUntil: until, MaxAttempts: q.config.MaxAttempts,
+	}
+	if j.extra != nil {
+		d.Reason = j.extra.reason
+		if j.extra.maxAttempts != 0 {
+			d.MaxAttempts = j.extra.maxAttempts
+		}
+	}
+	return d
+}

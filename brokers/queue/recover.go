@@ -1,0 +1,201 @@
+package queue
+
+import (
+	"fmt"
+)
+
+// recovery is what replay knows besides the queues.
+type recovery struct {
+	last  mark
+	maxID uint64
+}
+
+// recover replays the journal and begins a new life.
+func (b *Broker) recover() error {
+	b.loading = true
+	var state recovery
+	err := b.journal.Replay(func(body []byte) error { return b.replay(body, &state) })
+	if err != nil {
+		return fmt.Errorf("replaying the queue journal: %w", err)
+	}
+	n := &b.numbers
+	n.floor, n.lifeFirstID = state.last.floor, state.last.lifeFirstID
+	last := max(state.maxID, state.last.lastID)
+	if !state.last.clean {
+		last = max(last, state.last.reservedID)
+		n.floor = max(n.floor, state.last.reservedDelivery)
+		n.lifeFirstID = last + 1
+	}
+	n.lastID.Store(last)
+	b.journal.Notify(b.notify)
+	// A reserve that asks for what is one above everything given makes the first mark of this life.
+	b.reserve(last, max(n.floor, state.last.reservedDelivery))
+	b.endBoundLeases()
+	b.loading = false
+	for _, q := range b.queues() {
+		q.mu.Lock()
+		q.armAllLocked(b.now())
+		q.mu.Unlock()
+	}
+	return nil
+}
+
+// endBoundLeases gives back the jobs of connections that ended with the last life.
+func (b *Broker) endBoundLeases() {
+	now := b.wall()
+	for _, q := range b.queues() {
+		q.mu.Lock()
+		var bound []*job
+		q.inflight.Scan(func(t timed) bool {
+			if t.job.bound {
+				bound = append(bound, t.job)
+			}
+			return true
+		})
+		for _, j := range bound {
+			q.changeLocked(j, change{verb: verbRelease}, now, "")
+		}
+		q.commitLocked(false)
+		q.mu.Unlock()
+	}
+}
+
+// replay applies one record.
+func (b *Broker) replay(body []byte, state *recovery) error {
+	if len(body) < 2 || body[0] != formatVersion {
+		return fmt.Errorf("%w: unknown version", errDamaged)
+	}
+	op := body[1]
+	r := &reader{body: body[2:]}
+	if op == opMark {
+		state.last = decodeMark(r)
+		return r.err
+	}
+	// Numbers given after a clean mark belong to a life of their own.
+	state.last.clean = false
+	number := r.uint()
+	if op == opCreate {
+		return b.replayCreate(number, r)
+	}
+	q, ok := b.directory.byNumber.Get(number)
+	if r.err != nil || !ok {
+		return damaged(op, fmt.Sprintf("queue %d is unknown", number))
+	}
+	switch op {
+	case opConfig:
+		q.config = decodeConfig(r)
+	case opDrop:
+		delete(b.directory.byName, q.name)
+		b.directory.byNumber.Delete(number)
+		q.dropped = true
+		b.bytes.Add(-q.bytes)
+	case opPush:
+		q.replayPush(r, state)
+	case opChange:
+		q.replayChange(r)
+	case opMove:
+		b.replayMove(q, r)
+	case opPause:
+		q.pausedIn, q.pausedOut = r.time(), r.time()
+	case opJob:
+		q.replayJob(r, state)
+	case opDedup:
+		key, id, until := r.text(), r.uint(), r.time()
+		if r.err == nil && until > b.startMS {
+			q.rememberLocked(key, dedupEntry{id, until})
+		}
+	case opCounters:
+		q.counters = decodeCounters(r)
+	default:
+		return damaged(op, "unknown kind")
+	}
+	if r.err != nil {
+		return damaged(op, "cut short or inconsistent")
+	}
+	return nil
+}
+
+func (b *Broker) replayCreate(number uint64, r *reader) error {
+	name, config := r.text(), decodeConfig(r)
+	d := &b.directory
+	if r.err != nil || CheckName([]byte(name)) != nil || d.byName[name] != nil {
+		return damaged(opCreate, "bad name or configuration")
+	}
+	if _, taken := d.byNumber.Get(number); taken {
+		return damaged(opCreate, "number given twice")
+	}
+	q := newQueue(b, number, name, config)
+	d.byName[name] = q
+	d.byNumber.Set(number, q)
+	d.lastNumber = max(d.lastNumber, number)
+	return nil
+}
+
+func (q *queue) replayPush(r *reader, state *recovery) {
+	p, n := decodePush(r)
+	for i := range n {
+		var key string
+		if p.dedupUntil != 0 {
+			key = r.text()
+		}
+		body := r.text()
+		id := p.firstID + uint64(i)
+		if _, taken := q.index.Get(id); taken || r.err != nil {
+			r.fail()
+			return
+		}
+		j := q.newJobLocked(&p, id, body, key)
+		q.waitingLocked(j, j.at)
+		state.maxID = max(state.maxID, id)
+	}
+}
+
+func (q *queue) replayChange(r *reader) {
+	now, reason := r.time(), r.text()
+	for len(r.body) > 0 {
+		id, c := decodeChange(r, now)
+		j, ok := q.index.Get(id)
+		if r.err != nil || !ok {
+			r.fail()
+			return
+		}
+		if (c.verb == verbLease) == (j.state == stateInflight) && (c.verb <= verbAck || c.verb == verbExtend) {
+			r.fail()
+			return
+		}
+		q.applyLocked(j, c, now, reason)
+	}
+}
+
+func (b *Broker) replayMove(q *queue, r *reader) {
+	to, ok := b.directory.byNumber.Get(r.uint())
+	if !ok || r.err != nil {
+		r.fail()
+		return
+	}
+	n := r.many()
+	for range n {
+		j, ok := q.index.Get(r.uint())
+		if !ok || r.err != nil {
+			r.fail()
+			return
+		}
+		moveLocked(q, to, j)
+	}
+}
+
+func (q *queue) replayJob(r *reader, state *recovery) {
+	j := decodeJob(r)
+	if _, taken := q.index.Get(j.id); taken || r.err != nil {
+		r.fail()
+		return
+	}
+	q.addLocked(j)
+	state.maxID = max(state.maxID, j.id)
+	switch j.state {
+	case stateReady, stateDelayed:
+		q.waitingLocked(j, j.at)
+	default:
+		q.attachLocked(j, j.state, j.at)
+	}
+}

@@ -1,0 +1,188 @@
+package queue
+
+import (
+	"math"
+	"runtime"
+	"time"
+)
+
+// longestWait is the longest a queue's timer sleeps: due times are wall-clock times, and the wall may be set.
+const longestWait = 60_000
+
+// armLocked makes sure that the queue looks at its times no later than at steady time at.
+func (q *queue) armLocked(at int64) {
+	if at >= q.timerAt || q.broker.loading || q.dropped {
+		return
+	}
+	now := q.broker.now()
+	q.setTimerLocked(at, now)
+}
+
+func (q *queue) setTimerLocked(at int64, now instant) {
+	if at-now.steady > longestWait {
+		at = now.steady + longestWait
+	}
+	if at >= q.timerAt {
+		return
+	}
+	q.timerAt = at
+	wait := max(time.Duration(at-now.steady)*time.Millisecond, 0)
+	if q.timer == nil {
+		q.timer = q.broker.clock.AfterFunc(wait, q.tick)
+		return
+	}
+	q.timer.Reset(wait)
+}
+
+// armWallLocked is armLocked for a wall time.
+func (q *queue) armWallLocked(at int64) {
+	if q.broker.loading || q.dropped || at == foreverMS {
+		return
+	}
+	now := q.broker.now()
+	steady := at - now.wall + now.steady
+	if steady < q.timerAt {
+		q.setTimerLocked(steady, now)
+	}
+}
+
+// tick is the timer's function: it handles what is due, a slice per lock hold, so that a million jobs due at once do not
+// keep pushes waiting.
+func (q *queue) tick() {
+	for {
+		if q.broker.enter() != nil {
+			return
+		}
+		q.mu.Lock()
+		more := !q.dropped && q.tickLocked()
+		q.broker.release(q)
+		if !more {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// tickLocked handles up to a slice of what is due and sets the timer for the rest. It tells whether more is due now.
+func (q *queue) tickLocked() (more bool) {
+	now := q.broker.now()
+	budget := sliceJobs
+	q.timerAt = math.MaxInt64
+	if q.pausedIn <= now.wall {
+		q.pausedIn = 0
+	}
+	if q.pausedOut <= now.wall {
+		q.pausedOut = 0
+	}
+	budget = q.expireLocked(now, budget)
+	budget = q.dueLocked(now, budget)
+	budget = q.lapseLocked(now, budget)
+	budget = q.sweepLocked(now, budget)
+	q.serveLocked()
+	if budget == 0 {
+		return true
+	}
+	q.armAllLocked(now)
+	return false
+}
+
+// expireLocked drops waiting jobs whose TTL has run out, and dead letters too old.
+func (q *queue) expireLocked(now instant, budget int) int {
+	for budget > 0 {
+		t, ok := q.expiring.Min()
+		if !ok || t.at > now.wall {
+			break
+		}
+		q.changeLocked(t.job, change{verb: verbExpire}, now.wall, "")
+		budget--
+	}
+	for budget > 0 && q.config.DeadTTL > 0 {
+		t, ok := q.dead.Min()
+		if !ok || t.at+q.config.DeadTTL > now.wall {
+			break
+		}
+		q.changeLocked(t.job, change{verb: verbExpire}, now.wall, "")
+		budget--
+	}
+	q.commitLocked(false)
+	return budget
+}
+
+// dueLocked makes delayed jobs ready. It has no record: a replay sees the same times.
+func (q *queue) dueLocked(now instant, budget int) int {
+	for budget > 0 {
+		t, ok := q.delayed.Min()
+		if !ok || t.at > now.wall {
+			break
+		}
+		q.touchLocked(t.job)
+		q.detachLocked(t.job)
+		q.attachLocked(t.job, stateReady, 0)
+		budget--
+	}
+	return budget
+}
+
+// leaseExpired is the reason of an attempt that ended with its lease.
+const leaseExpired = "lease expired"
+
+// lapseLocked ends leases whose time is over: the attempt has failed; the wait was the lease, so the job is ready at once.
+func (q *queue) lapseLocked(now instant, budget int) int {
+	for budget > 0 {
+		t, ok := q.inflight.Min()
+		if !ok || t.at > now.steady {
+			break
+		}
+		c := change{verb: verbLapse}
+		if q.failedLocked(t.job) {
+			c.verb = q.buriedVerb()
+		}
+		q.changeLocked(t.job, c, now.wall, leaseExpired)
+		budget--
+	}
+	q.commitLocked(false)
+	return budget
+}
+
+// sweepLocked forgets dedup keys whose window is over. It has no record: entries hold their end.
+func (q *queue) sweepLocked(now instant, budget int) int {
+	for budget > 0 {
+		end, ok := q.dedupEnd.Min()
+		if !ok || end.until > now.wall {
+			break
+		}
+		q.dedupEnd.Delete(end)
+		q.dedup.Delete(end.key)
+		budget--
+	}
+	return budget
+}
+
+// armAllLocked sets the timer for the next thing that is due.
+func (q *queue) armAllLocked(now instant) {
+	next := int64(math.MaxInt64)
+	wall := func(at int64) {
+		next = min(next, at-now.wall+now.steady)
+	}
+	if t, ok := q.inflight.Min(); ok {
+		next = t.at
+	}
+	if t, ok := q.delayed.Min(); ok {
+		wall(t.at)
+	}
+	if t, ok := q.expiring.Min(); ok {
+		wall(t.at)
+	}
+	if t, ok := q.dead.Min(); ok && q.config.DeadTTL > 0 {
+		wall(t.at + q.config.DeadTTL)
+	}
+	if end, ok := q.dedupEnd.Min(); ok {
+		wall(end.until + dedupSlack)
+	}
+	if q.pausedOut != 0 && q.pausedOut != foreverMS {
+		wall(q.pausedOut)
+	}
+	if next != math.MaxInt64 {
+		q.setTimerLocked(next, now)
+	}
+}
