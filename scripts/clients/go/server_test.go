@@ -1,0 +1,122 @@
+package clients
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// server is the real binary on a free port; it can be stopped and started again on the same port and data.
+type server struct {
+	t       *testing.T
+	addr    string
+	data    string
+	command *exec.Cmd
+}
+
+func startServer(t *testing.T) *server {
+	t.Helper()
+	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, addr: probe.Addr().String(), data: t.TempDir()}
+	if err := probe.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *server) start() {
+	s.t.Helper()
+	binary := os.Getenv("NEXO_BIN")
+	if binary == "" {
+		s.t.Fatal("NEXO_BIN must be the path of the nexo binary")
+	}
+	_, port, err := net.SplitHostPort(s.addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.command = exec.Command(binary, "server", "--port", port, "--dashboard-port", "0", "--data", s.data)
+	log, err := os.OpenFile(filepath.Join(s.data, "..", "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.command.Stdout, s.command.Stderr = log, log
+	if err := s.command.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	log.Close()
+	if err := s.awaitPong(10 * time.Second); err != nil {
+		text, _ := os.ReadFile(log.Name())
+		s.t.Fatalf("the server did not start: %v\n%s", err, text)
+	}
+}
+
+func (s *server) awaitPong(limit time.Duration) error {
+	var last error
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if last = ping(s.addr); last == nil {
+			return nil
+		}
+	}
+	return last
+}
+
+func ping(addr string) error {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(line, "+PONG") {
+		return fmt.Errorf("PING answered %q", line)
+	}
+	return nil
+}
+
+// stop ends the server and waits until it is gone, so that the port is free again.
+func (s *server) stop() {
+	if s.command == nil {
+		return
+	}
+	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Errorf("stopping the server: %v", err)
+	}
+	gone := make(chan error, 1)
+	go func(command *exec.Cmd) { gone <- command.Wait() }(s.command)
+	s.command = nil
+	select {
+	case err := <-gone:
+		if err != nil {
+			s.t.Errorf("the server ended with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		s.t.Error("the server did not end within 20 s of SIGTERM")
+	}
+}
+
+func (s *server) restart() {
+	s.t.Helper()
+	s.stop()
+	s.start()
+}
