@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"time"
+)
+
+// client is a plain RESP2 connection. Everything it waits for must come within its limit.
+type client struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+const limit = 60 * time.Second
+
+func dial(s *server) (*client, error) {
+	conn, err := net.DialTimeout("tcp", s.addr(), 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return &client{conn, bufio.NewReaderSize(conn, 64<<10)}, conn.SetDeadline(time.Now().Add(5 * limit))
+}
+
+func dialAll(s *server, n int) ([]*client, error) {
+	clients := make([]*client, 0, n)
+	for range n {
+		c, err := dial(s)
+		if err != nil {
+			closeAll(clients)
+			return nil, err
+		}
+		clients = append(clients, c)
+	}
+	return clients, nil
+}
+
+func closeAll(clients []*client) {
+	for _, c := range clients {
+		c.Close()
+	}
+}
+
+// encode appends a command to buf.
+func encode(buf []byte, words ...string) []byte {
+	buf = fmt.Appendf(buf, "*%d\r\n", len(words))
+	for _, word := range words {
+		buf = fmt.Appendf(buf, "$%d\r\n%s\r\n", len(word), word)
+	}
+	return buf
+}
+
+// do sends one command and reads its reply.
+func (c *client) do(words ...string) (any, error) {
+	if _, err := c.Write(encode(nil, words...)); err != nil {
+		return nil, err
+	}
+	reply, err := c.read()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", words[0], err)
+	}
+	return reply, nil
+}
+
+// read reads one reply: string, int64, nil or []any. An error reply is an error.
+func (c *client) read() (any, error) {
+	kind, body, err := c.line()
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case '+':
+		return body, nil
+	case '-':
+		return nil, fmt.Errorf("the server answered -%s", body)
+	case ':':
+		return strconv.ParseInt(body, 10, 64)
+	case '$':
+		size, err := strconv.Atoi(body)
+		if err != nil || size < 0 {
+			return nil, err
+		}
+		text := make([]byte, size+2)
+		_, err = io.ReadFull(c.r, text)
+		return string(text[:size]), err
+	case '*':
+		n, err := strconv.Atoi(body)
+		if err != nil || n < 0 {
+			return nil, err
+		}
+		elements := make([]any, n)
+		for i := range elements {
+			if elements[i], err = c.read(); err != nil {
+				return nil, err
+			}
+		}
+		return elements, nil
+	}
+	return nil, fmt.Errorf("reply of unknown kind %q", kind)
+}
+
+// skip reads n replies and keeps nothing of them.
+func (c *client) skip(n int) error {
+	for ; n > 0; n-- {
+		kind, body, err := c.line()
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case '-':
+			return fmt.Errorf("the server answered -%s", body)
+		case '$':
+			size, err := strconv.Atoi(body)
+			if err != nil {
+				return err
+			}
+			if size >= 0 {
+				if _, err := c.r.Discard(size + 2); err != nil {
+					return err
+				}
+			}
+		case '*':
+			elements, err := strconv.Atoi(body)
+			if err != nil {
+				return err
+			}
+			n += max(elements, 0)
+		}
+	}
+	return nil
+}
+
+func (c *client) line() (kind byte, body string, err error) {
+	line, err := c.r.ReadSlice('\n')
+	if err != nil {
+		return 0, "", err
+	}
+	if len(line) < 3 {
+		return 0, "", fmt.Errorf("short line %q", line)
+	}
+	return line[0], string(line[1 : len(line)-2]), nil
+}
