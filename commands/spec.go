@@ -59,5 +59,6 @@ type Context struct {
 	Conn    *resp.Conn
 	W       *resp.Writer
 	Session *Session
-	spec    *Spec // the command under way
+	spec    *Spec  // the command under way
+	scratch []byte // memory for short values on their way from the store to the writer
 }

@@ -1,3 +1,125 @@
 package commands
 
-func (s *Server) stringSpecs() []Spec { return nil }
+// Arguments that many commands of the keyspace share.
+var (
+	keyArgument     = Argument{Name: "key", Type: "key"}
+	keysArgument    = Argument{Name: "key", Type: "key", Multiple: true}
+	valueArgument   = Argument{Name: "value", Type: "string"}
+	expireArguments = []Argument{
+		{Name: "seconds", Type: "integer", Token: "EX"},
+		{Name: "milliseconds", Type: "integer", Token: "PX"},
+		{Name: "unix-time-seconds", Type: "unix-time", Token: "EXAT"},
+		{Name: "unix-time-milliseconds", Type: "unix-time", Token: "PXAT"},
+	}
+)
+
+func token(word, name string) Argument {
+	return Argument{Name: name, Type: "pure-token", Token: word}
+}
+
+func optional(a Argument) Argument {
+	a.Optional = true
+	return a
+}
+
+func oneOf(name string, choices ...Argument) Argument {
+	return Argument{Name: name, Type: "oneof", Optional: true, Arguments: choices}
+}
+
+// expirationWith is the choice of expiry options and one more.
+func expirationWith(more ...Argument) Argument {
+	return oneOf("expiration", append(append([]Argument(nil), expireArguments...), more...)...)
+}
+
+// setConditions are the conditions of SET and NSET.
+func setConditions() Argument {
+	return oneOf("condition", token("NX", "nx"), token("XX", "xx"),
+		Argument{Name: "ifeq-value", Type: "string", Token: "IFEQ"},
+		Argument{Name: "ifne-value", Type: "string", Token: "IFNE"})
+}
+
+// stringSpecs are Redis' commands on strings.
+func (s *Server) stringSpecs() []Spec {
+	specs := append(s.stringReadSpecs(), s.stringWriteSpecs()...)
+	specs = append(specs, s.counterSpecs()...)
+	for i := range specs {
+		spec := &specs[i]
+		spec.Group = "string"
+		spec.FirstKey = 1
+		if spec.KeyStep == 0 {
+			spec.LastKey, spec.KeyStep = 1, 1
+		}
+	}
+	return specs
+}
+
+func (s *Server) stringReadSpecs() []Spec {
+	start, end := Argument{Name: "start", Type: "integer"}, Argument{Name: "end", Type: "integer"}
+	return []Spec{
+		{Name: "get", Since: "1.0.0", Arity: 2, Flags: ReadOnly | Fast, Handler: get, Reply: "$value | null",
+			Summary: "Returns the string value of a key", Arguments: []Argument{keyArgument}},
+		{Name: "mget", Since: "1.0.0", Arity: -2, Flags: ReadOnly | Fast, Handler: mget, Reply: "*n $value | null",
+			LastKey: -1, KeyStep: 1, Summary: "Returns the string values of keys, as they are at one instant",
+			Arguments: []Argument{keysArgument}},
+		{Name: "strlen", Since: "2.2.0", Arity: 2, Flags: ReadOnly | Fast, Handler: strlen, Reply: ":n",
+			Summary: "Returns the length of a string", Arguments: []Argument{keyArgument}},
+		{Name: "getrange", Since: "2.4.0", Arity: 4, Flags: ReadOnly, Handler: getrange, Reply: "$part",
+			Summary: "Returns a part of a string", Arguments: []Argument{keyArgument, start, end}},
+		{Name: "substr", Since: "1.0.0", Arity: 4, Flags: ReadOnly, Handler: getrange, Reply: "$part",
+			Summary: "Returns a part of a string; the old name of GETRANGE", Arguments: []Argument{keyArgument, start, end}},
+	}
+}
+
+func (s *Server) stringWriteSpecs() []Spec {
+	pairs := Argument{Name: "data", Type: "block", Multiple: true, Arguments: []Argument{keyArgument, valueArgument}}
+	const add = Write | DenyOOM
+	return []Spec{
+		{Name: "set", Since: "1.0.0", Arity: -3, Flags: add, Handler: setCommand, Reply: "+OK | null | old value with GET",
+			Summary: "Sets the string value of a key, whatever it held",
+			Arguments: []Argument{keyArgument, valueArgument, setConditions(), optional(token("GET", "get")),
+				expirationWith(token("KEEPTTL", "keepttl"))}},
+		{Name: "setnx", Since: "1.0.0", Arity: 3, Flags: add | Fast, Handler: setnx, Reply: ":1 | :0",
+			Summary: "Sets the string value of a key that does not exist", Arguments: []Argument{keyArgument, valueArgument}},
+		{Name: "setex", Since: "2.0.0", Arity: 4, Flags: add, Handler: setex, Reply: "+OK",
+			Summary:   "Sets the string value and the time to live of a key",
+			Arguments: []Argument{keyArgument, {Name: "seconds", Type: "integer"}, valueArgument}},
+		{Name: "psetex", Since: "2.6.0", Arity: 4, Flags: add, Handler: psetex, Reply: "+OK",
+			Summary:   "Sets the string value and the time to live in milliseconds of a key",
+			Arguments: []Argument{keyArgument, {Name: "milliseconds", Type: "integer"}, valueArgument}},
+		{Name: "getset", Since: "1.0.0", Arity: 3, Flags: add | Fast, Handler: getset, Reply: "$old | null",
+			Summary: "Sets the string value of a key and returns the old one", Arguments: []Argument{keyArgument, valueArgument}},
+		{Name: "getdel", Since: "6.2.0", Arity: 2, Flags: Write | Fast, Handler: getdel, Reply: "$value | null",
+			Summary: "Returns the string value of a key and deletes it", Arguments: []Argument{keyArgument}},
+		{Name: "getex", Since: "6.2.0", Arity: -2, Flags: Write | Fast, Handler: getex, Reply: "$value | null",
+			Summary:   "Returns the string value of a key and sets its time to live",
+			Arguments: []Argument{keyArgument, expirationWith(token("PERSIST", "persist"))}},
+		{Name: "mset", Since: "1.0.1", Arity: -3, Flags: add, Handler: mset, Reply: "+OK", LastKey: -1, KeyStep: 2,
+			Summary: "Sets the string values of keys, all at once", Arguments: []Argument{pairs}},
+		{Name: "msetnx", Since: "1.0.1", Arity: -3, Flags: add, Handler: msetnx, Reply: ":1 | :0", LastKey: -1, KeyStep: 2,
+			Summary: "Sets the string values of keys, if none of them exists", Arguments: []Argument{pairs}},
+		{Name: "append", Since: "2.0.0", Arity: 3, Flags: add | Fast, Handler: appendCommand, Reply: ":length",
+			Summary: "Appends to a string, making it when missing", Arguments: []Argument{keyArgument, valueArgument}},
+		{Name: "setrange", Since: "2.2.0", Arity: 4, Flags: add, Handler: setrange, Reply: ":length",
+			Summary:   "Overwrites a part of a string, making it when missing",
+			Arguments: []Argument{keyArgument, {Name: "offset", Type: "integer"}, valueArgument}},
+	}
+}
+
+func (s *Server) counterSpecs() []Spec {
+	const flags = Write | DenyOOM | Fast
+	return []Spec{
+		{Name: "incr", Since: "1.0.0", Arity: 2, Flags: flags, Handler: incr, Reply: ":new",
+			Summary: "Adds 1 to the integer value of a key, 0 when missing", Arguments: []Argument{keyArgument}},
+		{Name: "decr", Since: "1.0.0", Arity: 2, Flags: flags, Handler: decr, Reply: ":new",
+			Summary: "Takes 1 from the integer value of a key, 0 when missing", Arguments: []Argument{keyArgument}},
+		{Name: "incrby", Since: "1.0.0", Arity: 3, Flags: flags, Handler: incrby, Reply: ":new",
+			Summary:   "Adds to the integer value of a key, 0 when missing",
+			Arguments: []Argument{keyArgument, {Name: "increment", Type: "integer"}}},
+		{Name: "decrby", Since: "1.0.0", Arity: 3, Flags: flags, Handler: decrby, Reply: ":new",
+			Summary:   "Takes from the integer value of a key, 0 when missing",
+			Arguments: []Argument{keyArgument, {Name: "decrement", Type: "integer"}}},
+		{Name: "incrbyfloat", Since: "2.6.0", Arity: 3, Flags: flags, Handler: incrbyfloat, Reply: "$new",
+			Summary:   "Adds to the floating point value of a key, 0 when missing",
+			Arguments: []Argument{keyArgument, {Name: "increment", Type: "double"}}},
+	}
+}

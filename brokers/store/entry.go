@@ -23,7 +23,10 @@ const (
 )
 
 // copyLimit is the capacity up to which values are overwritten in place and copied out under the lock.
-const copyLimit = 1024
+const copyLimit = ShortValue
+
+// ShortValue is how much scratch memory a reader needs so that no Get allocates.
+const ShortValue = 1024
 
 // entry is one key. It is 64 bytes: the deadline lives in the shard's heap.
 type entry struct {

@@ -188,12 +188,15 @@ func (sh *shard) publish() {
 // datedCheck is how often dated deadlines are compared with the wall clock, which may be set at any time.
 const datedCheck = 1000
 
+// longestSleep keeps the arithmetic of far deadlines in range: the timer looks around once a day at least.
+const longestSleep = 24 * 60 * 60 * 1000
+
 // expiredPerLock bounds how long the timer holds a shard.
 const expiredPerLock = 64
 
 // wakeIn makes the timer run in ms milliseconds, unless it runs earlier anyway.
 func (b *Broker) wakeIn(ms int64, now instant) {
-	ms = max(ms, 0)
+	ms = min(max(ms, 0), longestSleep)
 	at := now.elapsedMillis() + ms
 	if at >= b.timing.wakeAt.Load() {
 		return

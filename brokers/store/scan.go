@@ -15,13 +15,23 @@ type Item struct {
 	TTL   int64  // milliseconds, -1 when the key does not expire
 }
 
+// Verdict is what a visitor says about a key.
+type Verdict uint8
+
+const (
+	Taken  Verdict = iota // it is on the page
+	Passed                // it is not, a filter is against it
+	Full                  // it is on the page, and there is no room for more
+)
+
 // scanBucketsPerKey bounds the work of one Scan in a table with few keys: it visits at most this many buckets per key
 // that was asked for.
 const scanBucketsPerKey = 10
 
 // Scan visits some of the keys of a database and returns the cursor to go on with, 0 at the end. The first cursor is 0.
-// About count keys are passed. visit runs under a lock: it may only copy.
-func (b *Broker) Scan(db int, cursor uint64, count int, visit func(Item)) uint64 {
+// About count keys are visited, fewer when visit returns Full: the rest of a hash bucket is still visited then. visit
+// runs under a lock: it may only copy.
+func (b *Broker) Scan(db int, cursor uint64, count int, visit func(Item) Verdict) uint64 {
 	shards := b.databases[db].Load()
 	if shards == nil {
 		return 0
@@ -41,7 +51,9 @@ func (b *Broker) Scan(db int, cursor uint64, count int, visit func(Item)) uint64
 			buckets--
 			bucket = sh.table.scan(bucket, func(e *entry) {
 				passed++
-				b.pass(sh, e, visit)
+				if alive, verdict := b.pass(sh, e, visit); alive && verdict == Full {
+					passed = count
+				}
 			})
 			if bucket == 0 {
 				break
@@ -53,17 +65,16 @@ func (b *Broker) Scan(db int, cursor uint64, count int, visit func(Item)) uint64
 	return 0
 }
 
-// pass shows a live entry to the visitor and tells whether it was alive.
-func (b *Broker) pass(sh *shard, e *entry, visit func(Item)) bool {
+// pass shows an entry to the visitor, if it is alive.
+func (b *Broker) pass(sh *shard, e *entry, visit func(Item) Verdict) (alive bool, verdict Verdict) {
 	item := Item{Key: e.key, Kind: e.kind, Value: e.value, TTL: -1}
 	if e.deadline != 0 {
 		if b.overdue(sh, e) {
-			return false
+			return false, Passed
 		}
 		item.TTL = b.ttl(sh, e)
 	}
-	visit(item)
-	return true
+	return true, visit(item)
 }
 
 // Keys visits all keys of a database, shard by shard.
@@ -122,8 +133,9 @@ func ParsePrefixCursor(text string) (PrefixCursor, bool) {
 }
 
 // ScanPrefix visits the next count keys that start with prefix. Every page but the last is full, and a cursor other than
-// the zero one is returned only when more keys follow. visit runs under a lock: it may only copy.
-func (b *Broker) ScanPrefix(db int, prefix string, cursor PrefixCursor, count int, visit func(Item)) PrefixCursor {
+// the zero one is returned only when more keys follow. Two things end a page early: visit says Full, or prefixPassedMax
+// keys were Passed. visit runs under a lock: it may only copy.
+func (b *Broker) ScanPrefix(db int, prefix string, cursor PrefixCursor, count int, visit func(Item) Verdict) PrefixCursor {
 	shards := b.databases[db].Load()
 	if shards == nil {
 		return PrefixCursor{}
@@ -137,13 +149,17 @@ func (b *Broker) ScanPrefix(db int, prefix string, cursor PrefixCursor, count in
 	return PrefixCursor{}
 }
 
+// prefixPassedMax bounds the work for one page whose filter takes next to nothing.
+const prefixPassedMax = 100_000
+
 type prefixPage struct {
 	prefix string
 	from   PrefixCursor
 	last   PrefixCursor // the last key visited
 	left   int
 	more   bool // a key follows that has no room on the page
-	visit  func(Item)
+	passed int
+	visit  func(Item) Verdict
 }
 
 func (b *Broker) scanPrefixShard(sh *shard, page *prefixPage) {
@@ -169,12 +185,24 @@ func (b *Broker) scanPrefixShard(sh *shard, page *prefixPage) {
 			page.more = e.deadline == 0 || !b.overdue(sh, e)
 			return !page.more
 		}
-		if b.pass(sh, e, page.visit) {
-			page.left--
+		if alive, verdict := b.pass(sh, e, page.visit); alive {
 			page.last = PrefixCursor{shard: int(sh.index), started: true, after: key}
+			page.note(verdict)
 		}
 		return true
 	})
+}
+
+// note counts a key that was visited.
+func (p *prefixPage) note(verdict Verdict) {
+	if verdict != Passed {
+		p.left--
+	} else {
+		p.passed++
+	}
+	if verdict == Full || p.passed == prefixPassedMax {
+		p.left = 0
+	}
 }
 
 // find is the entry of a key that is among the ordered ones.

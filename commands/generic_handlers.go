@@ -1,0 +1,380 @@
+package commands
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/store"
+)
+
+var (
+	errCursor     = &brokers.Error{Code: "ERR", Message: "invalid cursor"}
+	errDatabase   = &brokers.Error{Code: "ERR", Message: "DB index is out of range"}
+	errSameObject = &brokers.Error{Code: "ERR", Message: "source and destination objects are the same"}
+	errExpireNX   = &brokers.Error{Code: "ERR", Message: "NX and XX, GT or LT options at the same time are not compatible"}
+	errExpireGTLT = &brokers.Error{Code: "ERR", Message: "GT and LT options at the same time are not compatible"}
+	errNotLFU     = &brokers.Error{Code: "ERR", Message: "An LFU maxmemory policy is not selected, access frequency not tracked. " +
+		"Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."}
+	errLFU = &brokers.Error{Code: "ERR", Message: "An LFU maxmemory policy is selected, idle time not tracked. " +
+		"Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."}
+)
+
+func del(ctx *Context, args [][]byte) {
+	n, receipt := ctx.Server.Store.Delete(ctx.Session.Database, args[1:])
+	ctx.number(int64(n), receipt, nil)
+}
+
+func exists(ctx *Context, args [][]byte) {
+	ctx.W.Int(int64(ctx.Server.Store.Exists(ctx.Session.Database, args[1:])))
+}
+
+func typeCommand(ctx *Context, args [][]byte) {
+	info, found := ctx.Server.Store.Inspect(ctx.Session.Database, args[1])
+	if !found {
+		ctx.W.SimpleString("none")
+		return
+	}
+	ctx.W.SimpleString(info.Kind.String())
+}
+
+func rename(ctx *Context, args [][]byte) {
+	_, receipt, err := ctx.Server.Store.Rename(ctx.Session.Database, args[1], args[2], false)
+	ctx.stored(receipt, err)
+}
+
+func renamenx(ctx *Context, args [][]byte) {
+	renamed, receipt, err := ctx.Server.Store.Rename(ctx.Session.Database, args[1], args[2], true)
+	ctx.number(boolInt(renamed), receipt, err)
+}
+
+func copyCommand(ctx *Context, args [][]byte) {
+	database, replace, err := parseCopy(args, ctx.Session.Database)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	if database == ctx.Session.Database && string(args[1]) == string(args[2]) {
+		ctx.fail(errSameObject)
+		return
+	}
+	copied, receipt, err := ctx.Server.Store.Copy(ctx.Session.Database, args[1], database, args[2], replace)
+	ctx.number(boolInt(copied), receipt, err)
+}
+
+func parseCopy(args [][]byte, current int) (database int, replace bool, err error) {
+	database = current
+	for i := 3; i < len(args); i++ {
+		switch {
+		case is(args[i], "REPLACE"):
+			replace = true
+		case is(args[i], "DB") && i+1 < len(args):
+			i++
+			n, ok := parseInt(args[i])
+			if !ok || n < math.MinInt32 || n > math.MaxInt32 {
+				return 0, false, errNotInteger
+			}
+			if n < 0 || n >= store.Databases {
+				return 0, false, errDatabase
+			}
+			database = int(n)
+		default:
+			return 0, false, errSyntax
+		}
+	}
+	return database, replace, nil
+}
+
+func expire(ctx *Context, args [][]byte)    { setExpiry(ctx, args, true, false, "expire") }
+func pexpire(ctx *Context, args [][]byte)   { setExpiry(ctx, args, false, false, "pexpire") }
+func expireat(ctx *Context, args [][]byte)  { setExpiry(ctx, args, true, true, "expireat") }
+func pexpireat(ctx *Context, args [][]byte) { setExpiry(ctx, args, false, true, "pexpireat") }
+
+func setExpiry(ctx *Context, args [][]byte, seconds, absolute bool, command string) {
+	condition, err := parseExpireConditions(args[3:])
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	n, ok := parseInt(args[2])
+	if !ok {
+		ctx.fail(errNotInteger)
+		return
+	}
+	if seconds {
+		if n > math.MaxInt64/1000 || n < math.MinInt64/1000 {
+			ctx.fail(errInvalidExpire(command))
+			return
+		}
+		n *= 1000
+	}
+	expiry := store.Expiry{Mode: store.ExpireAt, At: n}
+	if !absolute {
+		if n > math.MaxInt64-ctx.Server.Clock.Now().UnixMilli() {
+			ctx.fail(errInvalidExpire(command))
+			return
+		}
+		expiry.Mode = store.ExpireIn
+	}
+	changed, receipt := ctx.Server.Store.Expire(ctx.Session.Database, args[1], expiry, condition)
+	ctx.number(boolInt(changed), receipt, nil)
+}
+
+func parseExpireConditions(words [][]byte) (c store.ExpireCondition, err error) {
+	for _, word := range words {
+		switch {
+		case is(word, "NX"):
+			c |= store.ExpireIfNone
+		case is(word, "XX"):
+			c |= store.ExpireIfAny
+		case is(word, "GT"):
+			c |= store.ExpireIfLater
+		case is(word, "LT"):
+			c |= store.ExpireIfEarlier
+		default:
+			return 0, brokers.Errorf("ERR", "Unsupported option %s", word)
+		}
+	}
+	switch {
+	case c&store.ExpireIfNone != 0 && c != store.ExpireIfNone:
+		return 0, errExpireNX
+	case c&store.ExpireIfLater != 0 && c&store.ExpireIfEarlier != 0:
+		return 0, errExpireGTLT
+	}
+	return c, nil
+}
+
+// expiryOf is a key's time to live, or the time it expires at, in milliseconds: -1 for never, -2 for a missing key.
+func expiryOf(ctx *Context, key []byte, absolute bool) int64 {
+	info, found := ctx.Server.Store.Inspect(ctx.Session.Database, key)
+	switch {
+	case !found:
+		return -2
+	case absolute:
+		return info.ExpiresAt
+	}
+	return info.TTL
+}
+
+func ttl(ctx *Context, args [][]byte) {
+	ms := expiryOf(ctx, args[1], false)
+	if ms >= 0 {
+		ms = (ms + 500) / 1000 // to the nearest second, as Redis does
+	}
+	ctx.W.Int(ms)
+}
+
+func pttl(ctx *Context, args [][]byte) { ctx.W.Int(expiryOf(ctx, args[1], false)) }
+
+func expiretime(ctx *Context, args [][]byte) {
+	ms := expiryOf(ctx, args[1], true)
+	if ms >= 0 {
+		ms = (ms + 500) / 1000
+	}
+	ctx.W.Int(ms)
+}
+
+func pexpiretime(ctx *Context, args [][]byte) { ctx.W.Int(expiryOf(ctx, args[1], true)) }
+
+func persistCommand(ctx *Context, args [][]byte) {
+	changed, receipt := ctx.Server.Store.Persist(ctx.Session.Database, args[1])
+	ctx.number(boolInt(changed), receipt, nil)
+}
+
+func keysCommand(ctx *Context, args [][]byte) {
+	pattern := string(args[1])
+	var found []string
+	ctx.Server.Store.Keys(ctx.Session.Database, func(key string) {
+		if store.Match(pattern, key) {
+			found = append(found, key)
+		}
+	})
+	ctx.W.Array(len(found))
+	for _, key := range found {
+		ctx.W.BulkString(key)
+	}
+}
+
+// scanRequest is what the options of SCAN say.
+type scanRequest struct {
+	cursor  uint64
+	count   int
+	match   bool
+	pattern string
+	kind    string // "" for all
+}
+
+// scanCountMax bounds how much one SCAN or NSCAN call returns.
+const scanCountMax = 1_000_000
+
+func parseScan(args [][]byte) (r scanRequest, err error) {
+	r.count = 10
+	cursor, cursorErr := strconv.ParseUint(string(args[1]), 10, 64)
+	if cursorErr != nil {
+		return r, errCursor
+	}
+	r.cursor = cursor
+	for i := 2; i < len(args); i += 2 {
+		if i+1 == len(args) {
+			return r, errSyntax
+		}
+		word := args[i+1]
+		switch {
+		case is(args[i], "COUNT"):
+			n, ok := parseInt(word)
+			if !ok {
+				return r, errNotInteger
+			}
+			if n < 1 {
+				return r, errSyntax
+			}
+			r.count = int(min(n, scanCountMax))
+		case is(args[i], "MATCH"):
+			r.match, r.pattern = true, string(word)
+		case is(args[i], "TYPE"):
+			r.kind = string(word)
+		default:
+			return r, errSyntax
+		}
+	}
+	return r, nil
+}
+
+func scan(ctx *Context, args [][]byte) {
+	request, err := parseScan(args)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	var found []string
+	next := ctx.Server.Store.Scan(ctx.Session.Database, request.cursor, request.count, func(item store.Item) store.Verdict {
+		if !request.takes(item) {
+			return store.Passed
+		}
+		found = append(found, item.Key)
+		return store.Taken
+	})
+	ctx.W.Array(2)
+	ctx.W.BulkUint(next)
+	ctx.W.Array(len(found))
+	for _, key := range found {
+		ctx.W.BulkString(key)
+	}
+}
+
+// takes tells whether a key is one that the scan asks for.
+func (r *scanRequest) takes(item store.Item) bool {
+	return (r.kind == "" || strings.EqualFold(item.Kind.String(), r.kind)) &&
+		(!r.match || store.Match(r.pattern, item.Key))
+}
+
+func randomkey(ctx *Context, args [][]byte) {
+	key, found := ctx.Server.Store.RandomKey(ctx.Session.Database)
+	if !found {
+		ctx.W.Null()
+		return
+	}
+	ctx.W.BulkString(key)
+}
+
+func dbsize(ctx *Context, args [][]byte) {
+	ctx.W.Int(int64(ctx.Server.Store.Size(ctx.Session.Database)))
+}
+
+// flushMode checks the one option of the flushes. Both ways are the same here: memory is freed behind the scenes.
+func flushMode(args [][]byte) error {
+	if len(args) > 2 || (len(args) == 2 && !is(args[1], "ASYNC") && !is(args[1], "SYNC")) {
+		return errSyntax
+	}
+	return nil
+}
+
+func flushdb(ctx *Context, args [][]byte) {
+	if err := flushMode(args); err != nil {
+		ctx.fail(err)
+		return
+	}
+	ctx.stored(ctx.Server.Store.Flush(ctx.Session.Database), nil)
+}
+
+func flushall(ctx *Context, args [][]byte) {
+	if err := flushMode(args); err != nil {
+		ctx.fail(err)
+		return
+	}
+	ctx.stored(ctx.Server.Store.FlushAll(), nil)
+}
+
+// inspect answers null for a missing key.
+func (ctx *Context) inspect(key []byte) (info store.KeyInfo, found bool) {
+	info, found = ctx.Server.Store.Inspect(ctx.Session.Database, key)
+	if !found {
+		ctx.W.Null()
+	}
+	return info, found
+}
+
+func objectEncoding(ctx *Context, args [][]byte) {
+	if info, found := ctx.inspect(args[2]); found {
+		ctx.W.BulkString(info.Encoding)
+	}
+}
+
+func objectRefcount(ctx *Context, args [][]byte) {
+	if _, found := ctx.inspect(args[2]); found {
+		ctx.W.Int(1)
+	}
+}
+
+// underLFU tells whether use counters are kept instead of use times.
+func (ctx *Context) underLFU() bool {
+	_, policy := ctx.Server.Store.MaxMemory()
+	return policy == store.AllKeysLFU || policy == store.VolatileLFU
+}
+
+func objectFreq(ctx *Context, args [][]byte) {
+	info, found := ctx.inspect(args[2])
+	switch {
+	case !found:
+	case !ctx.underLFU():
+		ctx.fail(errNotLFU)
+	default:
+		ctx.W.Int(int64(info.Frequency))
+	}
+}
+
+func objectIdletime(ctx *Context, args [][]byte) {
+	info, found := ctx.inspect(args[2])
+	switch {
+	case !found:
+	case ctx.underLFU():
+		ctx.fail(errLFU)
+	default:
+		ctx.W.Int(info.Idle)
+	}
+}
+
+func objectHelp(ctx *Context, args [][]byte) {
+	lines := []string{
+		"OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+		"ENCODING <key>",
+		"    Return the kind of internal representation used in order to store the value",
+		"    associated with a <key>.",
+		"FREQ <key>",
+		"    Return the access frequency index of the <key>. The returned integer is",
+		"    proportional to the logarithm of the recent access frequency of the key.",
+		"IDLETIME <key>",
+		"    Return the idle time of the <key>, that is the approximated number of",
+		"    seconds elapsed since the last access to the key.",
+		"REFCOUNT <key>",
+		"    Return the number of references of the value associated with the specified",
+		"    <key>.",
+		"HELP",
+		"    Prints this help.",
+	}
+	ctx.W.Array(len(lines))
+	for _, line := range lines {
+		ctx.W.SimpleString(line)
+	}
+}
