@@ -416,3 +416,6 @@ func jittered(delay, percent int64) int64 {
 
 // foreverMS stands for a pause without an end.
 const foreverMS = math.MaxInt64
+
+// Durability is the level of queues that do not say SYNC.
+func (b *Broker) Durability() brokers.Durability { return b.options.Durability }

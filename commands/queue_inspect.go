@@ -1,0 +1,226 @@
+package commands
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/nexobroker/nexo/brokers/queue"
+)
+
+// qexists is QEXISTS q [q ...].
+func qexists(ctx *Context, args [][]byte) {
+	n, err := ctx.Server.Queue.Exists(args[1:])
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	ctx.W.Int(int64(n))
+}
+
+// qlist is QLIST [MATCH glob] [COUNT n] [CURSOR c].
+func qlist(ctx *Context, args [][]byte) {
+	count, cursor := 100, uint64(0)
+	var match func(string) bool
+	o := optionsFrom(args, 1)
+	for o.next() {
+		switch {
+		case o.word("MATCH", 1<<0):
+			pattern := string(o.value())
+			match = func(name string) bool { return queueNameMatches(pattern, name) }
+		case o.word("COUNT", 1<<1):
+			count = int(o.integer(1, 10_000))
+		case o.word("CURSOR", 1<<2):
+			word := o.value()
+			var ok bool
+			if cursor, ok = parseUint(word); o.err == nil && (!ok || cursor == math.MaxUint64) {
+				o.err = errInvalidQueueCursor
+			}
+		default:
+			o.unknown()
+		}
+	}
+	if o.err != nil {
+		ctx.fail(o.err)
+		return
+	}
+	names, next := ctx.Server.Queue.List(cursor, count, match)
+	ctx.W.Array(2)
+	ctx.W.BulkUint(next)
+	ctx.W.Array(len(names))
+	for _, name := range names {
+		ctx.W.BulkString(name)
+	}
+}
+
+// queuePage is what QPEEK and QDLQ LIST ask for.
+type queuePage struct {
+	state  queue.States
+	offset int
+	count  int
+	match  string
+}
+
+func parseQueuePage(args [][]byte, first int, anyState bool) (queuePage, error) {
+	p := queuePage{state: queue.Ready, count: 10}
+	o := optionsFrom(args, first)
+	for o.next() {
+		switch {
+		case o.word("OFFSET", 1<<0):
+			p.offset = int(o.integer(0, math.MaxInt32))
+		case o.word("COUNT", 1<<1):
+			p.count = int(o.integer(1, 1000))
+		case o.word("MATCH", 1<<2):
+			p.match = string(o.value())
+		case anyState && o.word("STATE", 1<<3):
+			word := o.value()
+			state, ok := parseQueueState(word)
+			if !ok && o.err == nil {
+				o.err = syntaxErrorNear(word)
+			}
+			p.state = state
+		default:
+			o.unknown()
+		}
+	}
+	return p, o.err
+}
+
+// qpeek is QPEEK q [STATE s] [OFFSET n] [COUNT n] [MATCH text].
+func qpeek(ctx *Context, args [][]byte) {
+	p, err := parseQueuePage(args, 2, true)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	views, total, next, err := ctx.Server.Queue.Peek(args[1], p.state, p.offset, p.count, p.match, replyBytes)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	ctx.W.Array(3)
+	ctx.W.Int(int64(total))
+	ctx.W.Int(int64(next))
+	ctx.W.Array(len(views))
+	for i := range views {
+		ctx.writeView(&views[i])
+	}
+}
+
+// qget is QGET q id.
+func qget(ctx *Context, args [][]byte) {
+	ids, err := allIDs(args, 2)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	view, found, err := ctx.Server.Queue.Get(args[1], ids[0])
+	switch {
+	case err != nil:
+		ctx.fail(err)
+	case !found:
+		ctx.W.NullArray()
+	default:
+		ctx.writeView(&view)
+	}
+}
+
+func (ctx *Context) writeView(v *queue.View) {
+	w := ctx.W
+	w.Map(14)
+	w.BulkString("id")
+	w.BulkUint(v.ID)
+	w.BulkString("state")
+	w.BulkString(v.State)
+	w.BulkString("payload")
+	w.BulkString(v.Body)
+	ctx.writeNumbers([]queueNumber{
+		{"priority", int64(v.Priority)}, {"attempts", v.Attempts}, {"max-attempts", v.MaxAttempts},
+		{"deliveries", int64(v.Deliveries)}, {"pushed-at", v.PushedAt}, {"due-at", v.DueAt},
+		{"lease-until", v.LeaseUntil}, {"expires-at", v.ExpiresAt}, {"failed-at", v.FailedAt},
+	})
+	w.BulkString("last-reason")
+	w.BulkString(v.Reason)
+	w.BulkString("dedup")
+	w.BulkString(v.Dedup)
+}
+
+// queueNumber is a named number of an introspection reply.
+type queueNumber struct {
+	name  string
+	value int64
+}
+
+func (ctx *Context) writeNumbers(numbers []queueNumber) {
+	for _, n := range numbers {
+		ctx.W.BulkString(n.name)
+		ctx.W.Int(n.value)
+	}
+}
+
+// qinfo is QINFO q.
+func qinfo(ctx *Context, args [][]byte) {
+	info, err := ctx.Server.Queue.Info(args[1])
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	c := info.Counters
+	numbers := []queueNumber{
+		{"ready", int64(info.Ready)}, {"delayed", int64(info.Delayed)}, {"inflight", int64(info.Inflight)},
+		{"dead", int64(info.Dead)}, {"pending", int64(info.Pending)}, {"waiters", int64(info.Waiters)},
+		{"bytes", info.Bytes}, {"dedup-keys", int64(info.DedupKeys)}, {"oldest-ready-ms", info.OldestReadyMS},
+		{"pushed", int64(c.Pushed)}, {"delivered", int64(c.Delivered)}, {"acked", int64(c.Acked)},
+		{"nacked", int64(c.Nacked)}, {"released", int64(c.Released)}, {"lease-expired", int64(c.LeaseExpired)},
+		{"dead-total", int64(c.Dead)}, {"replayed", int64(c.Replayed)}, {"deduped", int64(c.Deduped)},
+		{"deleted", int64(c.Deleted)}, {"expired", int64(c.Expired)}, {"dropped", int64(c.Dropped)},
+		{"moved-in", int64(c.MovedIn)}, {"moved-out", int64(c.MovedOut)}, {"rejected", int64(c.Blocked)},
+	}
+	fields := info.Config.Fields()
+	ctx.W.Map(3 + len(numbers) + len(fields))
+	ctx.W.BulkString("name")
+	ctx.W.Bulk(args[1])
+	ctx.writeNumbers(numbers)
+	ctx.W.BulkString("paused")
+	ctx.W.BulkString(pausedWord(info.PausedIn, info.PausedOut))
+	ctx.W.BulkString("priorities")
+	ctx.W.Map(len(info.Priorities))
+	for _, p := range info.Priorities {
+		ctx.W.BulkString(strconv.Itoa(int(p.Priority)))
+		ctx.W.Int(int64(p.Count))
+	}
+	for _, field := range fields {
+		ctx.W.BulkString(field.Name)
+		ctx.W.BulkString(field.Value)
+	}
+}
+
+func pausedWord(in, out bool) string {
+	switch {
+	case in && out:
+		return "all"
+	case in:
+		return "in"
+	case out:
+		return "out"
+	}
+	return "none"
+}
+
+// qlen is QLEN q [state].
+func qlen(ctx *Context, args [][]byte) {
+	states := queue.Ready
+	if len(args) > 2 {
+		state, ok := parseQueueState(args[2])
+		if !ok || len(args) > 3 {
+			ctx.fail(syntaxErrorNear(args[len(args)-1]))
+			return
+		}
+		states = state
+	}
+	n, err := ctx.Server.Queue.Len(args[1], states)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	ctx.W.Int(int64(n))
+}
