@@ -1,0 +1,226 @@
+package commands
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/pubsub"
+	"github.com/nexobroker/nexo/resp"
+)
+
+// busDoor runs the pub/sub commands, and no others, behind the real door.
+type busDoor struct {
+	server   *Server
+	handlers map[string]Spec
+}
+
+func (d *busDoor) Open(c *resp.Conn) {
+	c.Context = &Context{Server: d.server, Conn: c, W: c.Writer(), Session: &Session{}}
+}
+
+func (d *busDoor) Command(c *resp.Conn, args [][]byte) {
+	ctx := c.Context.(*Context)
+	name := strings.ToLower(string(args[0]))
+	switch name {
+	case "hello":
+		ctx.W.SetProto(3)
+		ctx.W.OK()
+		return
+	case "name":
+		ctx.Session.Name = string(args[1])
+		ctx.W.OK()
+		return
+	case "quit":
+		ctx.W.OK()
+		ctx.Session.bus.closed(ctx, true)
+		c.CloseAfterReply()
+		return
+	case "reset":
+		ctx.Session.bus.reset(ctx)
+		ctx.W.OK()
+		return
+	}
+	spec, ok := d.handlers[name]
+	if ok && spec.Handler == nil && len(args) > 1 {
+		spec, ok = d.handlers[name+"|"+strings.ToLower(string(args[1]))]
+	}
+	if !ok || (spec.Arity > 0 && len(args) != spec.Arity) || len(args) < -spec.Arity {
+		ctx.W.Error("ERR not in this test")
+		return
+	}
+	spec.Handler(ctx, args)
+}
+
+func (d *busDoor) Flush(c *resp.Conn) {
+	ctx := c.Context.(*Context)
+	ctx.Session.bus.flush(ctx)
+}
+
+func (d *busDoor) Closed(c *resp.Conn) {
+	ctx := c.Context.(*Context)
+	ctx.Session.bus.closed(ctx, false)
+}
+
+// openBus starts the door on a free port and returns its address.
+func openBus(t testing.TB, options pubsub.Options) (string, *pubsub.Broker) {
+	t.Helper()
+	broker, err := pubsub.Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var clock brokers.Clock = brokers.SystemClock{}
+	if options.Clock != nil {
+		clock = options.Clock
+	}
+	server := &Server{Deps: Deps{PubSub: broker, Clock: clock}}
+	door := &busDoor{server: server, handlers: map[string]Spec{}}
+	for _, spec := range append(server.pubsubSpecs(), server.busSpecs()...) {
+		door.handlers[spec.Name] = spec
+		for _, sub := range spec.Subcommands {
+			door.handlers[spec.Name+"|"+sub.Name] = sub
+		}
+	}
+	listening, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0"}, door)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- listening.Serve() }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = listening.Shutdown(ctx)
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		broker.Close()
+	})
+	return listening.Addr().String(), broker
+}
+
+// wire is a client that sees bytes.
+type wire struct {
+	t testing.TB
+	net.Conn
+	r *bufio.Reader
+}
+
+func dialWire(t testing.TB, addr string) *wire {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &wire{t: t, Conn: conn, r: bufio.NewReaderSize(conn, 1<<20)}
+}
+
+func encodeCommand(words ...string) []byte {
+	buf := fmt.Appendf(nil, "*%d\r\n", len(words))
+	for _, word := range words {
+		buf = fmt.Appendf(buf, "$%d\r\n%s\r\n", len(word), word)
+	}
+	return buf
+}
+
+func (w *wire) send(words ...string) {
+	w.t.Helper()
+	if _, err := w.Write(encodeCommand(words...)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// frame reads one whole reply or push and returns its bytes.
+func (w *wire) frame() string {
+	w.t.Helper()
+	_ = w.SetReadDeadline(time.Now().Add(10 * time.Second))
+	var raw bytes.Buffer
+	if err := w.readFrame(&raw); err != nil {
+		w.t.Fatalf("after %q: %v", raw.String(), err)
+	}
+	return raw.String()
+}
+
+func (w *wire) readFrame(raw *bytes.Buffer) error {
+	line, err := w.r.ReadString('\n')
+	raw.WriteString(line)
+	if err != nil {
+		return err
+	}
+	n, _ := strconv.Atoi(strings.TrimSpace(line[1:]))
+	switch line[0] {
+	case '$', '=':
+		if n >= 0 {
+			_, err = io.CopyN(raw, w.r, int64(n)+2)
+		}
+	case '%':
+		n *= 2
+		fallthrough
+	case '*', '>', '~':
+		for i := 0; i < n && err == nil; i++ {
+			err = w.readFrame(raw)
+		}
+	}
+	return err
+}
+
+// do sends a command and returns its reply.
+func (w *wire) do(words ...string) string {
+	w.t.Helper()
+	w.send(words...)
+	return w.frame()
+}
+
+func (w *wire) want(frames ...string) {
+	w.t.Helper()
+	for _, want := range frames {
+		if got := w.frame(); got != want {
+			w.t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// startRedis runs a redis-server of its own on a free port.
+func startRedis(t testing.TB) string {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("redis-server is not installed")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	listener.Close()
+	_, port, _ := net.SplitHostPort(addr)
+	process := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = process.Process.Kill()
+		_ = process.Wait()
+	})
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+			return addr
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
