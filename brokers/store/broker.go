@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,7 +91,7 @@ func Open(o Options) (*Broker, error) {
 	b := &Broker{clock: o.Clock, seed: maphash.MakeSeed(), defaultTTL: o.DefaultTTL, durability: o.Durability}
 	b.start = o.Clock.Now()
 	b.startWall = b.start.UnixNano()
-	b.timing.wakeAt.Store(noDeadline)
+	b.timing.wakeAt.Store(math.MinInt64) // no timer before the replay is over
 	b.shards(0)
 	if err := b.SetMaxMemoryPolicy(o.MaxMemoryPolicy); err != nil {
 		return nil, err
@@ -102,6 +103,7 @@ func Open(o Options) (*Broker, error) {
 		b.journal = o.Journal
 		o.Journal.Notify(b.notified)
 	}
+	b.expireDue()
 	b.maxMemory.Store(o.MaxMemory)
 	b.ticker.mu.Lock()
 	b.ticker.timer = b.clock.AfterFunc(time.Second, b.tick)

@@ -181,12 +181,6 @@ func (b *Broker) replaySet(r *recordReader) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := sh.table.find(hash, key)
-	if at != 0 && at <= b.now().wallMillis() {
-		if e != nil {
-			b.remove(sh, e)
-		}
-		return
-	}
 	if e == nil {
 		e = b.create(sh, hash, key, value, kind)
 	} else {
@@ -197,7 +191,8 @@ func (b *Broker) replaySet(r *recordReader) {
 	b.replayDeadline(sh, e, at, flags)
 }
 
-// replayDeadline sets or clears a deadline from the log: relative ones go back to the monotonic clock.
+// replayDeadline sets or clears a deadline from the log: relative ones go back to the monotonic clock. One that has
+// passed is set all the same, a later record may take it away; what is overdue in the end goes when the replay is over.
 func (b *Broker) replayDeadline(sh *shard, e *entry, at int64, flags byte) {
 	switch {
 	case at == 0:
@@ -225,10 +220,6 @@ func (b *Broker) replayExpire(db int, key []byte, at int64, flags byte) {
 	e := sh.table.find(hash, key)
 	if e == nil {
 		return // a fuzzy snapshot already knows that it was deleted later
-	}
-	if at != 0 && at <= b.now().wallMillis() {
-		b.remove(sh, e)
-		return
 	}
 	b.replayDeadline(sh, e, at, flags)
 }
