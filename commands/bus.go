@@ -14,6 +14,8 @@ import (
 const (
 	// subscriptionsMax is how many subscriptions one connection may hold.
 	subscriptionsMax = 10000
+	// pendingMax is how many bytes of messages may wait for a confirmation to be written, as for any other output.
+	pendingMax = 32 << 20
 	// replayChunk is how much of a retained replay is encoded at a time.
 	replayChunk = 64 << 10
 )
@@ -27,6 +29,7 @@ type busConn interface {
 	FlushReplies()
 	Push(message []byte) bool
 	PullPushes(next func(buf []byte) (out []byte, done bool))
+	Kill()
 }
 
 // busSession is the pub/sub state of one connection. Its methods belong to the connection's goroutine and may be called
@@ -43,9 +46,15 @@ type busSession struct {
 	name atomic.Pointer[string] // CLIENT SETNAME, for NWHO of other connections
 
 	// mu is held while a message is handed to the connection, so that none follows the confirmation of an unsubscribe. It
-	// guards proto and the interests' ended flags; their only writer is the connection's goroutine, which reads them without.
+	// guards what follows, and the interests' ended flags. proto and ended are written by the connection's goroutine only,
+	// which reads them without.
 	mu    sync.Mutex
 	proto int
+	// While a confirmation is being written the subscription is in force already, or a client that has read the confirmation
+	// could miss a message; what arrives waits in pending.
+	confirming   bool
+	pending      [][]byte
+	pendingBytes int
 }
 
 // interest is one subscription of a connection, and the subscriber that the broker delivers to.
@@ -155,23 +164,37 @@ func (b *busSession) end(i *interest) {
 	b.broker.Unsubscribe(&i.Subscription)
 }
 
-// begin starts subscriptions whose confirmations are in the reply buffer. These are flushed first, so that they precede
-// every message.
+// begin starts subscriptions whose confirmations are in the reply buffer, and flushes these. The order on the wire is the
+// confirmations, what is retained, what is published from now on.
 func (b *busSession) begin(ctx *Context, interests []*interest, retained bool) {
-	b.conn.FlushReplies()
+	b.batch.Flush()
 	b.follow(ctx)
+	b.mu.Lock()
+	b.confirming = true
+	b.mu.Unlock()
+	var sources []func([]byte) ([]byte, bool)
 	for _, i := range interests {
 		var replay func(*pubsub.Cursor)
 		if retained {
-			replay = i.replay
+			replay = func(cursor *pubsub.Cursor) { sources = append(sources, i.source(cursor)) }
 		}
 		b.broker.Subscribe(&i.Subscription, replay)
 	}
+	b.conn.FlushReplies()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, source := range sources {
+		b.conn.PullPushes(source) // what is pushed afterwards waits behind it
+	}
+	for _, message := range b.pending {
+		b.conn.Push(message)
+	}
+	b.confirming, b.pending, b.pendingBytes = false, nil, 0
 }
 
-// replay sends the retained messages at the speed of the socket; live messages wait behind them.
-func (i *interest) replay(cursor *pubsub.Cursor) {
-	i.session.conn.PullPushes(func(buf []byte) ([]byte, bool) {
+// source sends the retained messages at the speed of the socket.
+func (i *interest) source(cursor *pubsub.Cursor) func(buf []byte) ([]byte, bool) {
+	return func(buf []byte) ([]byte, bool) {
 		i.session.mu.Lock()
 		ended, form := i.ended, i.form()
 		i.session.mu.Unlock()
@@ -186,13 +209,14 @@ func (i *interest) replay(cursor *pubsub.Cursor) {
 			buf = appendEvent(buf, form, i.echo, topic, payload, flagRetained)
 		}
 		return buf, false
-	})
+	}
 }
 
 // Deliver implements pubsub.Subscriber.
 func (i *interest) Deliver(run *pubsub.Run, _ *pubsub.Subscription) bool {
-	i.session.mu.Lock()
-	defer i.session.mu.Unlock()
+	b := i.session
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if i.ended {
 		return false
 	}
@@ -202,7 +226,20 @@ func (i *interest) Deliver(run *pubsub.Run, _ *pubsub.Subscription) bool {
 		encoded = encodeRun(run.Messages, form, i.echo)
 		run.SetEncoding(uint8(form), encoded)
 	}
-	return i.session.conn.Push(encoded)
+	if b.confirming {
+		return b.hold(encoded)
+	}
+	return b.conn.Push(encoded)
+}
+
+// hold keeps a message, under the lock, until the confirmation under way is written.
+func (b *busSession) hold(encoded []byte) bool {
+	if b.pendingBytes += len(encoded); b.pendingBytes > pendingMax {
+		b.conn.Kill()
+		return false
+	}
+	b.pending = append(b.pending, encoded)
+	return true
 }
 
 // publishWill sends the last message of a connection that died. Nobody is left to be told of an error.
