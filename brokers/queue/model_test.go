@@ -345,6 +345,9 @@ func (m *model) settle() {
 		m.logf("nack %+v %v -> %d", o, h, n)
 		if current {
 			m.now.jobs[h.ID] = m.nacked(j, o)
+			// A TTL that ran out in flight takes effect now that the job waits again.
+			m.clock.Advance(0)
+			m.now.pass(m.wall(), m.config)
 		}
 	}
 	if err != nil && len(m.now.jobs) > 0 || err == nil && n != want {
