@@ -1,3 +1,218 @@
 package commands
 
-func (s *Server) serverSpecs() []Spec { return nil }
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+func (s *Server) serverSpecs() []Spec {
+	spec := func(name, summary, reply string, arity int, flags Flag, handler Handler, arguments ...Argument) Spec {
+		return Spec{Name: name, Group: "server", Summary: summary, Since: "0.1.0", Reply: reply, Arity: arity, Flags: flags, Handler: handler, Arguments: arguments}
+	}
+	disabled := func(ctx *Context, _ [][]byte) { ctx.W.Error("ERR This instance has cluster support disabled") }
+	return []Spec{
+		spec("info", "Describes the server in sections", "=text", -1, Loading, s.info, Argument{Name: "section", Type: "string", Optional: true, Multiple: true}),
+		spec("time", "Answers the server's time: seconds and microseconds", "*2 $seconds $microseconds", 1, Loading|Fast, serverTime),
+		spec("role", "Answers that the server is a master without replicas", "*3", 1, Loading|Fast, func(ctx *Context, _ [][]byte) {
+			ctx.W.Array(3)
+			ctx.W.BulkString("master")
+			ctx.W.Int(0)
+			ctx.W.Array(0)
+		}),
+		spec("wait", "Answers 0: there are no replicas to wait for", ":0", 3, Loading, func(ctx *Context, args [][]byte) {
+			if _, ok := parseInt(args[1]); !ok {
+				ctx.fail(errNotInteger)
+				return
+			}
+			if ms, ok := parseInt(args[2]); !ok || ms < 0 {
+				ctx.W.Error("ERR timeout is not an integer or out of range")
+				return
+			}
+			ctx.W.Int(0)
+		}, Argument{Name: "numreplicas", Type: "integer"}, Argument{Name: "timeout", Type: "integer"}),
+		{Name: "config", Group: "server", Summary: "Reads and changes parameters", Since: "0.1.0", Reply: "depends on the subcommand", Arity: -2, Flags: Loading, Subcommands: []Spec{
+			{Name: "get", Group: "server", Summary: "Answers the parameters whose names match", Since: "0.1.0", Arity: -3, Flags: Loading, Handler: configGet,
+				Arguments: []Argument{{Name: "parameter", Type: "pattern", Multiple: true}}},
+			{Name: "set", Group: "server", Summary: "Changes parameters until the next start", Since: "0.1.0", Arity: -4, Flags: Admin | Loading, Handler: configSet,
+				Arguments: []Argument{{Name: "data", Type: "block", Multiple: true, Arguments: []Argument{{Name: "parameter", Type: "string"}, {Name: "value", Type: "string"}}}}},
+			{Name: "resetstat", Group: "server", Summary: "Sets the counters of INFO to zero", Since: "0.1.0", Arity: 2, Flags: Admin | Loading, Handler: func(ctx *Context, _ [][]byte) {
+				ctx.Server.counters.commands.Store(0)
+				ctx.Server.counters.rejected.Store(0)
+				ctx.Server.Store.ResetCounters()
+				ctx.W.OK()
+			}},
+			{Name: "rewrite", Group: "server", Summary: "Refused: the configuration is flags and environment", Since: "0.1.0", Arity: 2, Flags: Admin | Loading, Handler: func(ctx *Context, _ [][]byte) {
+				ctx.W.Error("ERR The server is running without a config file")
+			}},
+			{Name: "help", Group: "server", Summary: "Lists the subcommands", Since: "0.1.0", Arity: 2, Flags: Loading, Handler: s.help("config")},
+		}},
+		{Name: "module", Group: "server", Summary: "Answers that there are no modules", Since: "0.1.0", Reply: "*0", Arity: -2, Flags: Loading, Subcommands: []Spec{
+			{Name: "list", Group: "server", Summary: "Answers an empty list", Since: "0.1.0", Arity: 2, Flags: Loading, Handler: func(ctx *Context, _ [][]byte) { ctx.W.Array(0) }},
+		}},
+		spec("cluster", "Refused: this is one server", "-ERR", -2, Loading, disabled),
+		spec("readonly", "Refused: this is one server", "-ERR", 1, Loading|Fast, disabled),
+		spec("readwrite", "Refused: this is one server", "-ERR", 1, Loading|Fast, disabled),
+		spec("shutdown", "Stops the server gracefully", "nothing", -1, Admin|Loading, shutdown,
+			Argument{Name: "save-selector", Type: "oneof", Optional: true, Arguments: []Argument{{Name: "nosave", Type: "pure-token", Token: "NOSAVE"}, {Name: "save", Type: "pure-token", Token: "SAVE"}}}),
+		{Name: "debug", Group: "server", Summary: "Helps tests; only with --enable-debug", Since: "0.1.0", Reply: "+OK", Arity: -2, Flags: Admin | Loading, Subcommands: []Spec{
+			{Name: "sleep", Group: "server", Summary: "Keeps the connection busy for some seconds", Since: "0.1.0", Arity: 3, Flags: Admin, Handler: debugSleep,
+				Arguments: []Argument{{Name: "seconds", Type: "double"}}},
+		}},
+	}
+}
+
+func serverTime(ctx *Context, _ [][]byte) {
+	now := ctx.Server.Clock.Now()
+	ctx.W.Array(2)
+	ctx.W.BulkInt(now.Unix())
+	ctx.W.BulkInt(int64(now.Nanosecond() / 1000))
+}
+
+func shutdown(ctx *Context, args [][]byte) {
+	if len(args) > 2 || len(args) == 2 && !is(args[1], "NOSAVE") && !is(args[1], "SAVE") {
+		ctx.fail(errSyntax)
+		return
+	}
+	if ctx.Server.Shutdown == nil {
+		ctx.W.Error("ERR this server cannot be stopped by a command")
+		return
+	}
+	ctx.Conn.CloseAfterReply()
+	ctx.Server.Shutdown()
+}
+
+func debugSleep(ctx *Context, args [][]byte) {
+	if !ctx.Server.config.debug {
+		ctx.W.Error("ERR DEBUG command not allowed. Start the server with --enable-debug.")
+		return
+	}
+	seconds, ok := parseFloat(args[2])
+	if !ok || seconds < 0 || seconds > 3600 {
+		ctx.fail(errNotFloat)
+		return
+	}
+	if seconds > 0 {
+		ctx.Conn.Block(time.Duration(seconds*float64(time.Second)), nil)
+	}
+	ctx.W.OK()
+}
+
+// section is one part of INFO: its title and its lines.
+type section struct {
+	name, title string
+	write       func(line func(format string, args ...any))
+}
+
+// info answers INFO. The fields that client libraries and tools read have Redis' names.
+func (s *Server) info(ctx *Context, args [][]byte) {
+	wanted := map[string]bool{}
+	for _, word := range args[1:] {
+		wanted[strings.ToLower(string(word))] = true
+	}
+	all := len(wanted) == 0 || wanted["all"] || wanted["default"] || wanted["everything"]
+	var text strings.Builder
+	for _, part := range s.sections() {
+		if !all && !wanted[part.name] {
+			continue
+		}
+		if text.Len() > 0 {
+			text.WriteString("\r\n")
+		}
+		text.WriteString("# " + part.title + "\r\n")
+		part.write(func(format string, args ...any) {
+			fmt.Fprintf(&text, format+"\r\n", args...)
+		})
+	}
+	ctx.W.Verbatim(text.String())
+}
+
+func (s *Server) sections() []section {
+	return []section{
+		{"server", "Server", s.infoServer},
+		{"clients", "Clients", s.infoClients},
+		{"memory", "Memory", s.infoMemory},
+		{"persistence", "Persistence", func(line func(string, ...any)) { line("loading:0"); line("async_loading:0") }},
+		{"stats", "Stats", s.infoStats},
+		{"replication", "Replication", func(line func(string, ...any)) {
+			line("role:master")
+			line("connected_slaves:0")
+			line("master_repl_offset:0")
+		}},
+		{"cluster", "Cluster", func(line func(string, ...any)) { line("cluster_enabled:0") }},
+		{"keyspace", "Keyspace", s.infoKeyspace},
+	}
+}
+
+func (s *Server) infoServer(line func(format string, args ...any)) {
+	uptime := s.Clock.Now().Sub(s.started)
+	line("redis_version:%s", RedisVersion)
+	line("nexo_version:%s", Version)
+	line("redis_mode:standalone")
+	line("os:%s %s", runtime.GOOS, runtime.GOARCH)
+	line("arch_bits:64")
+	line("go_version:%s", strings.TrimPrefix(runtime.Version(), "go"))
+	line("process_id:%d", os.Getpid())
+	if s.door != nil {
+		_, port, _ := strings.Cut(s.door.Addr().String(), ":")
+		line("tcp_port:%s", port)
+	}
+	line("server_time_usec:%d", s.Clock.Now().UnixMicro())
+	line("uptime_in_seconds:%d", int64(uptime.Seconds()))
+	line("uptime_in_days:%d", int64(uptime.Hours()/24))
+	line("goroutines:%d", runtime.NumGoroutine())
+}
+
+func (s *Server) infoClients(line func(format string, args ...any)) {
+	if s.door == nil {
+		return
+	}
+	c := s.door.Counters()
+	line("connected_clients:%d", c.Connected)
+	line("maxclients:%s", s.config.value("maxclients"))
+	line("blocked_clients:%d", c.Blocked)
+}
+
+func (s *Server) infoMemory(line func(format string, args ...any)) {
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	limit, policy := s.Store.MaxMemory()
+	line("used_memory:%d", stats.HeapAlloc)
+	line("used_memory_rss:%d", stats.Sys-stats.HeapReleased)
+	line("used_memory_store:%d", s.Store.Counters().Memory)
+	line("maxmemory:%d", limit)
+	line("maxmemory_policy:%s", policy)
+}
+
+func (s *Server) infoStats(line func(format string, args ...any)) {
+	if s.door != nil {
+		c := s.door.Counters()
+		line("total_connections_received:%d", c.Accepted)
+		line("rejected_connections:%d", c.Refused)
+		line("client_output_buffer_limit_disconnections:%d", c.CutForOutput)
+		line("protocol_errors:%d", c.ProtocolErrors)
+	}
+	c := s.Store.Counters()
+	line("total_commands_processed:%d", s.counters.commands.Load())
+	line("total_error_replies:%d", s.counters.rejected.Load())
+	line("expired_keys:%d", c.Expired)
+	line("evicted_keys:%d", c.Evicted)
+	line("keyspace_hits:%d", c.Hits)
+	line("keyspace_misses:%d", c.Misses)
+}
+
+func (s *Server) infoKeyspace(line func(format string, args ...any)) {
+	for db, size := range s.Store.Counters().Databases {
+		if size.Keys > 0 {
+			line("db%d:keys=%d,expires=%d,avg_ttl=0", db, size.Keys, size.Expires)
+		}
+	}
+}
+
+func (s *settings) value(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.values[name]
+}

@@ -1,3 +1,308 @@
 package commands
 
-func (s *Server) connectionSpecs() []Spec { return nil }
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/resp"
+)
+
+const (
+	// RedisVersion is the level of Redis whose commands and replies are followed; client libraries choose their features
+	// by it.
+	RedisVersion = "7.2.0"
+	// Version is Nexo's own.
+	Version = "0.1.0"
+
+	databases   = 16
+	defaultUser = "default"
+
+	deniedText = "DENIED Nexo is running in protected mode because no password is set. In this mode connections are only " +
+		"accepted from the loopback interface. To connect from another computer set a password (--password-file or " +
+		"NEXO_PASSWORD), or, on a network you trust, start the server with --protected-mode=false."
+	wrongPassText = "WRONGPASS invalid username-password pair or user is disabled."
+)
+
+func (s *Server) connectionSpecs() []Spec {
+	return []Spec{
+		{Name: "hello", Group: "connection", Summary: "Chooses the protocol version, and may authenticate and name the connection", Since: "0.1.0",
+			Reply: "map of the server's properties", Arity: -1, Flags: NoAuth | Loading | Fast, Handler: hello,
+			Arguments: []Argument{{Name: "arguments", Type: "block", Optional: true, Arguments: []Argument{
+				{Name: "protover", Type: "integer"},
+				{Name: "auth", Type: "block", Token: "AUTH", Optional: true, Arguments: []Argument{{Name: "username", Type: "string"}, {Name: "password", Type: "string"}}},
+				{Name: "clientname", Type: "string", Token: "SETNAME", Optional: true},
+			}}}},
+		{Name: "auth", Group: "connection", Summary: "Authenticates the connection", Since: "0.1.0", Reply: "+OK", Arity: -2, Flags: NoAuth | Loading | Fast,
+			Handler: auth, Arguments: []Argument{{Name: "username", Type: "string", Optional: true}, {Name: "password", Type: "string"}}},
+		{Name: "ping", Group: "connection", Summary: "Answers PONG, or the message given", Since: "0.1.0", Reply: "+PONG | $message", Arity: -1,
+			Flags: PubSubMode | Loading | Fast, Handler: ping, Arguments: []Argument{{Name: "message", Type: "string", Optional: true}}},
+		{Name: "echo", Group: "connection", Summary: "Answers the message given", Since: "0.1.0", Reply: "$message", Arity: 2, Flags: Loading | Fast,
+			Handler: func(ctx *Context, args [][]byte) { ctx.W.Bulk(args[1]) }, Arguments: []Argument{{Name: "message", Type: "string"}}},
+		{Name: "quit", Group: "connection", Summary: "Closes the connection once the replies are sent", Since: "0.1.0", Reply: "+OK", Arity: -1,
+			Flags: PubSubMode | NoAuth | Loading | Fast, Handler: quit},
+		{Name: "reset", Group: "connection", Summary: "Brings the connection back to the state of a new one", Since: "0.1.0", Reply: "+RESET", Arity: 1,
+			Flags: PubSubMode | NoAuth | Loading | Fast, Handler: reset},
+		{Name: "select", Group: "connection", Summary: "Chooses one of the sixteen keyspaces of the store", Since: "0.1.0", Reply: "+OK", Arity: 2,
+			Flags: Loading | Fast, Handler: selectDatabase, Arguments: []Argument{{Name: "index", Type: "integer"}}},
+		s.clientSpec(),
+	}
+}
+
+func hello(ctx *Context, args [][]byte) {
+	proto := ctx.W.Proto()
+	at := 1
+	if len(args) > 1 {
+		version, ok := parseInt(args[1])
+		if !ok {
+			ctx.W.Error("ERR Protocol version is not an integer or out of range")
+			return
+		}
+		if version != 2 && version != 3 {
+			ctx.W.Error("NOPROTO unsupported protocol version")
+			return
+		}
+		proto, at = int(version), 2
+	}
+	var name []byte
+	var user, password []byte
+	login, rename := false, false
+	for at < len(args) {
+		switch {
+		case is(args[at], "AUTH") && at+2 < len(args):
+			user, password, login = args[at+1], args[at+2], true
+			at += 3
+		case is(args[at], "SETNAME") && at+1 < len(args):
+			name, rename = args[at+1], true
+			at += 2
+		default:
+			ctx.W.Error(fmt.Sprintf("ERR Syntax error in HELLO option '%s'", shorten(args[at])))
+			return
+		}
+	}
+	if rename && !validClientName(name) {
+		ctx.W.Error("ERR Client names cannot contain spaces, newlines or special characters.")
+		return
+	}
+	if login && !ctx.login(user, password) {
+		return
+	}
+	if !ctx.Session.authenticated {
+		ctx.W.Error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
+		return
+	}
+	if rename {
+		ctx.setName(name)
+	}
+	ctx.setProto(proto)
+	w := ctx.W
+	w.Map(7)
+	w.BulkString("server")
+	w.BulkString("nexo")
+	w.BulkString("version")
+	w.BulkString(RedisVersion)
+	w.BulkString("proto")
+	w.Int(int64(proto))
+	w.BulkString("id")
+	w.Int(int64(ctx.Conn.ID()))
+	w.BulkString("mode")
+	w.BulkString("standalone")
+	w.BulkString("role")
+	w.BulkString("master")
+	w.BulkString("modules")
+	w.Array(0)
+}
+
+func (ctx *Context) setProto(proto int) {
+	ctx.W.SetProto(proto)
+	ctx.Session.shown.Lock()
+	ctx.Session.shown.proto = proto
+	ctx.Session.shown.Unlock()
+}
+
+func (ctx *Context) setName(name []byte) {
+	ctx.Session.Name = string(name)
+	ctx.Session.shown.Lock()
+	ctx.Session.shown.name = ctx.Session.Name
+	ctx.Session.shown.Unlock()
+}
+
+func validClientName(name []byte) bool {
+	for _, b := range name {
+		if b < '!' || b > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func auth(ctx *Context, args [][]byte) {
+	user, password := []byte(defaultUser), args[1]
+	switch {
+	case len(args) > 3:
+		ctx.W.Error("ERR syntax error")
+		return
+	case len(args) == 3:
+		user, password = args[1], args[2]
+	case !ctx.Server.config.passwordSet():
+		ctx.W.Error("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
+		return
+	}
+	if ctx.login(user, password) {
+		ctx.W.OK()
+	}
+}
+
+// login checks the pair in constant time, and answers when it is wrong. An address that fails again and again waits
+// longer and longer, up to two seconds.
+func (ctx *Context) login(user, password []byte) bool {
+	host := hostOf(ctx.Conn.RemoteAddr())
+	if delay := ctx.Server.failures.delay(host, ctx.Server.Clock); delay > 0 {
+		if ctx.Conn.Block(delay, nil) == resp.Gone {
+			return false
+		}
+	}
+	given := sha256.Sum256(password)
+	wanted, set := ctx.Server.config.passwordHash()
+	right := !set || subtle.ConstantTimeCompare(given[:], wanted[:]) == 1
+	if !right || !bytes.Equal(user, []byte(defaultUser)) {
+		ctx.Server.failures.failed(host, ctx.Server.Clock)
+		ctx.W.Error(wrongPassText)
+		return false
+	}
+	ctx.Server.failures.succeeded(host)
+	ctx.Session.authenticated = true
+	ctx.Conn.SetAuthenticated(true)
+	return true
+}
+
+// loginFailures counts failed logins by address.
+type loginFailures struct {
+	mu     sync.Mutex
+	byHost map[string]loginFailure
+}
+
+type loginFailure struct {
+	count int
+	last  time.Time
+}
+
+const (
+	freeLoginFailures  = 5
+	loginFailuresMax   = 10_000 // addresses remembered
+	loginFailureMemory = time.Minute
+)
+
+func (f *loginFailures) delay(host string, clock brokers.Clock) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	known := f.byHost[host]
+	if known.count < freeLoginFailures || clock.Now().Sub(known.last) > loginFailureMemory {
+		return 0
+	}
+	return min(2*time.Second, 50*time.Millisecond<<min(known.count-freeLoginFailures, 6))
+}
+
+func (f *loginFailures) failed(host string, clock brokers.Clock) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byHost == nil || len(f.byHost) >= loginFailuresMax {
+		f.byHost = map[string]loginFailure{}
+	}
+	now := clock.Now()
+	known := f.byHost[host]
+	if now.Sub(known.last) > loginFailureMemory {
+		known.count = 0
+	}
+	f.byHost[host] = loginFailure{count: known.count + 1, last: now}
+}
+
+func (f *loginFailures) succeeded(host string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.byHost, host)
+}
+
+func hostOf(addr net.Addr) string {
+	host, _, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	return host
+}
+
+// denies tells whether protected mode keeps this client out: no password, and not from this machine.
+func (s *Server) denies(c *resp.Conn) bool {
+	if !s.config.protected() {
+		return false
+	}
+	ip := net.ParseIP(hostOf(c.RemoteAddr()))
+	return ip != nil && !ip.IsLoopback()
+}
+
+func ping(ctx *Context, args [][]byte) {
+	if len(args) > 2 {
+		ctx.W.Error("ERR wrong number of arguments for 'ping' command")
+		return
+	}
+	if bus := ctx.Session.bus; bus != nil && ctx.W.Proto() == 2 && bus.subscribed() {
+		ctx.W.Array(2)
+		ctx.W.BulkString("pong")
+		if len(args) == 2 {
+			ctx.W.Bulk(args[1])
+		} else {
+			ctx.W.BulkString("")
+		}
+		return
+	}
+	if len(args) == 2 {
+		ctx.W.Bulk(args[1])
+		return
+	}
+	ctx.W.SimpleString("PONG")
+}
+
+func quit(ctx *Context, _ [][]byte) {
+	ctx.Session.quit = true
+	ctx.W.OK()
+	ctx.Conn.CloseAfterReply()
+}
+
+func reset(ctx *Context, _ [][]byte) {
+	if ctx.Session.bus != nil {
+		ctx.Session.bus.reset(ctx)
+	}
+	ctx.setProto(2)
+	ctx.setName(nil)
+	ctx.setDatabase(0)
+	ctx.Session.replyOff, ctx.Session.replySkip = false, false
+	ctx.Session.authenticated = !ctx.Server.config.passwordSet()
+	ctx.Conn.SetAuthenticated(ctx.Session.authenticated)
+	ctx.W.SimpleString("RESET")
+}
+
+func selectDatabase(ctx *Context, args [][]byte) {
+	n, ok := parseInt(args[1])
+	if !ok {
+		ctx.fail(errNotInteger)
+		return
+	}
+	if n < 0 || n >= databases {
+		ctx.W.Error("ERR DB index is out of range")
+		return
+	}
+	ctx.setDatabase(int(n))
+	ctx.W.OK()
+}
+
+func (ctx *Context) setDatabase(n int) {
+	ctx.Session.Database = n
+	ctx.Session.shown.Lock()
+	ctx.Session.shown.database = n
+	ctx.Session.shown.Unlock()
+}

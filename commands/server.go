@@ -1,11 +1,16 @@
 package commands
 
 import (
+	"sync"
+	"sync/atomic"
+	"time"
+
 	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/pubsub"
 	"github.com/nexobroker/nexo/brokers/queue"
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/brokers/stream"
+	"github.com/nexobroker/nexo/resp"
 )
 
 // Deps is what the commands work on.
@@ -15,12 +20,22 @@ type Deps struct {
 	Queue  *queue.Broker
 	Stream *stream.Broker
 	Clock  brokers.Clock
+	// Shutdown asks the process to stop gracefully; nil refuses SHUTDOWN.
+	Shutdown func()
 }
 
 // Server holds the command table and what all connections share. It implements resp.Handler.
 type Server struct {
 	Deps
-	table map[string]*Spec
+	table    map[string]*Spec
+	docs     [2]docsCache // the whole of COMMAND DOCS, in RESP2 and in RESP3
+	config   *settings
+	door     *resp.Server
+	sessions sessions
+	counters counters
+	pause    pause
+	failures loginFailures
+	started  time.Time
 }
 
 // Session is the state of one connection that commands know of.
@@ -30,12 +45,82 @@ type Session struct {
 	User     string
 	bus      *busSession   // pub/sub state of the connection; nil until it is first needed
 	queue    *queueSession // queue state of the connection; nil until it is first needed
+
+	authenticated bool
+	denied        bool // by protected mode
+	quit          bool // QUIT was sent: the will is not published
+	replyOff      bool // CLIENT REPLY OFF
+	replySkip     bool // CLIENT REPLY SKIP: the next reply is left out
+
+	shown struct { // what other connections see in CLIENT LIST
+		sync.Mutex
+		name, libraryName, libraryVersion string
+		database                          int
+		proto                             int
+		lastCommand                       string
+	}
 }
 
-// fail writes an error reply: a *brokers.Error as it is, anything else under ERR.
+// sessions finds the session of a connection for CLIENT LIST.
+type sessions struct {
+	mu   sync.Mutex
+	byID map[uint64]*Session
+}
+
+func (s *sessions) add(id uint64, session *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byID == nil {
+		s.byID = map[uint64]*Session{}
+	}
+	s.byID[id] = session
+}
+
+func (s *sessions) remove(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byID, id)
+}
+
+func (s *sessions) get(id uint64) *Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byID[id]
+}
+
+// counters are the figures of INFO; connections add theirs once a batch.
+type counters struct {
+	commands, rejected atomic.Uint64
+}
+
+func (c *counters) add(ctx *Context) {
+	if ctx.commands > 0 {
+		c.commands.Add(ctx.commands)
+		ctx.commands = 0
+	}
+	if ctx.rejected > 0 {
+		c.rejected.Add(ctx.rejected)
+		ctx.rejected = 0
+	}
+}
+
+// pause is CLIENT PAUSE: commands wait until it is over.
+type pause struct {
+	mu     sync.Mutex
+	until  time.Time
+	writes bool // only commands that write
+	over   chan struct{}
+	active atomic.Bool
+}
+
+// fail writes an error reply: an error with a code word as it is, anything else under ERR.
 func (ctx *Context) fail(err error) {
 	if e, ok := err.(*brokers.Error); ok {
 		ctx.W.Error(e.Error())
+		return
+	}
+	if isCoded(err) {
+		ctx.W.Error(err.Error())
 		return
 	}
 	ctx.W.Error("ERR " + err.Error())

@@ -60,5 +60,7 @@ type Context struct {
 	W       *resp.Writer
 	Session *Session
 	spec    *Spec  // the command under way
+
+	commands, rejected uint64 // since the last batch; see counters
 	scratch []byte // memory for short values on their way from the store to the writer
 }

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/commands"
+)
+
+// serverFlags is the one table of the configuration: flag, environment variable, default and meaning. docs/configuration.md is
+// generated from it.
+func serverFlags() []cli.Flag {
+	env := func(name string) []string { return []string{"NEXO_" + name} }
+	return []cli.Flag{
+		&cli.StringFlag{Name: "host", EnvVars: env("HOST"), Value: "127.0.0.1", Usage: "address that RESP listens on"},
+		&cli.IntFlag{Name: "port", EnvVars: env("PORT"), Value: 7654, Usage: "port that RESP listens on; 0 takes a free one"},
+		&cli.StringFlag{Name: "data", EnvVars: env("DATA"), Value: "./data", Usage: "data directory"},
+		&cli.StringFlag{Name: "fsync", EnvVars: env("FSYNC"), Value: "always", Usage: "when a durable reply is sent: always (after fsync), interval (after write) or never"},
+		&cli.DurationFlag{Name: "fsync-interval", EnvVars: env("FSYNC_INTERVAL"), Value: 50 * time.Millisecond, Usage: "longest time that a written record stays without fsync"},
+		&cli.StringFlag{Name: "password-file", EnvVars: env("PASSWORD_FILE"), Usage: "file that holds the password of the default user"},
+		&cli.StringFlag{Name: "password", EnvVars: env("PASSWORD"), Hidden: true, Usage: "password of the default user (environment only)"},
+		&cli.BoolFlag{Name: "protected-mode", EnvVars: env("PROTECTED_MODE"), Value: true, Usage: "without a password, refuse clients from other machines"},
+		&cli.IntFlag{Name: "maxclients", EnvVars: env("MAXCLIENTS"), Value: 10_000, Usage: "connections at once"},
+		&cli.DurationFlag{Name: "timeout", EnvVars: env("TIMEOUT"), Value: 0, Usage: "close clients idle for this long; 0 never"},
+		&cli.StringFlag{Name: "maxmemory", EnvVars: env("MAXMEMORY"), Value: "0", Usage: "bytes that the store may take (such as 512mb); 0 is no limit"},
+		&cli.StringFlag{Name: "maxmemory-policy", EnvVars: env("MAXMEMORY_POLICY"), Value: "noeviction", Usage: "what the store does at maxmemory: noeviction, allkeys-lru, allkeys-lfu, allkeys-random, volatile-lru, volatile-lfu, volatile-random, volatile-ttl"},
+		&cli.StringFlag{Name: "store-durability", EnvVars: env("STORE_DURABILITY"), Value: "none", Usage: "none (shared RAM), interval or always"},
+		&cli.DurationFlag{Name: "store-default-ttl", EnvVars: env("STORE_DEFAULT_TTL"), Value: 0, Usage: "expiry that NSET sets when none is given; 0 none"},
+		&cli.StringFlag{Name: "max-payload", EnvVars: env("MAX_PAYLOAD"), Value: "10mb", Usage: "largest payload of a job, an entry or a message"},
+		&cli.StringFlag{Name: "min-free-disk", EnvVars: env("MIN_FREE_DISK"), Value: "64mb", Usage: "free space below which adding data is refused"},
+		&cli.BoolFlag{Name: "enable-debug", EnvVars: env("ENABLE_DEBUG"), Usage: "allow DEBUG"},
+		&cli.StringFlag{Name: "log-level", EnvVars: env("LOG_LEVEL"), Value: "info", Usage: "debug, info, warn or error"},
+	}
+}
+
+// options is the configuration after checking.
+type options struct {
+	host, data      string
+	port            int
+	fsync           brokers.Durability
+	fsyncInterval   time.Duration
+	password        string
+	protected       bool
+	maxClients      int
+	timeout         time.Duration
+	maxMemory       int64
+	maxMemoryPolicy string
+	storeJournaled  bool
+	storeDurability brokers.Durability
+	storeDefaultTTL time.Duration
+	maxPayload      int
+	minFreeDisk     int64
+	debug           bool
+	logLevel        string
+}
+
+func readOptions(c *cli.Context) (o options, err error) {
+	if c.NArg() > 0 {
+		return o, fmt.Errorf("%q is not a flag: nexo server takes flags only, see nexo server --help", c.Args().First())
+	}
+	if err := checkEnvironment(os.Environ()); err != nil {
+		return o, err
+	}
+	o = options{
+		host: c.String("host"), data: c.String("data"), port: c.Int("port"), fsyncInterval: c.Duration("fsync-interval"),
+		protected: c.Bool("protected-mode"), maxClients: c.Int("maxclients"), timeout: c.Duration("timeout"),
+		maxMemoryPolicy: c.String("maxmemory-policy"), storeDefaultTTL: c.Duration("store-default-ttl"),
+		debug: c.Bool("enable-debug"), logLevel: c.String("log-level"),
+	}
+	if o.fsync, err = brokers.ParseDurability(c.String("fsync")); err != nil {
+		return o, fmt.Errorf("--fsync: %w", err)
+	}
+	if word := c.String("store-durability"); word != "none" {
+		if o.storeDurability, err = brokers.ParseDurability(word); err != nil || o.storeDurability == brokers.Never {
+			return o, fmt.Errorf("--store-durability: %q is not none, interval or always", word)
+		}
+		o.storeJournaled = true
+	}
+	if o.maxMemory, err = commands.ParseBytes(c.String("maxmemory")); err != nil {
+		return o, fmt.Errorf("--maxmemory: %w", err)
+	}
+	payload, err := commands.ParseBytes(c.String("max-payload"))
+	if err != nil || payload < 1 || payload > 16<<20 {
+		return o, fmt.Errorf("--max-payload: %q is not between 1 byte and 16mb", c.String("max-payload"))
+	}
+	o.maxPayload = int(payload)
+	if o.minFreeDisk, err = commands.ParseBytes(c.String("min-free-disk")); err != nil {
+		return o, fmt.Errorf("--min-free-disk: %w", err)
+	}
+	if o.fsyncInterval <= 0 || o.fsyncInterval > time.Hour {
+		return o, fmt.Errorf("--fsync-interval: %v is not between 1ns and 1h", o.fsyncInterval)
+	}
+	if o.maxClients < 1 {
+		return o, fmt.Errorf("--maxclients: %d is not positive", o.maxClients)
+	}
+	if c.IsSet("password") && !slices.Contains(os.Environ(), "NEXO_PASSWORD="+c.String("password")) {
+		return o, fmt.Errorf("the password is not taken from the command line, where others can read it: use --password-file or NEXO_PASSWORD")
+	}
+	o.password = c.String("password")
+	if path := c.String("password-file"); path != "" {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return o, fmt.Errorf("--password-file: %w", err)
+		}
+		if o.password = strings.TrimRight(string(content), "\r\n"); o.password == "" {
+			return o, fmt.Errorf("--password-file: %s is empty", path)
+		}
+	}
+	return o, nil
+}
+
+// checkEnvironment refuses a NEXO_ variable that nothing reads: a typing error must not be silent.
+func checkEnvironment(environment []string) error {
+	known := []string{"NEXO_BIN"} // where the project's scripts look for the binary
+	for _, flag := range serverFlags() {
+		known = append(known, flag.(cli.DocGenerationFlag).GetEnvVars()...)
+	}
+	for _, pair := range environment {
+		name, _, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, "NEXO_") || slices.Contains(known, name) || slices.Contains(scriptVariables, name) {
+			continue
+		}
+		return fmt.Errorf("environment variable %s is unknown; did you mean %s?", name, nearest(name, known))
+	}
+	return nil
+}
+
+// scriptVariables are read by the project's tests and examples, which pass their environment on.
+var scriptVariables = []string{"NEXO_PORT", "NEXO_HOST", "NEXO_CRASH_ROUNDS", "NEXO_CRASH_SEED"}
+
+// nearest is the known word with the fewest edits.
+func nearest(word string, known []string) string {
+	best, fewest := "", len(word)+32
+	for _, k := range known {
+		if d := editDistance(word, k); d < fewest {
+			best, fewest = k, d
+		}
+	}
+	return best
+}
+
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for k := range row {
+		row[k] = k
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for k := 1; k <= len(b); k++ {
+			cost := diagonal
+			if a[i-1] != b[k-1] {
+				cost = 1 + min(diagonal, row[k], row[k-1])
+			}
+			diagonal, row[k] = row[k], cost
+		}
+	}
+	return row[len(b)]
+}

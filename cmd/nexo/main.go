@@ -1,0 +1,48 @@
+// Command nexo is the server with its four brokers, and the tools that look after its data.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/nexobroker/nexo/commands"
+)
+
+const (
+	exitError     = 1
+	exitCorrupted = 3 // the data directory is damaged: nothing was changed, see the repair command that was printed
+)
+
+func main() {
+	if err := application().Run(os.Args); err != nil {
+		fmt.Fprintln(os.Stderr, "nexo:", err)
+		var exit cli.ExitCoder
+		if errors.As(err, &exit) {
+			os.Exit(exit.ExitCode())
+		}
+		os.Exit(exitError)
+	}
+}
+
+func application() *cli.App {
+	return &cli.App{
+		Name:           "nexo",
+		Usage:          "store, pub/sub, queue and stream in one server that speaks RESP",
+		Version:        commands.Version,
+		DefaultCommand: "server",
+		HideHelp:       false,
+		// Errors are printed and turned into an exit code by main alone.
+		ExitErrHandler: func(*cli.Context, error) {},
+		Commands: []*cli.Command{
+			{Name: "server", Usage: "run the server (default)", Flags: serverFlags(), Action: runServer},
+			checkCommand(), repairCommand(), healthCommand(),
+			{Name: "version", Usage: "print the version", Action: func(c *cli.Context) error {
+				_, err := fmt.Fprintln(c.App.Writer, commands.Version)
+				return err
+			}},
+		},
+	}
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/nexobroker/nexo/aof"
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/pubsub"
+	"github.com/nexobroker/nexo/brokers/queue"
+	"github.com/nexobroker/nexo/brokers/store"
+	"github.com/nexobroker/nexo/brokers/stream"
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/resp"
+)
+
+// drainTimeout is how long batches under way may take to finish after SIGTERM.
+const drainTimeout = 10 * time.Second
+
+func runServer(c *cli.Context) error {
+	o, err := readOptions(c)
+	if err != nil {
+		return err
+	}
+	logger, err := newLogger(o.logLevel)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	s, err := open(o, logger)
+	if err != nil {
+		var damage *aof.CorruptionError
+		if errors.As(err, &damage) {
+			return cli.Exit(err, exitCorrupted)
+		}
+		return err
+	}
+	logger.Info("nexo serves", "version", commands.Version, "resp", s.door.Addr().String(), "data", o.data, "fsync", o.fsync.String(),
+		"started_in", time.Since(began).Round(time.Millisecond))
+	return s.run()
+}
+
+func newLogger(word string) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(word)); err != nil {
+		return nil, fmt.Errorf("--log-level: %q is not debug, info, warn or error", word)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil
+}
+
+// server is everything that runs, in the order it was opened; it is closed the other way round.
+type server struct {
+	logger *slog.Logger
+	door   *resp.Server
+	stop   chan struct{} // SHUTDOWN was given
+	closes []func() error
+}
+
+// open locks the data directory, replays the journals, and opens the door. On an error everything opened is closed again.
+func open(o options, logger *slog.Logger) (s *server, err error) {
+	s = &server{logger: logger, stop: make(chan struct{}, 1)}
+	defer func() {
+		if err != nil {
+			_ = s.close()
+		}
+	}()
+	if err := os.MkdirAll(o.data, 0o700); err != nil {
+		return s, fmt.Errorf("make the data directory: %w", err)
+	}
+	lock, err := aof.LockDirectory(o.data)
+	if err != nil {
+		return s, err
+	}
+	s.closes = append(s.closes, func() error { lock.Unlock(); return nil })
+	deps := commands.Deps{Clock: brokers.SystemClock{}, Shutdown: func() {
+		select {
+		case s.stop <- struct{}{}:
+		default:
+		}
+	}}
+	if err := s.openBrokers(o, &deps); err != nil {
+		return s, err
+	}
+	table, err := commands.New(deps, commands.Config{
+		Password: o.password, ProtectedMode: o.protected, EnableDebug: o.debug, MaxClients: o.maxClients, MaxMemory: o.maxMemory,
+		MaxMemoryRule: o.maxMemoryPolicy, Port: o.port, Bind: o.host, DataDirectory: o.data, Fsync: o.fsync.String(),
+	})
+	if err != nil {
+		return s, err
+	}
+	s.door, err = resp.Listen(resp.Options{Addr: net.JoinHostPort(o.host, strconv.Itoa(o.port)), MaxClients: o.maxClients, IdleTimeout: o.timeout, Logger: logger}, table)
+	if err != nil {
+		return s, err
+	}
+	table.Attach(s.door)
+	return s, nil
+}
+
+// openBrokers gives each broker a journal of its own, so that none waits for another's.
+func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
+	journal := func(name string) (*aof.Log, error) {
+		log, err := aof.Open(aof.Options{Dir: o.data, Name: name, SyncInterval: o.fsyncInterval, MinFreeBytes: o.minFreeDisk, Logger: s.logger})
+		if err == nil {
+			s.closes = append(s.closes, log.Close)
+		}
+		return log, err
+	}
+	keep := func(closer func() error) { s.closes = append(s.closes, closer) }
+
+	storeOptions := store.Options{Clock: deps.Clock, Durability: o.storeDurability, MaxMemory: o.maxMemory, MaxMemoryPolicy: o.maxMemoryPolicy, DefaultTTL: o.storeDefaultTTL}
+	if o.storeJournaled {
+		if storeOptions.Journal, err = journal("store"); err != nil {
+			return err
+		}
+	}
+	if deps.Store, err = store.Open(storeOptions); err != nil {
+		return err
+	}
+	keep(deps.Store.Close)
+
+	log, err := journal("retained")
+	if err != nil {
+		return err
+	}
+	if deps.PubSub, err = pubsub.Open(pubsub.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync}); err != nil {
+		return err
+	}
+	keep(deps.PubSub.Close)
+
+	if log, err = journal("queue"); err != nil {
+		return err
+	}
+	deps.Queue, err = queue.Open(queue.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload,
+		Failed: func(err error) {
+			s.logger.Error("compaction of the queue log failed; the log stays the truth", "error", err)
+		}})
+	if err != nil {
+		return err
+	}
+	keep(deps.Queue.Close)
+
+	if log, err = journal("stream"); err != nil {
+		return err
+	}
+	deps.Stream, err = stream.Open(stream.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload,
+		Dir: filepath.Join(o.data, "stream", "segments")})
+	if err != nil {
+		return err
+	}
+	keep(deps.Stream.Close)
+	return nil
+}
+
+// run serves until SIGTERM, SIGINT or SHUTDOWN, then drains: clients under way get their replies, journals their fsync. A
+// second signal ends the process at once.
+func (s *server) run() error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	failed := make(chan error, 1)
+	go func() { failed <- s.door.Serve() }()
+	var err error
+	select {
+	case sig := <-signals:
+		s.logger.Info("stopping", "signal", sig.String())
+	case <-s.stop:
+		s.logger.Info("stopping", "reason", "SHUTDOWN")
+	case err = <-failed:
+	}
+	go func() {
+		sig := <-signals
+		s.logger.Warn("stopping at once", "signal", sig.String())
+		os.Exit(exitError)
+	}()
+	return errors.Join(err, s.close())
+}
+
+func (s *server) close() error {
+	var problems []error
+	if s.door != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+		if err := s.door.Shutdown(ctx); err != nil {
+			problems = append(problems, fmt.Errorf("drain: %w", err))
+		}
+		cancel()
+	}
+	for i := len(s.closes) - 1; i >= 0; i-- {
+		if err := s.closes[i](); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,352 @@
+package commands
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/nexobroker/nexo/resp"
+)
+
+func (s *Server) clientSpec() Spec {
+	sub := func(name, summary string, arity int, handler Handler, arguments ...Argument) Spec {
+		return Spec{Name: name, Group: "connection", Summary: summary, Since: "0.1.0", Arity: arity, Flags: Loading, Handler: handler, Arguments: arguments}
+	}
+	word := func(names ...string) Argument {
+		one := Argument{Name: strings.ToLower(names[0]), Type: "oneof"}
+		for _, name := range names {
+			one.Arguments = append(one.Arguments, Argument{Name: strings.ToLower(name), Type: "pure-token", Token: name})
+		}
+		return one
+	}
+	onOff := func(ctx *Context, args [][]byte) {
+		if !is(args[2], "ON") && !is(args[2], "OFF") {
+			ctx.fail(errSyntax)
+			return
+		}
+		ctx.W.OK()
+	}
+	return Spec{Name: "client", Group: "connection", Summary: "Looks after connections", Since: "0.1.0", Arity: -2, Subcommands: []Spec{
+		sub("id", "Answers the connection's id", 2, func(ctx *Context, _ [][]byte) { ctx.W.Int(int64(ctx.Conn.ID())) }),
+		sub("setname", "Names the connection", 3, clientSetName, Argument{Name: "connection-name", Type: "string"}),
+		sub("getname", "Answers the connection's name", 2, clientGetName),
+		sub("setinfo", "Tells the server the client library and its version", 4, clientSetInfo,
+			word("LIB-NAME", "LIB-VER"), Argument{Name: "value", Type: "string"}),
+		sub("info", "Describes the connection", 2, clientInfo),
+		sub("list", "Describes the connections, a line each", -2, clientList,
+			Argument{Name: "client-type", Type: "string", Token: "TYPE", Optional: true},
+			Argument{Name: "client-id", Type: "integer", Token: "ID", Optional: true, Multiple: true}),
+		sub("kill", "Closes connections", -3, clientKill, Argument{Name: "filter", Type: "string", Multiple: true}),
+		sub("no-evict", "Accepted for compatibility: clients are not evicted", 3, onOff, word("ON", "OFF")),
+		sub("no-touch", "Accepted for compatibility", 3, onOff, word("ON", "OFF")),
+		sub("unblock", "Ends another connection's blocking command", -3, clientUnblock,
+			Argument{Name: "client-id", Type: "integer"}, Argument{Name: "unblock-type", Type: "oneof", Optional: true, Arguments: word("TIMEOUT", "ERROR").Arguments}),
+		sub("pause", "Lets commands of all connections wait for a while", -3, clientPause, Argument{Name: "timeout", Type: "integer"},
+			Argument{Name: "mode", Type: "oneof", Optional: true, Arguments: word("WRITE", "ALL").Arguments}),
+		sub("unpause", "Ends a pause", 2, clientUnpause),
+		sub("reply", "Turns replies to this connection on or off", 3, clientReply, word("ON", "OFF", "SKIP")),
+		sub("tracking", "Refused: keys are not tracked", -3, func(ctx *Context, _ [][]byte) {
+			ctx.W.Error("ERR client side caching is not supported: keys are not tracked")
+		}, word("ON", "OFF")),
+		sub("caching", "Refused: keys are not tracked", 3, func(ctx *Context, _ [][]byte) {
+			ctx.W.Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
+		}, word("YES", "NO")),
+		sub("getredir", "Answers -1: keys are not tracked", 2, func(ctx *Context, _ [][]byte) { ctx.W.Int(-1) }),
+		sub("trackinginfo", "Answers that keys are not tracked", 2, clientTrackingInfo),
+		sub("help", "Lists the subcommands", 2, s.help("client")),
+	}, Flags: Loading, Reply: "depends on the subcommand"}
+}
+
+func clientSetName(ctx *Context, args [][]byte) {
+	if !validClientName(args[2]) {
+		ctx.W.Error("ERR Client names cannot contain spaces, newlines or special characters.")
+		return
+	}
+	ctx.setName(args[2])
+	ctx.W.OK()
+}
+
+func clientGetName(ctx *Context, _ [][]byte) {
+	if ctx.Session.Name == "" {
+		ctx.W.Null()
+		return
+	}
+	ctx.W.BulkString(ctx.Session.Name)
+}
+
+func clientSetInfo(ctx *Context, args [][]byte) {
+	shown := &ctx.Session.shown
+	if !validClientName(args[3]) {
+		ctx.W.Error(fmt.Sprintf("ERR %s cannot contain spaces, newlines or special characters.", strings.ToLower(string(shorten(args[2])))))
+		return
+	}
+	shown.Lock()
+	defer shown.Unlock()
+	switch {
+	case is(args[2], "LIB-NAME"):
+		shown.libraryName = string(args[3])
+	case is(args[2], "LIB-VER"):
+		shown.libraryVersion = string(args[3])
+	default:
+		ctx.W.Error(fmt.Sprintf("ERR Unrecognized option '%s'", shorten(args[2])))
+		return
+	}
+	ctx.W.OK()
+}
+
+// describe is one line of CLIENT LIST, with Redis' field names.
+func (s *Server) describe(c *resp.Conn, now time.Time) string {
+	session := s.sessions.get(c.ID())
+	if session == nil {
+		return ""
+	}
+	shown := &session.shown
+	shown.Lock()
+	defer shown.Unlock()
+	flags := "N"
+	if c.Blocked() {
+		flags = "b"
+	}
+	proto := max(shown.proto, 2)
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=%s db=%d qbuf=%d omem=%d user=%s lib-name=%s lib-ver=%s resp=%d",
+		c.ID(), c.RemoteAddr(), c.LocalAddr(), shown.name, int(now.Sub(c.Created()).Seconds()), max(0, int(now.Sub(c.LastCommand()).Seconds())),
+		flags, shown.database, c.QueryBuffer(), c.Outbox(), session.User, shown.libraryName, shown.libraryVersion, proto)
+}
+
+func clientInfo(ctx *Context, _ [][]byte) {
+	ctx.W.Verbatim(ctx.Server.describe(ctx.Conn, ctx.Server.Clock.Now()) + "\n")
+}
+
+func clientList(ctx *Context, args [][]byte) {
+	wanted := map[uint64]bool{}
+	if len(args) > 2 {
+		switch {
+		case is(args[2], "ID") && len(args) > 3:
+			for _, word := range args[3:] {
+				id, ok := parseUint(word)
+				if !ok {
+					ctx.W.Error("ERR Invalid client ID")
+					return
+				}
+				wanted[id] = true
+			}
+		case is(args[2], "TYPE") && len(args) == 4 && (is(args[3], "NORMAL") || is(args[3], "PUBSUB")):
+		case is(args[2], "TYPE") && len(args) == 4 && (is(args[3], "MASTER") || is(args[3], "REPLICA")):
+			ctx.W.Verbatim("")
+			return
+		case is(args[2], "TYPE") && len(args) == 4:
+			ctx.W.Error(fmt.Sprintf("ERR Unknown client type '%s'", shorten(args[3])))
+			return
+		default:
+			ctx.fail(errSyntax)
+			return
+		}
+	}
+	var lines []string
+	now := ctx.Server.Clock.Now()
+	ctx.Server.eachConn(func(c *resp.Conn) {
+		if len(wanted) == 0 || wanted[c.ID()] {
+			if line := ctx.Server.describe(c, now); line != "" {
+				lines = append(lines, line+"\n")
+			}
+		}
+	})
+	ctx.W.Verbatim(strings.Join(lines, ""))
+}
+
+// eachConn visits the connections in the order they came.
+func (s *Server) eachConn(visit func(c *resp.Conn)) {
+	if s.door == nil {
+		return
+	}
+	var all []*resp.Conn
+	s.door.Each(func(c *resp.Conn) bool {
+		all = append(all, c)
+		return true
+	})
+	sort.Slice(all, func(i, k int) bool { return all[i].ID() < all[k].ID() })
+	for _, c := range all {
+		visit(c)
+	}
+}
+
+func clientKill(ctx *Context, args [][]byte) {
+	if len(args) == 3 { // the old form: an address
+		killed := ctx.killWhere(func(c *resp.Conn) bool { return c.RemoteAddr().String() == string(args[2]) }, false)
+		if killed == 0 {
+			ctx.W.Error("ERR No such client")
+			return
+		}
+		ctx.W.OK()
+		return
+	}
+	if len(args)%2 != 0 {
+		ctx.fail(errSyntax)
+		return
+	}
+	var tests []func(c *resp.Conn) bool
+	skipMe := true
+	for i := 2; i < len(args); i += 2 {
+		value := string(args[i+1])
+		switch {
+		case is(args[i], "ID"):
+			id, ok := parseUint(args[i+1])
+			if !ok {
+				ctx.W.Error("ERR client-id should be greater than 0")
+				return
+			}
+			tests = append(tests, func(c *resp.Conn) bool { return c.ID() == id })
+		case is(args[i], "ADDR"):
+			tests = append(tests, func(c *resp.Conn) bool { return c.RemoteAddr().String() == value })
+		case is(args[i], "LADDR"):
+			tests = append(tests, func(c *resp.Conn) bool { return c.LocalAddr().String() == value })
+		case is(args[i], "USER"):
+			tests = append(tests, func(*resp.Conn) bool { return value == defaultUser })
+		case is(args[i], "TYPE") && is(args[i+1], "NORMAL"):
+		case is(args[i], "SKIPME") && is(args[i+1], "YES"):
+			skipMe = true
+		case is(args[i], "SKIPME") && is(args[i+1], "NO"):
+			skipMe = false
+		default:
+			ctx.fail(errSyntax)
+			return
+		}
+	}
+	ctx.W.Int(int64(ctx.killWhere(func(c *resp.Conn) bool {
+		for _, test := range tests {
+			if !test(c) {
+				return false
+			}
+		}
+		return true
+	}, skipMe)))
+}
+
+func (ctx *Context) killWhere(matches func(c *resp.Conn) bool, skipMe bool) (killed int) {
+	ctx.Server.eachConn(func(c *resp.Conn) {
+		switch {
+		case !matches(c):
+		case c == ctx.Conn && skipMe:
+		case c == ctx.Conn:
+			killed++
+			c.CloseAfterReply()
+		default:
+			killed++
+			c.Kill()
+		}
+	})
+	return killed
+}
+
+func clientUnblock(ctx *Context, args [][]byte) {
+	id, ok := parseUint(args[2])
+	if !ok {
+		ctx.fail(errNotInteger)
+		return
+	}
+	withError := false
+	switch {
+	case len(args) == 3 || len(args) == 4 && is(args[3], "TIMEOUT"):
+	case len(args) == 4 && is(args[3], "ERROR"):
+		withError = true
+	default:
+		ctx.W.Error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+		return
+	}
+	unblocked := false
+	ctx.Server.eachConn(func(c *resp.Conn) {
+		if c.ID() == id {
+			unblocked = c.Unblock(withError)
+		}
+	})
+	ctx.W.Int(boolInt(unblocked))
+}
+
+func clientPause(ctx *Context, args [][]byte) {
+	ms, ok := parseInt(args[2])
+	if !ok || ms < 0 || ms > int64(durationMax/time.Millisecond) {
+		ctx.W.Error("ERR timeout is not an integer or out of range")
+		return
+	}
+	writes := false
+	switch {
+	case len(args) == 3 || len(args) == 4 && is(args[3], "ALL"):
+	case len(args) == 4 && is(args[3], "WRITE"):
+		writes = true
+	default:
+		ctx.W.Error("ERR CLIENT PAUSE mode must be WRITE or ALL")
+		return
+	}
+	p := &ctx.Server.pause
+	p.mu.Lock()
+	p.until = ctx.Server.Clock.Now().Add(time.Duration(ms) * time.Millisecond)
+	p.writes = writes
+	if p.over == nil {
+		p.over = make(chan struct{})
+	}
+	p.active.Store(true)
+	p.mu.Unlock()
+	ctx.W.OK()
+}
+
+func clientUnpause(ctx *Context, _ [][]byte) {
+	ctx.Server.pause.end()
+	ctx.W.OK()
+}
+
+func (p *pause) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.active.Store(false)
+	if p.over != nil {
+		close(p.over)
+		p.over = nil
+	}
+}
+
+// waitPause lets a command wait while CLIENT PAUSE holds it back; CLIENT itself always runs.
+func (s *Server) waitPause(ctx *Context, spec *Spec) {
+	p := &s.pause
+	for p.active.Load() {
+		p.mu.Lock()
+		left := p.until.Sub(s.Clock.Now())
+		over, writes := p.over, p.writes
+		p.mu.Unlock()
+		if left <= 0 || over == nil {
+			p.end()
+			return
+		}
+		if spec.Group == "connection" || writes && spec.Flags&Write == 0 && spec.Group != "pubsub" {
+			return
+		}
+		if ctx.Conn.Block(left, over) == resp.Gone {
+			return
+		}
+	}
+}
+
+func clientReply(ctx *Context, args [][]byte) {
+	switch {
+	case is(args[2], "ON"):
+		ctx.Session.replyOff, ctx.Session.replySkip = false, false
+		ctx.W.OK()
+	case is(args[2], "OFF"):
+		ctx.Session.replyOff = true
+	case is(args[2], "SKIP"):
+		ctx.Session.replySkip = true
+	default:
+		ctx.fail(errSyntax)
+	}
+}
+
+func clientTrackingInfo(ctx *Context, _ [][]byte) {
+	ctx.W.Map(3)
+	ctx.W.BulkString("flags")
+	ctx.W.Set(1)
+	ctx.W.BulkString("off")
+	ctx.W.BulkString("redirect")
+	ctx.W.Int(-1)
+	ctx.W.BulkString("prefixes")
+	ctx.W.Array(0)
+}

@@ -1,0 +1,188 @@
+package commands
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/resp"
+)
+
+// New builds the command table over its brokers. A mistake in the table is a mistake of the program and panics.
+func New(deps Deps, config Config) (*Server, error) {
+	s := &Server{Deps: deps, config: newSettings(config), table: map[string]*Spec{}}
+	if s.Clock == nil {
+		s.Clock = brokers.SystemClock{}
+	}
+	s.started = s.Clock.Now()
+	s.config.apply = s.applySetting
+	for _, spec := range s.specs() {
+		if s.table[spec.Name] != nil {
+			panic("BUG: two commands are named " + spec.Name)
+		}
+		if spec.Name != strings.ToLower(spec.Name) || spec.Summary == "" || spec.Group == "" || spec.Arity == 0 {
+			panic("BUG: the description of command " + spec.Name + " is incomplete")
+		}
+		s.table[spec.Name] = &spec
+	}
+	return s, nil
+}
+
+// Attach tells the commands of the door they serve, for CLIENT LIST, INFO and SHUTDOWN. It is called once, before the
+// door lets clients in.
+func (s *Server) Attach(door *resp.Server) { s.door = door }
+
+// Open makes the context of a new connection.
+func (s *Server) Open(c *resp.Conn) {
+	ctx := &Context{Server: s, Conn: c, W: c.Writer(), Session: &Session{User: defaultUser}}
+	ctx.Session.authenticated = !s.config.passwordSet()
+	ctx.Session.denied = s.denies(c)
+	c.SetAuthenticated(ctx.Session.authenticated)
+	c.Context = ctx
+	s.sessions.add(c.ID(), ctx.Session)
+}
+
+// Closed releases what the connection held: subscriptions, its will, leases bound to it.
+func (s *Server) Closed(c *resp.Conn) {
+	ctx := c.Context.(*Context)
+	if ctx.Session.bus != nil {
+		ctx.Session.bus.closed(ctx, ctx.Session.quit)
+	}
+	s.queueClosed(ctx)
+	s.streamClosed(ctx)
+	s.sessions.remove(c.ID())
+	s.counters.add(ctx)
+}
+
+// Flush sends what the batch gathered for other connections.
+func (s *Server) Flush(c *resp.Conn) {
+	ctx := c.Context.(*Context)
+	if ctx.Session.bus != nil {
+		ctx.Session.bus.flush(ctx)
+	}
+	s.counters.add(ctx)
+}
+
+// nameMax is longer than every command's name; a longer word is unknown without looking.
+const nameMax = 32
+
+// find looks a word up without allocating.
+func find(table map[string]*Spec, word []byte) *Spec {
+	if len(word) > nameMax {
+		return nil
+	}
+	var lower [nameMax]byte
+	for i, b := range word {
+		if b >= 'A' && b <= 'Z' {
+			b += 'a' - 'A'
+		}
+		lower[i] = b
+	}
+	return table[string(lower[:len(word)])]
+}
+
+// Command finds, checks and runs one command.
+func (s *Server) Command(c *resp.Conn, args [][]byte) {
+	ctx := c.Context.(*Context)
+	ctx.commands++
+	if ctx.Session.denied {
+		ctx.W.Error(deniedText)
+		c.CloseAfterReply()
+		return
+	}
+	spec := find(s.table, args[0])
+	if spec == nil {
+		ctx.refuse(unknownCommand(args))
+		return
+	}
+	name := ""
+	if spec.Subcommands != nil && len(args) > 1 {
+		sub := spec.subcommand(args[1])
+		if sub == nil && spec.Handler == nil {
+			ctx.refuse(fmt.Sprintf("ERR unknown subcommand '%s'. Try %s HELP.", shorten(args[1]), strings.ToUpper(spec.Name)))
+			return
+		}
+		if sub != nil {
+			name = spec.Name
+			spec = sub
+		}
+	}
+	if n := len(args); (spec.Arity > 0 && n != spec.Arity) || n < -spec.Arity {
+		if name != "" {
+			name += "|"
+		}
+		ctx.refuse("ERR wrong number of arguments for '" + name + spec.Name + "' command")
+		return
+	}
+	if text := s.gate(ctx, spec); text != "" {
+		ctx.refuse(text)
+		return
+	}
+	ctx.spec = spec
+	s.waitPause(ctx, spec)
+	from := ctx.W.Len()
+	silent := ctx.Session.replyOff || ctx.Session.replySkip
+	if spec.Name != "reply" {
+		ctx.Session.replySkip = false
+	}
+	spec.Handler(ctx, args)
+	if silent && ctx.W.Len() > from && (ctx.Session.replyOff || spec.Name != "reply") {
+		ctx.W.Truncate(from)
+	}
+}
+
+// gate tells why a known command may not run now; "" when it may.
+func (s *Server) gate(ctx *Context, spec *Spec) string {
+	if !ctx.Session.authenticated && spec.Flags&NoAuth == 0 {
+		return "NOAUTH Authentication required."
+	}
+	if bus := ctx.Session.bus; bus != nil && ctx.W.Proto() == 2 && spec.Flags&PubSubMode == 0 && bus.subscribed() {
+		return "ERR Can't execute '" + spec.Name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+	}
+	return ""
+}
+
+// refuse answers a command that did not run.
+func (ctx *Context) refuse(text string) {
+	ctx.rejected++
+	ctx.W.Error(text)
+}
+
+func (spec *Spec) subcommand(word []byte) *Spec {
+	for i := range spec.Subcommands {
+		if len(word) == len(spec.Subcommands[i].Name) && is(word, strings.ToUpper(spec.Subcommands[i].Name)) {
+			return &spec.Subcommands[i]
+		}
+	}
+	return nil
+}
+
+func shorten(word []byte) []byte { return word[:min(len(word), 128)] }
+
+// unknownCommand is Redis' text, with its limits of 128 bytes for the name and for the arguments.
+func unknownCommand(args [][]byte) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "ERR unknown command '%s', with args beginning with: ", shorten(args[0]))
+	shown := 0
+	for _, arg := range args[1:] {
+		if shown >= 128 {
+			break
+		}
+		part := arg[:min(len(arg), 128-shown)]
+		fmt.Fprintf(&text, "'%s' ", part)
+		shown += len(part) + 3
+	}
+	return text.String()
+}
+
+// codedError is an error whose text begins with its code word, as the journal's are.
+type codedError interface {
+	error
+	Code() string
+}
+
+func isCoded(err error) bool {
+	var coded codedError
+	return errors.As(err, &coded)
+}
