@@ -20,6 +20,7 @@ func (k Kind) String() string {
 const (
 	flagDated uint8 = 1 << iota // the deadline is in shard.dated, not in shard.elapsing
 	flagRaw                     // made by APPEND or SETRANGE: Redis reports such strings as raw
+	flagText                    // made by INCRBYFLOAT: never reported as int
 )
 
 // copyLimit is the capacity up to which values are overwritten in place and copied out under the lock.

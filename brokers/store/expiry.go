@@ -56,6 +56,12 @@ func (h *deadlines) push(at int64, e *entry) {
 	h.up(len(*h) - 1)
 }
 
+func (h deadlines) move(i int, at int64) {
+	h[i].at = at
+	h.up(i)
+	h.down(i)
+}
+
 func (h *deadlines) drop(i int) {
 	last := len(*h) - 1
 	(*h)[i].e.deadline = 0
@@ -157,12 +163,16 @@ func (b *Broker) clearDeadline(sh *shard, e *entry) {
 
 // setDeadline makes the key expire at a time of the elapsed or (dated) the wall clock.
 func (b *Broker) setDeadline(sh *shard, e *entry, at int64, dated bool) {
-	b.clearDeadline(sh, e)
-	if dated {
-		e.flags |= flagDated
+	if e.deadline != 0 && dated == (e.flags&flagDated != 0) {
+		sh.heap(e).move(int(e.deadline-1), at)
+	} else {
+		b.clearDeadline(sh, e)
+		if dated {
+			e.flags |= flagDated
+		}
+		sh.heap(e).push(at, e)
+		b.memory.Add(deadlineOverhead)
 	}
-	sh.heap(e).push(at, e)
-	b.memory.Add(deadlineOverhead)
 	sh.publish()
 	if dated {
 		now := b.now()

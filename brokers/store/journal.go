@@ -25,7 +25,7 @@ func appendBytes(rec, b []byte) []byte {
 
 // recordSet writes the whole state of a key. The deadline is a wall clock time in milliseconds, 0 for none.
 func recordSet(rec []byte, db uint8, e *entry, deadline int64) []byte {
-	rec = append(rec, effectSet, db, byte(e.kind), e.flags&(flagRaw|flagDated))
+	rec = append(rec, effectSet, db, byte(e.kind), e.flags)
 	rec = binary.AppendVarint(rec, deadline)
 	rec = append(binary.AppendUvarint(rec, uint64(len(e.key))), e.key...)
 	return appendBytes(rec, e.value)
@@ -187,7 +187,7 @@ func (b *Broker) replaySet(r *recordReader) {
 		b.assign(sh, e, value)
 		e.kind = kind
 	}
-	e.flags = e.flags&^flagRaw | flags&flagRaw
+	e.flags = e.flags&^(flagRaw|flagText) | flags&(flagRaw|flagText)
 	b.replayDeadline(sh, e, at, flags)
 }
 

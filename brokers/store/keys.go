@@ -111,7 +111,7 @@ func (e *entry) encoding() string {
 	switch _, integer := parseInteger(e.value); {
 	case e.flags&flagRaw != 0:
 		return "raw"
-	case integer:
+	case integer && e.flags&flagText == 0:
 		return "int"
 	case len(e.value) <= embeddedMax:
 		return "embstr"
@@ -211,7 +211,7 @@ func (b *Broker) Rename(db int, from, to []byte, onlyMissing bool) (renamed bool
 // duplicate makes a key with the value and deadline of another. The value is shared unless it is to be copied: an entry
 // that goes away gives its value up.
 func (b *Broker) duplicate(source *shard, e *entry, target *shard, hash uint32, key []byte, copied bool) *entry {
-	made := &entry{key: string(key), hash: hash, kind: e.kind, flags: e.flags & flagRaw, value: e.value}
+	made := &entry{key: string(key), hash: hash, kind: e.kind, flags: e.flags & (flagRaw | flagText), value: e.value}
 	if copied {
 		made.value = append(make([]byte, 0, len(e.value)), e.value...)
 	}

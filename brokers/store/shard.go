@@ -112,7 +112,7 @@ func (b *Broker) remove(sh *shard, e *entry) {
 func (b *Broker) assign(sh *shard, e *entry, value []byte) {
 	before := cap(e.value)
 	e.replace(value)
-	e.flags &^= flagRaw
+	e.flags &^= flagRaw | flagText
 	if after := cap(e.value); after != before {
 		b.memory.Add(int64(after - before))
 	}

@@ -128,7 +128,7 @@ func (b *Broker) Set(db int, key, value []byte, o SetOptions) (SetResult, broker
 		return result, brokers.Receipt{}, err
 	}
 	result.Set = true
-	return result, b.store(sh, e, hash, key, value, o.Expiry), nil
+	return result, b.store(sh, e, hash, key, value, o.Expiry, 0), nil
 }
 
 func (o *SetOptions) holds(e *entry) (bool, error) {
@@ -170,8 +170,8 @@ func (b *Broker) Put(db int, key, value []byte) (brokers.Receipt, error) {
 	return receipt, nil
 }
 
-// store makes the key hold a string; e is its entry or nil.
-func (b *Broker) store(sh *shard, e *entry, hash uint32, key, value []byte, x Expiry) brokers.Receipt {
+// store makes the key hold a string, marked with flags; e is its entry or nil.
+func (b *Broker) store(sh *shard, e *entry, hash uint32, key, value []byte, x Expiry, flags uint8) brokers.Receipt {
 	at, dated, past := b.resolve(x)
 	if past {
 		if e == nil {
@@ -186,6 +186,7 @@ func (b *Broker) store(sh *shard, e *entry, hash uint32, key, value []byte, x Ex
 		b.assign(sh, e, value)
 		e.kind = String
 	}
+	e.flags |= flags
 	b.applyExpiry(sh, e, x.Mode, at, dated)
 	return b.logged(sh, e)
 }
@@ -444,7 +445,7 @@ func (b *Broker) Increment(db int, key []byte, by int64, x CounterExpiry) (n int
 	n += by
 	var digits [20]byte
 	value := strconv.AppendInt(digits[:0], n, 10)
-	return n, b.store(sh, e, hash, key, value, x.of(e)), nil
+	return n, b.store(sh, e, hash, key, value, x.of(e), 0), nil
 }
 
 func (x *CounterExpiry) of(e *entry) Expiry {
@@ -475,5 +476,5 @@ func (b *Broker) IncrementFloat(db int, key, by []byte, x CounterExpiry) (value 
 	if err != nil {
 		return nil, r, err
 	}
-	return value, b.store(sh, e, hash, key, value, x.of(e)), nil
+	return value, b.store(sh, e, hash, key, value, x.of(e), flagText), nil
 }
