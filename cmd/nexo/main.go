@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -17,7 +19,7 @@ const (
 )
 
 func main() {
-	if err := application().Run(os.Args); err != nil {
+	if err := application().Run(withDefaultCommand(os.Args)); err != nil {
 		fmt.Fprintln(os.Stderr, "nexo:", err)
 		var exit cli.ExitCoder
 		if errors.As(err, &exit) {
@@ -27,13 +29,22 @@ func main() {
 	}
 }
 
+// withDefaultCommand lets flags stand without a command: nexo --port 1 is nexo server --port 1.
+func withDefaultCommand(args []string) []string {
+	if len(args) > 1 {
+		switch first := args[1]; {
+		case !strings.HasPrefix(first, "-"), first == "-h", first == "--help", first == "-v", first == "--version":
+			return args
+		}
+	}
+	return slices.Insert(slices.Clone(args), 1, "server")
+}
+
 func application() *cli.App {
 	return &cli.App{
-		Name:           "nexo",
-		Usage:          "store, pub/sub, queue and stream in one server that speaks RESP",
-		Version:        commands.Version,
-		DefaultCommand: "server",
-		HideHelp:       false,
+		Name:    "nexo",
+		Usage:   "store, pub/sub, queue and stream in one server that speaks RESP",
+		Version: commands.Version,
 		// Errors are printed and turned into an exit code by main alone.
 		ExitErrHandler: func(*cli.Context, error) {},
 		Commands: []*cli.Command{
