@@ -25,6 +25,7 @@ type busDoor struct {
 }
 
 func (d *busDoor) Open(c *resp.Conn) {
+	c.SetAuthenticated(true)
 	c.Context = &Context{Server: d.server, Conn: c, W: c.Writer(), Session: &Session{}}
 }
 
