@@ -586,6 +586,11 @@ func FuzzReplay(f *testing.F) {
 		if err != nil {
 			return // refused: a damaged record must not be served, nor crash
 		}
-		checkInvariants(t, b, "q")
+		// The counters may be anything: a record of them is taken at its word.
+		for _, q := range b.queues() {
+			q.mu.Lock()
+			checkContainers(t, q)
+			q.mu.Unlock()
+		}
 	})
 }
