@@ -1,13 +1,16 @@
 package resp
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
-	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tidwall/redcon"
 )
 
 // Handler is what the door calls for each connection. All calls for one connection come from that connection's
@@ -31,462 +34,233 @@ type Barrier interface {
 	WaitSynced(seq uint64) error
 }
 
-const (
-	flushBytes   = 64 << 10         // replies are written once they pass this, so that big ones do not pile up
-	flushAwaits  = 4096             // and the barrier is passed once this many replies wait for it
-	writeTimeout = 10 * time.Second // for a client that does not read its replies
-
-	// Before AUTH a client gets no more than a handshake needs.
-	unauthenticatedArguments = 10
-	unauthenticatedBulk      = 16 << 10
-
-	// A command must be whole this long after its first byte, and a second longer for every 64 KiB.
-	commandTimeout = 30 * time.Second
-)
-
-// span is the part of the reply buffer that one Await covers.
-type span struct {
-	barrier    Barrier
-	seq        uint64
-	start, end int
-	synced     bool
-}
-
 // Conn is one client connection. Unless said otherwise its methods belong to the connection's own goroutine, that is
 // to the Handler's calls.
-//
-// Until the first Push the connection's goroutine writes to the socket itself. From then on an outbox stands between,
-// emptied by a writer goroutine; see outbox.go.
 type Conn struct {
 	// Context is the handler's own state for this connection.
 	Context any
 
-	server  *Server
-	id      uint64
-	sock    net.Conn
-	created time.Time
-	framer  framer
-	writer  Writer
+	id     uint64
+	server *Server
+	nc     net.Conn // TLS when the listener is
+	raw    net.Conn // the socket itself: closing it never waits for a peer
+	opened time.Time
+	killed chan struct{} // closed by Kill
+	kills  atomic.Bool
 
-	spans        []span
-	commandStart int // where the reply of the command under way begins
+	framer       framer
+	writer       Writer
+	commandStart int // where in the writer the current command's reply begins
+	awaited      []awaited
+	settled      int // awaited replies whose end is known
+	waits        []wait
 	undelivered  []func()
-	closing      bool
-	dead         bool // a write failed or the client was killed: nothing more can be said
-	writeBy      time.Time
-	ahead        []byte // read while a command was blocked
+	closing      bool // no further command is run
+	quietWrites  int
+	broken       error // what ended the reading
 
-	out outbox
+	ahead ahead
+	block blockState
+	out   outbox
 
-	gone     chan struct{} // closed by Kill
-	goneOnce sync.Once
-
-	block struct {
-		sync.Mutex
-		waiting bool
-		unblock chan Wake // capacity 1
-	}
-	lastCommand atomic.Int64 // Unix seconds
-	queryBuffer atomic.Int64
+	// What other goroutines may see. Times are ticks of the server's clock, 0 for none.
+	lastActive   atomic.Int64
+	partialSince atomic.Int64
+	buffered     atomic.Int64
+	writingSince atomic.Int64
+	bytesIn      atomic.Uint64
+	bytesOut     atomic.Uint64
+	heldInput    int // what this connection has taken of the server's budget for big input buffers
 }
 
-func newConn(s *Server, id uint64, sock net.Conn) *Conn {
-	c := &Conn{server: s, id: id, sock: sock, created: time.Now(), gone: make(chan struct{})}
-	c.framer = newFramer(s.options.limits())
-	c.writer.proto = 2
-	c.out.changed = sync.NewCond(&c.out.mu)
-	c.block.unblock = make(chan Wake, 1)
-	c.lastCommand.Store(c.created.Unix())
-	return c
+// awaited is a reply that waits for a journal. Its end is known once its command has returned.
+type awaited struct {
+	span
+	wait
+}
+
+type wait struct {
+	barrier Barrier
+	seq     uint64
+	synced  bool
+}
+
+func (w wait) run() error {
+	if w.synced {
+		return w.barrier.WaitSynced(w.seq)
+	}
+	return w.barrier.WaitWritten(w.seq)
 }
 
 // ID is unique in the life of the process and grows by one with each connection. Any goroutine.
 func (c *Conn) ID() uint64 { return c.id }
 
 // RemoteAddr and LocalAddr are the ends of the socket. Any goroutine.
-func (c *Conn) RemoteAddr() net.Addr { return c.sock.RemoteAddr() }
-func (c *Conn) LocalAddr() net.Addr  { return c.sock.LocalAddr() }
-
-// Created is when the connection was accepted, LastCommand when it last ran a batch of commands (to the second). Any
-// goroutine.
-func (c *Conn) Created() time.Time     { return c.created }
-func (c *Conn) LastCommand() time.Time { return time.Unix(c.lastCommand.Load(), 0) }
-
-// QueryBuffer is the number of bytes read and not yet run, as of the last batch. Any goroutine.
-func (c *Conn) QueryBuffer() int { return int(c.queryBuffer.Load()) }
-
-// Blocked tells whether a command of this connection waits in Block. Any goroutine.
-func (c *Conn) Blocked() bool {
-	c.block.Lock()
-	defer c.block.Unlock()
-	return c.block.waiting
-}
+func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+func (c *Conn) LocalAddr() net.Addr  { return c.raw.LocalAddr() }
 
 // Writer takes the replies of the current batch.
 func (c *Conn) Writer() *Writer { return &c.writer }
 
 // SetAuthenticated lifts the limits that hold before AUTH (10 arguments, 16 KiB).
-func (c *Conn) SetAuthenticated(yes bool) {
-	c.framer.limits = c.server.options.limits()
-	if !yes {
-		c.framer.limits.arguments = unauthenticatedArguments
-		c.framer.limits.bulk = unauthenticatedBulk
-	}
-}
+func (c *Conn) SetAuthenticated(yes bool) { c.framer.trusted = yes }
 
 // Await makes the reply of the current command wait for a journal at the end of the batch: for WaitSynced when synced,
 // for WaitWritten otherwise. If the wait fails, the reply of every command that awaited it is replaced by an error with
 // the text of the failure; the other replies of the batch stand.
 func (c *Conn) Await(b Barrier, seq uint64, synced bool) {
-	c.spans = append(c.spans, span{barrier: b, seq: seq, synced: synced, start: c.commandStart, end: -1})
-}
-
-// serve runs the connection until it ends.
-func (c *Conn) serve() {
-	defer c.finish()
-	c.server.handler.Open(c)
-	for {
-		if !c.runBatch() {
-			return
-		}
-		if err := c.read(); err != nil {
+	for i := c.settled; i < len(c.awaited); i++ {
+		if a := &c.awaited[i]; a.barrier == b && a.synced == synced {
+			a.seq = max(a.seq, seq)
 			return
 		}
 	}
-}
-
-// finish releases everything, whatever ended the connection.
-func (c *Conn) finish() {
-	if cause := recover(); cause != nil {
-		c.server.options.Logger.Error("panic while serving a connection", "cause", cause, "client", c.RemoteAddr(), "stack", string(debug.Stack()))
-		c.writer.Reset(flushBytes)
-		c.spans = c.spans[:0]
-		c.writer.Error("ERR internal error")
-		c.write()
-	}
-	c.fail()
-	c.server.handler.Closed(c)
-	c.out.drain(time.Second)
-	c.Kill()
-	c.out.join()
-	_ = c.sock.Close()
-}
-
-// runBatch runs every whole command that has been read and writes the replies; false ends the connection.
-func (c *Conn) runBatch() bool {
-	ran := false
-	for !c.closing && !c.dead {
-		args, err := c.framer.next()
-		if err != nil {
-			c.server.counters.protocolErrors.Add(1)
-			c.commandStart = c.writer.Len()
-			c.writer.Error(err.Error())
-			c.closing = true
-			break
-		}
-		if args == nil {
-			break
-		}
-		ran = true
-		if foreign(args[0]) {
-			c.server.options.Logger.Warn("possible attack: an HTTP request instead of commands; connection closed", "client", c.RemoteAddr())
-			c.dead = true
-			return false
-		}
-		c.run(args)
-	}
-	if ran {
-		c.lastCommand.Store(time.Now().Unix())
-	}
-	c.queryBuffer.Store(int64(c.framer.end - c.framer.start))
-	c.FlushReplies()
-	return !c.closing && !c.dead
-}
-
-// foreign tells a word that HTTP sends and Redis clients do not.
-func foreign(word []byte) bool {
-	switch len(word) {
-	case 4:
-		return equalFold(word, "post")
-	case 5:
-		return equalFold(word, "host:")
-	}
-	return false
-}
-
-func equalFold(word []byte, lower string) bool {
-	for i := range word {
-		b := word[i]
-		if b >= 'A' && b <= 'Z' {
-			b += 'a' - 'A'
-		}
-		if b != lower[i] {
-			return false
-		}
-	}
-	return true
-}
-
-func (c *Conn) run(args [][]byte) {
-	first := len(c.spans)
-	c.commandStart = c.writer.Len()
-	c.server.handler.Command(c, args)
-	end := c.writer.Len()
-	for i := first; i < len(c.spans); i++ {
-		c.spans[i].end = end
-	}
-	if end >= flushBytes || len(c.spans) >= flushAwaits {
-		c.FlushReplies()
-	}
+	c.awaited = append(c.awaited, awaited{span{c.commandStart, -1}, wait{b, seq, synced}})
 }
 
 // FlushReplies ends the batch so far: Handler.Flush, barrier, write (or append to the outbox). Afterwards what other
 // goroutines Push comes after these replies.
 func (c *Conn) FlushReplies() {
 	c.server.handler.Flush(c)
-	if len(c.spans) > 0 {
-		c.passBarrier()
-	}
-	c.write()
+	c.endCommand()
+	c.settle()
+	c.deliver()
 	c.commandStart = 0
 }
 
-// passBarrier waits for the journals that the replies await: once for each journal, with the highest sequence.
-func (c *Conn) passBarrier() {
+// endCommand fixes the ends of the replies that the current command made wait.
+func (c *Conn) endCommand() {
+	for ; c.settled < len(c.awaited); c.settled++ {
+		c.awaited[c.settled].to = c.writer.Len()
+	}
+}
+
+// settle waits once for each journal that the batch depends on, for the highest number asked of it.
+func (c *Conn) settle() {
+	if len(c.awaited) == 0 {
+		return
+	}
+	waits := c.waits[:0]
+next:
+	for _, a := range c.awaited {
+		for i := range waits {
+			if waits[i].barrier == a.barrier && waits[i].synced == a.synced {
+				waits[i].seq = max(waits[i].seq, a.seq)
+				continue next
+			}
+		}
+		waits = append(waits, a.wait)
+	}
 	failed := false
-	for i := 0; i < len(c.spans); i++ {
-		// The last span of a journal has its highest sequence, since replies are in order.
-		s := &c.spans[i]
-		last := true
-		if i+1 < len(c.spans) {
-			next := &c.spans[i+1]
-			last = next.barrier != s.barrier || next.synced != s.synced
-		}
-		if last && s.wait() != nil {
-			failed = true
-		}
+	for _, w := range waits {
+		failed = w.run() != nil || failed
 	}
 	if failed {
 		c.replaceFailed()
 	}
-	clear(c.spans)
-	c.spans = c.spans[:0]
-}
-
-func (s *span) wait() error {
-	if s.synced {
-		return s.barrier.WaitSynced(s.seq)
+	clear(waits)
+	clear(c.awaited)
+	c.waits, c.awaited, c.settled = waits[:0], c.awaited[:0], 0
+	if cap(c.awaited) > awaitedMax {
+		c.awaited = nil
 	}
-	return s.barrier.WaitWritten(s.seq)
 }
 
-// replaceFailed rewrites the batch: a reply whose journal failed becomes the error.
+// replaceFailed rebuilds the batch with an error in place of each reply whose own number failed. A command that awaited
+// two journals is replaced once.
 func (c *Conn) replaceFailed() {
-	rebuilt := Writer{proto: c.writer.proto}
-	from := 0
-	for i := range c.spans {
-		s := &c.spans[i]
-		end := s.end
-		if end < 0 {
-			end = c.writer.Len()
+	replies := c.writer.Bytes()
+	rebuilt := make([]byte, 0, len(replies))
+	copied := 0
+	for _, a := range c.awaited {
+		if a.from < copied || a.from == a.to {
+			continue // replaced already, or a command that answers nothing
 		}
-		if s.start < from { // a second Await of a reply already replaced
-			continue
+		if err := a.run(); err != nil {
+			rebuilt = append(rebuilt, replies[copied:a.from]...)
+			rebuilt = redcon.AppendError(rebuilt, err.Error())
+			copied = a.to
 		}
-		err := s.wait()
-		if err == nil {
-			continue
-		}
-		rebuilt.Raw(c.writer.buf[from:s.start])
-		rebuilt.Error(err.Error())
-		from = end
 	}
-	rebuilt.Raw(c.writer.buf[from:])
-	c.writer.buf = rebuilt.buf
+	c.writer.buf = append(rebuilt, replies[copied:]...)
 }
 
-// write gives the replies to the socket, or to the outbox once there is one.
-func (c *Conn) write() {
+// deliver hands the batch to the socket or, once there are pushes, to the outbox.
+func (c *Conn) deliver() {
 	if c.writer.Len() == 0 {
-		if len(c.undelivered) > 0 && !c.dead {
-			c.delivered()
+		c.noReply()
+		return
+	}
+	if c.dead() {
+		c.noReply()
+		c.writer.Reset(0)
+		return
+	}
+	now := c.server.clock.Load()
+	if c.out.beginDirect() {
+		err := c.writePieces(c.writer.Bytes(), now)
+		if err != nil {
+			c.Kill()
+			c.runUndelivered()
 		}
-		return
+		c.out.endDirect(c)
+	} else {
+		c.out.appendReplies(c, c.writer.Bytes(), c.undelivered)
+		c.out.awaitRoom(c)
 	}
-	ok := !c.dead
-	if ok {
-		ok = c.out.send(c, c.writer.buf)
-	}
-	c.writer.Reset(4 * flushBytes)
-	if !ok {
-		c.fail()
-		return
-	}
-	c.delivered()
+	c.undelivered = c.undelivered[:0]
+	c.resetWriter()
 }
 
-func (c *Conn) delivered() {
-	clear(c.undelivered)
+// noReply ends a batch that writes nothing: what was to be delivered was only if the client is still there.
+func (c *Conn) noReply() {
+	if c.dead() {
+		c.runUndelivered()
+	}
 	c.undelivered = c.undelivered[:0]
 }
 
-// fail ends the connection and gives back what could not be delivered.
-func (c *Conn) fail() {
-	c.dead = true
+func (c *Conn) runUndelivered() {
 	for _, fn := range c.undelivered {
 		fn()
 	}
-	c.delivered()
+	clear(c.undelivered)
 }
 
-// writeDirect writes from the connection's goroutine. The deadline is moved only now and then: it is a safety net, not a
-// clock.
-func (c *Conn) writeDirect(b []byte) error {
-	if now := time.Now(); now.Add(writeTimeout).After(c.writeBy) {
-		c.writeBy = now.Add(2 * writeTimeout)
-		if err := c.sock.SetWriteDeadline(c.writeBy); err != nil {
+// writePieces writes b in pieces, so that the time limit on a write that does not get on is not one on its size.
+func (c *Conn) writePieces(b []byte, now int64) error {
+	for len(b) > 0 {
+		c.writingSince.Store(now)
+		n, err := c.nc.Write(b[:min(len(b), writeMax)])
+		c.bytesOut.Add(uint64(n))
+		if err != nil {
+			c.writingSince.Store(0)
 			return err
 		}
-	}
-	_, err := c.sock.Write(b)
-	return err
-}
-
-// read waits for more bytes.
-func (c *Conn) read() error {
-	room := c.framer.space()
-	if len(c.ahead) > 0 {
-		n := copy(room, c.ahead)
-		c.ahead = c.ahead[n:]
-		c.framer.written(n)
-		return nil
-	}
-	partial := !c.framer.idle()
-	switch {
-	case partial:
-		_ = c.sock.SetReadDeadline(time.Now().Add(commandTimeout + time.Duration(c.framer.end>>16)*time.Second))
-	case c.server.options.IdleTimeout > 0:
-		_ = c.sock.SetReadDeadline(time.Now().Add(c.server.options.IdleTimeout))
-	}
-	if c.server.isDraining() {
-		return errors.New("the server is stopping")
-	}
-	n, err := c.sock.Read(room)
-	if partial {
-		_ = c.sock.SetReadDeadline(time.Time{})
-		if c.server.isDraining() {
-			_ = c.sock.SetReadDeadline(past)
+		if b = b[n:]; len(b) > 0 {
+			now = c.server.clock.Load()
 		}
 	}
-	c.framer.written(n)
-	if n > 0 {
-		return nil
-	}
-	return err
+	c.writingSince.Store(0)
+	return nil
 }
 
-// past interrupts a read under way.
-var past = time.Unix(1, 0)
-
-// aheadMax is how much is read ahead while a command is blocked.
-const aheadMax = 64 << 10
-
-// Block flushes the replies so far and waits until wake fires (a value or a close), the timeout passes (0 waits for
-// ever), the client goes away, Unblock, or the server drains. The socket is watched meanwhile; commands that arrive are
-// kept and run afterwards.
-func (c *Conn) Block(timeout time.Duration, wake <-chan struct{}) Wake {
-	c.FlushReplies()
-	if c.dead {
-		return Gone
+// resetWriter empties the writer and gives back memory that the last batches did not need.
+func (c *Conn) resetWriter() {
+	if c.writer.Len() < cap(c.writer.buf)/8 {
+		c.quietWrites++
+	} else {
+		c.quietWrites = 0
 	}
-	c.block.Lock()
-	c.block.waiting = true
-	c.block.Unlock()
-	c.server.counters.blocked.Add(1)
-	defer c.unblocked()
-
-	left := make(chan struct{})
-	watched := make(chan struct{})
-	go c.watch(left, watched)
-	defer func() {
-		_ = c.sock.SetReadDeadline(past)
-		<-watched
-		if !c.server.isDraining() {
-			_ = c.sock.SetReadDeadline(time.Time{})
-		}
-	}()
-
-	var expired <-chan time.Time
-	if timeout > 0 {
-		timer := time.NewTimer(timeout)
-		defer timer.Stop()
-		expired = timer.C
+	keep := 4 * repliesMax
+	if c.quietWrites > 64 {
+		keep, c.quietWrites = readBufferMin, 0
 	}
-	select {
-	case <-wake:
-		return Woken
-	case <-expired:
-		return TimedOut
-	case reason := <-c.block.unblock:
-		return reason
-	case <-left:
-	case <-c.gone:
-	case <-c.server.draining:
-		return Draining
-	}
-	c.dead = true
-	return Gone
-}
-
-func (c *Conn) unblocked() {
-	c.block.Lock()
-	c.block.waiting = false
-	select {
-	case <-c.block.unblock:
-	default:
-	}
-	c.block.Unlock()
-	c.server.counters.blocked.Add(-1)
-}
-
-// watch reads ahead while the connection's goroutine waits, so that a client that leaves is noticed at once. It ends when
-// the read deadline is moved to the past.
-func (c *Conn) watch(left, watched chan<- struct{}) {
-	defer close(watched)
-	buf := make([]byte, 512)
-	for len(c.ahead) < aheadMax {
-		n, err := c.sock.Read(buf)
-		c.ahead = append(c.ahead, buf[:n]...)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return
-		}
-		if err != nil {
-			close(left)
-			return
-		}
-	}
-}
-
-// Unblock ends a Block from any goroutine and tells whether one was under way.
-func (c *Conn) Unblock(withError bool) bool {
-	reason := Unblocked
-	if withError {
-		reason = UnblockedWithError
-	}
-	c.block.Lock()
-	defer c.block.Unlock()
-	if !c.block.waiting {
-		return false
-	}
-	select {
-	case c.block.unblock <- reason:
-	default:
-	}
-	return true
+	c.writer.Reset(keep)
 }
 
 // OnUndelivered registers a function that is called once if the reply being written now cannot be given to the kernel
-// in full (the client is gone); it is forgotten after a successful write.
+// in full (the client is gone); it is forgotten after a successful write. It may be called from the goroutine that writes.
 func (c *Conn) OnUndelivered(fn func()) { c.undelivered = append(c.undelivered, fn) }
 
 // CloseAfterReply closes the connection once the replies so far are written; the rest of the pipeline is dropped.
@@ -494,9 +268,210 @@ func (c *Conn) CloseAfterReply() { c.closing = true }
 
 // Kill closes the connection at once, from any goroutine.
 func (c *Conn) Kill() {
-	c.goneOnce.Do(func() {
-		close(c.gone)
-		_ = c.sock.SetDeadline(past)
-		c.out.close()
-	})
+	if c.kills.CompareAndSwap(false, true) {
+		close(c.killed)
+		c.raw.Close()
+	}
 }
+
+func (c *Conn) dead() bool { return c.kills.Load() }
+
+// serve is the life of the connection's goroutine.
+func (c *Conn) serve() {
+	defer c.finish()
+	if !c.handshake() {
+		return
+	}
+	c.guard(func() { c.server.handler.Open(c) })
+	for !c.closing && !c.dead() {
+		if err := c.fill(); err != nil {
+			c.broken = err
+			break
+		}
+		c.guard(c.runBuffered)
+	}
+	c.guard(func() { c.server.handler.Closed(c) })
+	c.out.drain(c)
+}
+
+// handshake completes TLS. It returns false when the connection is of no use.
+func (c *Conn) handshake() bool {
+	secure, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.server.options.HandshakeTimeout)
+	defer cancel()
+	if err := secure.HandshakeContext(ctx); err != nil {
+		c.server.counters.handshakes.Add(1)
+		c.server.options.Logger.Debug("TLS handshake failed", "client", c.RemoteAddr().String(), "error", err)
+		c.Kill()
+		return false
+	}
+	return true
+}
+
+// guard runs a part of the connection's life and turns a panic in it into an error for this client alone.
+func (c *Conn) guard(part func()) {
+	defer func() {
+		reason := recover()
+		if reason == nil {
+			return
+		}
+		c.server.notePanic(c, reason)
+		if c.closing { // a second panic, perhaps in what the first one's answer needs
+			c.Kill()
+			return
+		}
+		c.closing = true
+		c.guard(func() {
+			if c.commandStart <= c.writer.Len() {
+				c.writer.Truncate(c.commandStart)
+			}
+			c.endCommand()
+			c.commandStart = c.writer.Len()
+			c.writer.Error("ERR internal error")
+			c.settle()
+			c.deliver()
+		})
+	}()
+	part()
+}
+
+// fill reads once, after what came ahead while a command blocked.
+func (c *Conn) fill() error {
+	if data, err := c.ahead.take(c); err != nil || len(data) > 0 {
+		c.framer.feed(data)
+		c.ahead.release()
+		c.noteInput(len(data))
+		return err
+	}
+	room := c.framer.room()
+	if err := c.chargeInput(); err != nil {
+		c.writer.Error(err.Error())
+		c.FlushReplies()
+		return err
+	}
+	n, err := c.nc.Read(room)
+	if n > 0 {
+		c.framer.filled(n)
+		c.noteInput(n)
+		return nil // an error is met again by the next read, after these commands were answered
+	}
+	return err
+}
+
+// noteInput shows to others what came in.
+func (c *Conn) noteInput(n int) {
+	c.bytesIn.Add(uint64(n))
+	c.lastActive.Store(c.server.clock.Load())
+}
+
+// chargeInput takes what the read buffer has grown to from the budget that all connections share.
+func (c *Conn) chargeInput() error {
+	size := len(c.framer.buf)
+	if size <= readBufferMax {
+		size = 0 // the working buffers are bounded by MaxClients
+	}
+	if size == c.heldInput {
+		return nil
+	}
+	total := c.server.heldInput.Add(int64(size - c.heldInput))
+	grown := size > c.heldInput
+	c.heldInput = size
+	if grown && total > c.server.options.InputMax {
+		c.server.counters.inputCuts.Add(1)
+		return errInputMemory
+	}
+	return nil
+}
+
+// runBuffered runs every complete command of the buffer and delivers their replies.
+func (c *Conn) runBuffered() {
+	handler := c.server.handler
+	commands := 0
+	for !c.closing {
+		args, err := c.framer.next()
+		if err != nil {
+			c.refuse(err)
+			break
+		}
+		if args == nil {
+			break
+		}
+		commands++
+		c.commandStart = c.writer.Len()
+		handler.Command(c, args)
+		if c.settled < len(c.awaited) {
+			c.endCommand()
+		}
+		if c.writer.Len() >= repliesMax || len(c.awaited) >= awaitedMax {
+			c.FlushReplies()
+			if c.dead() {
+				c.closing = true
+			}
+		}
+	}
+	c.server.counters.commands.Add(uint64(commands))
+	c.FlushReplies()
+	c.notePartial(commands)
+}
+
+// notePartial starts and stops the clock on a command that has come in part.
+func (c *Conn) notePartial(commands int) {
+	c.buffered.Store(int64(c.framer.end - c.framer.start))
+	since := c.partialSince.Load()
+	switch {
+	case !c.framer.partial():
+		if since != 0 {
+			c.partialSince.Store(0)
+		}
+	case since == 0 || commands > 0:
+		c.partialSince.Store(c.server.clock.Load())
+	}
+}
+
+// refuse ends the connection for what the client sent: with an error after the replies so far or, for HTTP, without a word.
+func (c *Conn) refuse(err error) {
+	c.closing = true
+	c.server.counters.protocolErrors.Add(1)
+	c.broken = err
+	level := c.server.options.Logger.Debug
+	if errors.Is(err, errHTTP) {
+		level = c.server.options.Logger.Warn
+	} else {
+		c.writer.Error(err.Error())
+	}
+	level("connection closed for what it sent", "client", c.RemoteAddr().String(), "id", c.id, "error", err)
+}
+
+// finish gives everything back. The outbox is drained already, or the connection is dead.
+func (c *Conn) finish() {
+	var protocol *ProtocolError
+	if errors.As(c.broken, &protocol) && !c.dead() {
+		c.linger()
+	}
+	if c.kills.CompareAndSwap(false, true) {
+		close(c.killed)
+		if err := c.nc.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			c.raw.Close()
+		}
+	}
+	c.out.abandon()
+	c.ahead.wait()
+	c.server.heldInput.Add(int64(-c.heldInput))
+	c.server.forget(c)
+}
+
+// linger lets a client that is still sending read its error: closing at once would reset the connection and the
+// error with it. It gives at most a quarter of a second and one megabyte.
+func (c *Conn) linger() {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.raw.SetReadDeadline(time.Now().Add(250*time.Millisecond)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, c.nc, 1<<20)
+}
+
+// isTimeout tells a read that Shutdown interrupted from one that failed.
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

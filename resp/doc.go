@@ -1,3 +1,25 @@
 // Package resp is the RESP door: it listens, frames commands, hands them to a Handler and writes the replies. It knows
 // bytes and connections and nothing of what a command means.
+//
+//	socket -> framer -> Handler.Command -> Writer -> barrier -> socket        one goroutine per connection
+//	other goroutines -> Push -> outbox -> writer goroutine -> socket          once a connection has had its first Push
+//
+// Invariants
+//   - A batch is the complete commands of one read. Its replies leave together, in order, after Handler.Flush and after
+//     every journal that they await; 64 KiB of replies end a batch early.
+//   - A reply batch and a pushed message never interleave: either the connection's goroutine is the only writer, or all
+//     output goes through the outbox in the order in which it was appended.
+//   - Each byte that comes in is looked at once (a header line of at most 32 bytes may be looked at again), and memory for
+//     an announced size is taken only as its bytes come.
+//   - What a client can make grow has a limit: the command, its arguments, replies not read, pushes not read, the bytes
+//     kept while it blocks, and the time for each of these.
+//
+// Who owns what. The framer, the Writer and the awaited spans belong to the connection's goroutine. The outbox has a
+// lock. Numbers that others may ask for are atomics, stored once per batch. One sweeper per server enforces the time
+// limits from a clock that ticks with it, so that no batch asks for the time or sets a socket deadline.
+//
+// Locks: Server.mu guards the registry of connections, outbox.mu one connection's output. Neither is held while the
+// other is taken, while a Handler runs or while a socket is used.
+//
+// A panic below Handler is logged with its stack, answered with "-ERR internal error" and ends that connection only.
 package resp

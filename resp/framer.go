@@ -2,320 +2,397 @@ package resp
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
+	"strconv"
+	"strings"
 )
 
-// limits bounds what one client can make the framer hold.
-type limits struct {
-	bulk      int // bytes of one argument
-	command   int // bytes of one command
-	arguments int
-	inline    int // bytes of one inline command
-}
+// ProtocolError is what a client is told before it is disconnected for bytes that are not RESP or over a limit.
+type ProtocolError struct{ Text string }
 
-// headerMax is the longest "*n" or "$n" line: a sign, 19 digits and room for leading zeros.
+func (e *ProtocolError) Error() string { return "ERR Protocol error: " + e.Text }
+
+var (
+	errMultibulkHeader         = &ProtocolError{"too big mbulk count string"}
+	errMultibulkLength         = &ProtocolError{"invalid multibulk length"}
+	errMultibulkStranger       = &ProtocolError{"unauthenticated multibulk length"}
+	errBulkHeader              = &ProtocolError{"too big bulk count string"}
+	errBulkLength              = &ProtocolError{"invalid bulk length"}
+	errBulkStranger            = &ProtocolError{"unauthenticated bulk length"}
+	errBulkEnd                 = &ProtocolError{"expected CRLF after bulk"}
+	errInlineTooBig            = &ProtocolError{"too big inline request"}
+	errInlineQuotes            = &ProtocolError{"unbalanced quotes in request"}
+	errHTTP                    = errors.New("a browser or an HTTP client was tricked into sending a request here")
+	errInputMemory             = errors.New("ERR too much memory is held by incomplete commands")
+	errFramerBroken      error = &ProtocolError{"connection is closing"}
+)
+
+// headerMax is the longest header line, type byte and CR included.
 const headerMax = 32
 
-// protocolError is a violation of the protocol: it is answered and the connection closed.
-type protocolError string
-
-func (e protocolError) Error() string { return "ERR Protocol error: " + string(e) }
-
-// framer cuts a byte stream into commands. It looks at each byte once: what it has learned of an unfinished command is
-// kept between reads. The arguments it returns are slices of its buffer, valid until the next call of space.
+// framer cuts a stream of bytes into commands. It keeps its place between reads, so that a command that comes byte by byte
+// costs no more than one that comes whole. Bytes are read into room and announced with filled; next is then called
+// until it has no more. Arguments alias the read buffer and hold until the next call of room.
+//
+//	buf:  ... done ... |start  *2 $3 SET $5 he|end   free
+//	                              pos ->   ^ arguments so far are in spans, relative to start
 type framer struct {
-	buf        []byte
-	start, end int // the bytes not yet returned
-	pos        int // how far the unfinished command has been looked at
-	remaining  int // arguments still to come; 0 between commands
-	bulk       int // length of the argument under way; -1 when its header is to come
-	offsets    []int
-	args       [][]byte
-	limits     limits
-	inlineBuf  []byte
+	maxBulk, maxCommand, maxArguments, maxInline int
+	trusted                                      bool // the client is authenticated
+
+	buf             []byte
+	start, pos, end int
+	spans           []span
+	args            [][]byte
+	missing         int // arguments still to come; 0 between commands
+	bulk            int // announced length of the argument that is coming, or -1
+	scanned         int // bytes of the inline command, from start, known to hold no line feed
+	failed          error
+
+	wasFull bool // the last read filled the buffer: a bigger one would save reads
+	quiet   int  // reads in a row that would have fitted in the smallest buffer
 }
 
-const readSize = 64 << 10
+type span struct{ from, to int }
 
-func newFramer(l limits) framer {
-	return framer{bulk: -1, limits: l}
+func newFramer(o *Options) framer {
+	return framer{maxBulk: o.BulkMax, maxCommand: o.CommandMax, maxArguments: o.ArgumentsMax, maxInline: o.InlineMax, bulk: -1}
 }
 
-// space returns the room to read into, making some first; written tells how much of it was used.
-func (f *framer) space() []byte {
-	if f.start == f.end {
-		f.start, f.end, f.pos = 0, 0, 0
-		if cap(f.buf) > 4*readSize || f.buf == nil {
-			f.buf = make([]byte, readSize)
-		}
-	}
-	if len(f.buf)-f.end < readSize/4 {
-		f.makeRoom()
-	}
-	return f.buf[f.end:]
-}
-
-func (f *framer) makeRoom() {
-	pending := f.end - f.start
-	target := f.buf
-	if pending > len(f.buf)/2 {
-		// Memory follows the bytes that came, never the bytes announced.
-		target = make([]byte, 2*len(f.buf))
-	}
-	copy(target, f.buf[f.start:f.end])
-	f.pos -= f.start
-	for i := range f.offsets {
-		f.offsets[i] -= f.start
-	}
-	f.buf, f.start, f.end = target, 0, pending
-}
-
-func (f *framer) written(n int) { f.end += n }
-
-// idle tells whether no unfinished command is held.
-func (f *framer) idle() bool { return f.start == f.end }
-
-// next returns the next whole command, or nil when more bytes are needed.
+// next returns the next complete command; nil means that more bytes are needed. An error is final.
 func (f *framer) next() ([][]byte, error) {
-	for f.remaining == 0 {
-		if f.pos >= f.end {
+	if f.failed != nil {
+		return nil, f.failed
+	}
+	args, err := f.frame()
+	if err != nil {
+		f.failed = errFramerBroken
+	}
+	return args, err
+}
+
+func (f *framer) frame() ([][]byte, error) {
+	for f.missing == 0 {
+		if f.pos == f.end {
 			return nil, nil
 		}
-		if f.buf[f.start] != '*' {
-			args, err := f.inline()
-			if err != nil || args == nil {
-				return nil, err
+		if f.buf[f.pos] != '*' {
+			args, complete, err := f.inline()
+			if err != nil || !complete || len(args) > 0 {
+				return args, err
 			}
-			if len(args) > 0 {
-				return args, nil
-			}
-			continue
+			continue // an empty line
 		}
-		n, ok, err := f.header("too big mbulk count string", "invalid multibulk length")
-		if err != nil || !ok {
+		n, complete, err := f.number(errMultibulkHeader, errMultibulkLength)
+		if err != nil || !complete {
 			return nil, err
 		}
-		if n > int64(f.limits.arguments) {
-			if f.limits.arguments <= unauthenticatedArguments {
-				return nil, protocolError("unauthenticated multibulk length")
-			}
-			return nil, protocolError("invalid multibulk length")
-		}
-		if n <= 0 { // ignored, as Redis does
-			f.start = f.pos
+		switch {
+		case n <= 0:
+			f.start = f.pos // *0 and *-1 are no command
 			continue
+		case n > int64(f.maxArguments):
+			return nil, errMultibulkLength
+		case n > unauthenticatedArguments && !f.trusted:
+			return nil, errMultibulkStranger
 		}
-		f.remaining, f.offsets = int(n), f.offsets[:0]
+		f.missing = int(n)
+		f.spans = f.spans[:0]
 	}
 	return f.arguments()
 }
 
-// arguments goes on with the arguments of the array under way.
+// arguments collects the bulk strings of a command whose header was read.
 func (f *framer) arguments() ([][]byte, error) {
-	for f.remaining > 0 {
+	for f.missing > 0 {
 		if f.bulk < 0 {
-			if f.pos >= f.end {
-				return nil, nil
-			}
-			if kind := f.buf[f.pos]; kind != '$' {
-				return nil, protocolError(fmt.Sprintf("expected '$', got '%c'", printable(kind)))
-			}
-			n, ok, err := f.header("too big bulk count string", "invalid bulk length")
-			if err != nil || !ok {
+			complete, err := f.bulkHeader()
+			if err != nil || !complete {
 				return nil, err
 			}
-			if n < 0 || n > int64(f.limits.bulk) {
-				if f.limits.bulk <= unauthenticatedBulk {
-					return nil, protocolError("unauthenticated bulk length")
-				}
-				return nil, protocolError("invalid bulk length")
-			}
-			if int64(f.pos-f.start)+n > int64(f.limits.command) {
-				return nil, protocolError(fmt.Sprintf("command is over %d bytes", f.limits.command))
-			}
-			f.bulk = int(n)
 		}
-		if f.end-f.pos < f.bulk+2 {
+		to := f.pos + f.bulk
+		if f.end < to+2 {
 			return nil, nil
 		}
-		f.offsets = append(f.offsets, f.pos, f.pos+f.bulk)
-		f.pos += f.bulk + 2
+		if f.buf[to] != '\r' || f.buf[to+1] != '\n' {
+			return nil, errBulkEnd // Redis would skip the two bytes unseen and go on out of step
+		}
+		f.spans = append(f.spans, span{f.pos - f.start, to - f.start})
+		f.pos = to + 2
 		f.bulk = -1
-		f.remaining--
+		f.missing--
 	}
-	f.args = f.args[:0]
-	for i := 0; i < len(f.offsets); i += 2 {
-		from, to := f.offsets[i], f.offsets[i+1]
-		f.args = append(f.args, f.buf[from:to:to])
+	args := f.args[:0]
+	command := f.buf[f.start:f.pos]
+	for _, s := range f.spans {
+		args = append(args, command[s.from:s.to:s.to])
 	}
-	f.start, f.offsets = f.pos, f.offsets[:0]
-	return f.args, nil
+	f.args = args
+	f.start = f.pos
+	return args, nil
 }
 
-func printable(b byte) byte {
-	if b < 0x20 || b > 0x7e {
-		return '?'
+func (f *framer) bulkHeader() (complete bool, err error) {
+	if f.pos == f.end {
+		return false, nil
 	}
-	return b
+	if got := f.buf[f.pos]; got != '$' {
+		return false, &ProtocolError{"expected '$', got '" + string([]byte{got}) + "'"}
+	}
+	n, complete, err := f.number(errBulkHeader, errBulkLength)
+	if err != nil || !complete {
+		return false, err
+	}
+	switch {
+	case n < 0 || n > int64(f.maxBulk) || int64(f.pos-f.start)+n > int64(f.maxCommand):
+		return false, errBulkLength
+	case n > unauthenticatedBulk && !f.trusted:
+		return false, errBulkStranger
+	}
+	f.bulk = int(n)
+	return true, nil
 }
 
-// header reads the number of a "*n" or "$n" line at pos; ok is false while the line is unfinished.
-func (f *framer) header(tooLong, invalid string) (n int64, ok bool, err error) {
+// number reads a header line from its type byte at pos and, once it is complete, moves past it.
+func (f *framer) number(tooBig, invalid error) (n int64, complete bool, err error) {
 	line := f.buf[f.pos:f.end]
-	if len(line) > headerMax {
-		line = line[:headerMax]
+	for i := 1; i < len(line) && i <= 18; i++ {
+		digit := line[i] - '0'
+		if digit <= 9 {
+			n = n*10 + int64(digit)
+			continue
+		}
+		if line[i] == '\r' && i > 1 && i+1 < len(line) && line[i+1] == '\n' && (line[1] != '0' || i == 2) {
+			f.pos += i + 2
+			return n, true, nil
+		}
+		break
 	}
-	end := bytes.IndexByte(line, '\r')
+	return f.oddNumber(line, tooBig, invalid)
+}
+
+// oddNumber is number for lines that are incomplete, negative or wrong.
+func (f *framer) oddNumber(line []byte, tooBig, invalid error) (n int64, complete bool, err error) {
+	end := bytes.IndexByte(line[:min(len(line), headerMax)], '\r')
 	if end < 0 {
-		if len(line) == headerMax {
-			return 0, false, protocolError(tooLong)
+		if len(line) >= headerMax {
+			return 0, false, tooBig
 		}
 		return 0, false, nil
 	}
-	if f.pos+end+1 >= f.end {
+	if end+1 == len(line) {
 		return 0, false, nil
 	}
-	digits := line[1:end]
-	negative := len(digits) > 0 && digits[0] == '-'
-	if negative {
-		digits = digits[1:]
+	text := string(line[1:end])
+	digits := strings.TrimPrefix(text, "-")
+	canonical := digits == "0" && text == "0" || digits != "" && digits[0] >= '1' && digits[0] <= '9'
+	if !canonical || line[end+1] != '\n' {
+		return 0, false, invalid
 	}
-	if len(digits) == 0 || len(digits) > 19 {
-		return 0, false, protocolError(invalid)
-	}
-	for _, b := range digits {
-		if b < '0' || b > '9' || n > (1<<63-1-9)/10 {
-			return 0, false, protocolError(invalid)
-		}
-		n = n*10 + int64(b-'0')
-	}
-	if negative {
-		n = -n
+	if n, err = strconv.ParseInt(text, 10, 64); err != nil {
+		return 0, false, invalid
 	}
 	f.pos += end + 2
 	return n, true, nil
 }
 
-// inline reads a command typed as a line. It returns nil while the line is unfinished and an empty slice for a blank one.
-func (f *framer) inline() ([][]byte, error) {
-	at := bytes.IndexByte(f.buf[f.pos:f.end], '\n')
-	if at < 0 {
-		f.pos = f.end
-		if f.end-f.start > f.limits.inline {
-			return nil, protocolError("too big inline request")
+// inline reads a command that is one line of words. An empty line is complete and has no arguments.
+func (f *framer) inline() (args [][]byte, complete bool, err error) {
+	limit := f.maxInline
+	if !f.trusted {
+		limit = min(limit, unauthenticatedBulk)
+	}
+	data := f.buf[f.start:f.end]
+	feed := bytes.IndexByte(data[f.scanned:], '\n')
+	if feed < 0 {
+		f.scanned = len(data)
+		if len(data) > limit {
+			return nil, false, errInlineTooBig
 		}
-		return nil, nil
+		return nil, false, nil
 	}
-	line := f.buf[f.start : f.pos+at]
-	f.pos += at + 1
-	f.start = f.pos
-	if len(line) > f.limits.inline {
-		return nil, protocolError("too big inline request")
+	feed += f.scanned
+	if feed > limit {
+		return nil, false, errInlineTooBig
 	}
-	if n := len(line); n > 0 && line[n-1] == '\r' {
-		line = line[:n-1]
+	f.scanned = 0
+	f.start += feed + 1
+	f.pos = f.start
+	line := bytes.TrimSuffix(data[:feed:feed], []byte{'\r'})
+	if f.args, err = splitWords(f.args[:0], line); err != nil {
+		return nil, false, err
 	}
-	var ok bool
-	f.args, f.inlineBuf, ok = splitLine(line, f.args[:0], f.inlineBuf[:0])
-	if !ok {
-		return nil, protocolError("unbalanced quotes in request")
+	switch {
+	case isHTTP(f.args):
+		return nil, false, errHTTP
+	case len(f.args) > unauthenticatedArguments && !f.trusted:
+		return nil, false, errMultibulkStranger
+	case len(f.args) > f.maxArguments:
+		return nil, false, errMultibulkLength
 	}
-	if len(f.args) > f.limits.arguments {
-		return nil, protocolError("too many arguments in an inline request")
-	}
-	if f.args == nil {
-		f.args = [][]byte{}
-	}
-	return f.args, nil
+	return f.args, true, nil
 }
 
-// splitLine cuts a line into words as a shell does: "..." with the escapes \n \r \t \b \a \xHH, '...' with \' only. The
-// words are slices of buf.
-func splitLine(line []byte, args [][]byte, buf []byte) ([][]byte, []byte, bool) {
-	if cap(buf) < len(line) {
-		buf = make([]byte, 0, len(line)) // words never grow, so earlier slices stay valid
+// isHTTP knows the first lines by which a browser could be made to talk to this port: a request line, or the header
+// that follows one.
+func isHTTP(args [][]byte) bool {
+	if len(args) == 0 {
+		return false
 	}
-	i := 0
-	for {
-		for i < len(line) && space(line[i]) {
-			i++
+	switch len(args[0]) {
+	case 3:
+		return len(args) == 3 && bytes.EqualFold(args[0], []byte("get")) && bytes.HasPrefix(args[2], []byte("HTTP/"))
+	case 4:
+		return bytes.EqualFold(args[0], []byte("post"))
+	case 5:
+		return bytes.EqualFold(args[0], []byte("host:"))
+	}
+	return false
+}
+
+// splitWords cuts an inline command as Redis does: words between blanks, "double quotes" with \n \r \t \b \a \xHH and
+// \any, 'single quotes' with \'; a closing quote must end its word; a zero byte ends the line. Words that need decoding are decoded
+// in place: the result is never longer than the source.
+func splitWords(args [][]byte, line []byte) ([][]byte, error) {
+	if zero := bytes.IndexByte(line, 0); zero >= 0 {
+		line = line[:zero]
+	}
+	for at := 0; ; {
+		for at < len(line) && isBlank(line[at]) {
+			at++
 		}
-		if i >= len(line) {
-			return args, buf, true
+		if at == len(line) {
+			return args, nil
 		}
-		from := len(buf)
+		word := line[at:at:len(line)]
 		var quote byte
-		for ; ; i++ {
-			if i >= len(line) {
+		ended := false
+		for !ended {
+			if at == len(line) {
 				if quote != 0 {
-					return args, buf, false
+					return nil, errInlineQuotes
 				}
 				break
 			}
-			b := line[i]
+			b := line[at]
+			at++
 			switch {
-			case quote == '"' && b == '\\' && i+3 < len(line) && line[i+1] == 'x' && hexDigit(line[i+2]) >= 0 && hexDigit(line[i+3]) >= 0:
-				buf = append(buf, byte(hexDigit(line[i+2])<<4|hexDigit(line[i+3])))
-				i += 3
-				continue
-			case quote == '"' && b == '\\' && i+1 < len(line):
-				i++
-				buf = append(buf, unescape(line[i]))
-				continue
-			case quote == '\'' && b == '\\' && i+1 < len(line) && line[i+1] == '\'':
-				i++
-				buf = append(buf, '\'')
-				continue
-			case quote != 0 && b == quote:
-				// A closing quote must be followed by a space or the end.
-				if i+1 < len(line) && !space(line[i+1]) {
-					return args, buf, false
+			case quote == 0:
+				switch b {
+				case ' ', '\n', '\r', '\t':
+					ended = true
+				case '"', '\'':
+					quote = b
+				default:
+					word = append(word, b)
 				}
-				quote = 0
-				i++
-			case quote != 0:
-				buf = append(buf, b)
-				continue
-			case space(b):
-			case b == '"' || b == '\'':
-				quote = b
-				continue
+			case b == quote:
+				if at < len(line) && !isBlank(line[at]) {
+					return nil, errInlineQuotes
+				}
+				ended = true
+			case b == '\\' && quote == '"' && at < len(line):
+				decoded, length := unescape(line[at:])
+				word = append(word, decoded)
+				at += length
+			case b == '\\' && quote == '\'' && at < len(line) && line[at] == '\'':
+				word = append(word, '\'')
+				at++
 			default:
-				buf = append(buf, b)
-				continue
+				word = append(word, b)
 			}
-			break
 		}
-		args = append(args, buf[from:len(buf):len(buf)])
+		args = append(args, word[:len(word):len(word)])
 	}
 }
 
-func space(b byte) bool { return b == ' ' || (b >= '\t' && b <= '\r') || b == 0 }
-
-func unescape(b byte) byte {
-	switch b {
+// unescape decodes what follows a backslash and says how many bytes that was.
+func unescape(rest []byte) (decoded byte, length int) {
+	if rest[0] == 'x' && len(rest) >= 3 {
+		if v, err := strconv.ParseUint(string(rest[1:3]), 16, 8); err == nil {
+			return byte(v), 3
+		}
+	}
+	switch rest[0] {
 	case 'n':
-		return '\n'
+		return '\n', 1
 	case 'r':
-		return '\r'
+		return '\r', 1
 	case 't':
-		return '\t'
+		return '\t', 1
 	case 'b':
-		return '\b'
+		return '\b', 1
 	case 'a':
-		return '\a'
+		return '\a', 1
 	}
-	return b
+	return rest[0], 1
 }
 
-func hexDigit(b byte) int {
-	switch {
-	case b >= '0' && b <= '9':
-		return int(b - '0')
-	case b >= 'a' && b <= 'f':
-		return int(b-'a') + 10
-	case b >= 'A' && b <= 'F':
-		return int(b-'A') + 10
+func isBlank(b byte) bool { return b == ' ' || b >= '\t' && b <= '\r' }
+
+// partial tells whether a command has begun and is not complete.
+func (f *framer) partial() bool { return f.start < f.end }
+
+// room returns where to read the next bytes. The buffer starts small, goes to its working size once a read fills it,
+// grows geometrically for a command that does not fit, and goes back when it is not needed.
+func (f *framer) room() []byte {
+	if f.start == f.end {
+		f.start, f.pos, f.end = 0, 0, 0
+		f.fit()
 	}
-	return -1
+	if f.wasFull && len(f.buf) < readBufferMax {
+		f.grow(readBufferMax)
+	}
+	f.wasFull = false
+	if f.start > 0 && len(f.buf)-f.end < len(f.buf)/2 {
+		copy(f.buf, f.buf[f.start:f.end])
+		f.pos -= f.start
+		f.end -= f.start
+		f.start = 0
+	}
+	if f.end == len(f.buf) {
+		f.grow(max(2*len(f.buf), readBufferMin))
+	}
+	return f.buf[f.end:]
+}
+
+// fit gives an empty buffer the size that the last reads ask for.
+func (f *framer) fit() {
+	if len(f.buf) > 4*readBufferMax || len(f.buf) > readBufferMin && f.quiet > 64 {
+		f.buf = make([]byte, readBufferMin)
+		f.spans, f.args = nil, nil
+	}
+}
+
+// grow makes the buffer size bytes long, or as long as the argument that is coming needs if that is less.
+func (f *framer) grow(size int) {
+	if f.bulk >= 0 {
+		if need := f.pos + f.bulk + 2; need > len(f.buf) && size > readBufferMax {
+			size = min(size, need)
+		}
+	}
+	larger := make([]byte, size)
+	copy(larger, f.buf[:f.end])
+	f.buf = larger
+}
+
+// filled announces n bytes read into room.
+func (f *framer) filled(n int) {
+	f.end += n
+	f.wasFull = f.end == len(f.buf)
+	if f.end <= readBufferMin {
+		f.quiet++
+	} else {
+		f.quiet = 0
+	}
+}
+
+// feed copies data in, as if it had been read.
+func (f *framer) feed(data []byte) {
+	for len(data) > 0 {
+		n := copy(f.room(), data)
+		f.filled(n)
+		data = data[n:]
+	}
 }

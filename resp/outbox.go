@@ -2,87 +2,79 @@ package resp
 
 import (
 	"net"
+	"slices"
 	"sync"
-	"time"
 )
 
-const (
-	outboxHard     = 32 << 20 // a connection whose outbox passes this is cut
-	outboxSoft     = 8 << 20  // or one that stays over this
-	outboxSoftTime = 60 * time.Second
-	replyBacklog   = 1 << 20 // replies wait for the client while more than this is unsent
-	chunksPerWrite = 512     // below the kernel's limit of vectors in one write
-)
-
-// outbox is what waits to be sent on a connection. While nothing was ever pushed it is a pass-through: the connection's
-// goroutine writes its replies itself (writing is true meanwhile). The first push starts a writer goroutine, and from
-// then on replies and pushes are chunks of one ordered list, so that they never interleave. Pushed chunks are shared
-// between connections and never changed.
-//
-// While a source (PullPushes) runs, pushes wait in held; replies still go to chunks.
+// outbox is the ordered output of a connection that has had a Push. It starts unused: until the first Push the
+// connection's goroutine writes its replies itself, and says so with direct. From then on a writer goroutine takes all
+// that has gathered, in one piece, each time the socket is ready for more.
 type outbox struct {
-	mu      sync.Mutex // guards everything below; never held across a write
-	changed *sync.Cond
+	mu      sync.Mutex // leaf lock, held for appends and swaps, never while the socket is used
+	ready   sync.Cond  // the writer waits for work and drain and awaitRoom for the writer; its lock is mu
+	started bool       // output goes through the writer goroutine
+	running bool       // the writer goroutine exists
+	direct  bool       // the connection's goroutine is writing to the socket itself
+	asleep  bool       // the writer goroutine waits for work
+	ending  bool       // no more will be appended; the writer ends when it is done
+	closed  bool       // the socket is of no use
 
 	chunks    [][]byte
-	held      [][]byte
-	sources   []func(buf []byte) ([]byte, bool)
-	size      int // bytes in chunks and held, and those being written
-	writing   bool
-	started   bool // the writer goroutine runs
-	closed    bool
-	failed    bool
-	overSince time.Time
-	stopped   chan struct{} // closed when the writer goroutine has ended
+	marks     []mark // what is special about some chunks, in their order
+	spare     [][]byte
+	bytes     int   // all that was appended and not written
+	replies   int   // of these, replies: they do not count against the limit
+	softSince int64 // when pushes went over the soft limit; 0 while they are under it
 }
 
-// send writes a batch of replies, or appends a copy of it. It returns false when the client cannot be written to.
-func (o *outbox) send(c *Conn, b []byte) bool {
+// mark says what a chunk is besides a pushed message. A source has an empty chunk.
+type mark struct {
+	at          int
+	reply       bool
+	undelivered []func()
+	source      func([]byte) ([]byte, bool)
+}
+
+// copyMax is up to how many bytes a writer copies into one piece instead of giving the kernel a list of small ones.
+const copyMax = 64 << 10
+
+// beginDirect lets the connection's goroutine write to the socket itself if there never was a Push.
+func (o *outbox) beginDirect() bool {
 	o.mu.Lock()
-	if o.closed {
-		o.mu.Unlock()
-		return false
-	}
-	if !o.started {
-		o.writing = true
-		o.mu.Unlock()
-		err := c.writeDirect(b)
-		o.mu.Lock()
-		o.writing = false
-		ok := err == nil && !o.closed
-		if o.started {
-			o.changed.Broadcast()
-		}
-		o.mu.Unlock()
-		return ok
-	}
-	o.chunks = append(o.chunks, append([]byte(nil), b...))
-	o.size += len(b)
-	o.changed.Broadcast()
-	ok := true
-	if len(c.undelivered) > 0 {
-		ok = o.waitLocked(c, 0)
-	} else if o.size > replyBacklog {
-		ok = o.waitLocked(c, replyBacklog)
+	defer o.mu.Unlock()
+	o.direct = !o.started
+	return o.direct
+}
+
+// endDirect starts the writer if a Push came meanwhile.
+func (o *outbox) endDirect(c *Conn) {
+	o.mu.Lock()
+	o.direct = false
+	if o.started && !o.running {
+		o.startLocked(c)
 	}
 	o.mu.Unlock()
-	return ok
 }
 
-// waitLocked waits until at most limit bytes are unsent; a client that takes nothing for the write timeout is cut.
-func (o *outbox) waitLocked(c *Conn, limit int) bool {
-	expired := false
-	timer := time.AfterFunc(writeTimeout, func() {
-		o.mu.Lock()
-		expired = true
-		o.changed.Broadcast()
-		o.mu.Unlock()
-	})
-	defer timer.Stop()
-	for o.size > limit && !o.closed && !o.failed && !expired {
-		o.changed.Wait()
+func (o *outbox) startLocked(c *Conn) {
+	o.started = true
+	if o.direct || o.running {
+		return
 	}
-	return !o.closed && !o.failed && o.size <= limit
+	o.running = true
+	go o.run(c)
+}
+
+// wakeLocked has the writer look at what there is.
+func (o *outbox) wakeLocked(c *Conn) {
+	if !o.running {
+		o.startLocked(c)
+		return
+	}
+	if o.asleep {
+		o.asleep = false
+		o.ready.Broadcast()
+	}
 }
 
 // Push appends one encoded message, shared and never changed, to the connection's outbox, from any goroutine. It never
@@ -90,52 +82,44 @@ func (o *outbox) waitLocked(c *Conn, limit int) bool {
 func (c *Conn) Push(message []byte) bool {
 	o := &c.out
 	o.mu.Lock()
-	if o.closed {
+	if o.closed || o.ending || c.dead() {
 		o.mu.Unlock()
 		return false
 	}
-	o.startLocked(c)
-	if len(o.sources) > 0 {
-		o.held = append(o.held, message)
-	} else {
-		o.chunks = append(o.chunks, message)
+	waiting := o.bytes - o.replies + len(message)
+	if waiting > c.server.options.OutboxSoftBytes {
+		if waiting > c.server.options.OutboxHardBytes {
+			o.mu.Unlock()
+			c.cutForOutput()
+			return false
+		}
+		if o.softSince == 0 {
+			o.softSince = c.server.clock.Load()
+		}
 	}
-	idle := o.size == 0
-	o.size += len(message)
-	over := o.overLimitLocked()
-	if idle {
-		o.changed.Broadcast()
-	}
+	o.chunks = append(o.chunks, message)
+	o.bytes += len(message)
+	o.wakeLocked(c)
 	o.mu.Unlock()
-	if over {
-		c.server.counters.cut.Add(1)
-		c.server.options.Logger.Warn("client cut: it does not read what it subscribed to", "client", c.RemoteAddr(), "id", c.id)
-		c.Kill()
-		return false
-	}
 	return true
 }
 
-func (o *outbox) overLimitLocked() bool {
-	if o.size <= outboxSoft {
-		o.overSince = time.Time{}
-		return false
+// cutForOutput ends a connection that does not read what is pushed to it.
+func (c *Conn) cutForOutput() {
+	if c.dead() {
+		return
 	}
-	if o.size > outboxHard {
-		return true
-	}
-	now := time.Now()
-	if o.overSince.IsZero() {
-		o.overSince = now
-	}
-	return now.Sub(o.overSince) > outboxSoftTime
+	c.server.counters.outputCuts.Add(1)
+	c.server.options.Logger.Warn("connection cut: it does not read what is pushed to it", "client", c.RemoteAddr().String(),
+		"id", c.id, "bytes", c.Outbox())
+	c.Kill()
 }
 
 // Outbox is the number of bytes waiting to be sent. Any goroutine.
 func (c *Conn) Outbox() int {
 	c.out.mu.Lock()
 	defer c.out.mu.Unlock()
-	return c.out.size
+	return c.out.bytes
 }
 
 // PullPushes sets a source of further output that is asked for more whenever the outbox runs dry: next appends messages
@@ -146,137 +130,248 @@ func (c *Conn) PullPushes(next func(buf []byte) (out []byte, done bool)) {
 	o := &c.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed {
+	if o.closed || o.ending {
 		return
 	}
-	o.startLocked(c)
-	o.sources = append(o.sources, next)
-	o.changed.Broadcast()
+	o.marks = append(o.marks, mark{at: len(o.chunks), source: next})
+	o.chunks = append(o.chunks, nil)
+	o.wakeLocked(c)
 }
 
-func (o *outbox) startLocked(c *Conn) {
-	if o.started {
+// appendReplies queues a copy of a reply batch.
+func (o *outbox) appendReplies(c *Conn, replies []byte, undelivered []func()) {
+	m := mark{reply: true, undelivered: slices.Clone(undelivered)}
+	o.mu.Lock()
+	if o.closed {
+		o.mu.Unlock()
+		m.fail()
 		return
 	}
-	o.started = true
-	o.stopped = make(chan struct{})
-	go o.run(c)
+	m.at = len(o.chunks)
+	o.marks = append(o.marks, m)
+	o.chunks = append(o.chunks, slices.Clone(replies))
+	o.bytes += len(replies)
+	o.replies += len(replies)
+	o.wakeLocked(c)
+	o.mu.Unlock()
+}
+
+// awaitRoom holds the connection's goroutine back while the client does not read its replies.
+func (o *outbox) awaitRoom(c *Conn) {
+	o.mu.Lock()
+	for o.replies > writeMax && !o.closed {
+		o.ready.Wait()
+	}
+	o.mu.Unlock()
+}
+
+func (m *mark) fail() {
+	for _, fn := range m.undelivered {
+		fn()
+	}
+	m.undelivered = nil
 }
 
 // run is the writer goroutine.
 func (o *outbox) run(c *Conn) {
-	defer close(o.stopped)
-	_ = c.sock.SetWriteDeadline(time.Time{}) // the output limits decide from now on
-	var batch [][]byte
-	var pulled []byte
+	defer func() {
+		if reason := recover(); reason != nil {
+			c.server.notePanic(c, reason)
+		}
+		o.stop(c)
+	}()
 	for {
 		o.mu.Lock()
-		for !o.closed && (o.writing || (len(o.chunks) == 0 && len(o.sources) == 0)) {
-			o.changed.Wait()
+		for len(o.chunks) == 0 && !o.ending && !o.closed {
+			o.asleep = true
+			o.ready.Wait()
 		}
-		if o.closed {
+		o.asleep = false
+		if o.closed || len(o.chunks) == 0 {
 			o.mu.Unlock()
 			return
 		}
-		if len(o.chunks) == 0 {
-			next := o.sources[0]
-			o.mu.Unlock()
-			var done bool
-			pulled, done = next(pulled[:0])
-			err := error(nil)
-			if len(pulled) > 0 {
-				_, err = c.sock.Write(pulled)
+		chunks, marks := o.chunks, o.marks
+		o.chunks, o.marks = o.spare[:0], nil
+		o.spare = nil
+		o.mu.Unlock()
+		if !o.write(c, chunks, marks) {
+			return
+		}
+		clear(chunks)
+		o.mu.Lock()
+		if cap(chunks) <= 4096 {
+			o.spare = chunks[:0]
+		}
+		o.mu.Unlock()
+	}
+}
+
+// write sends what was taken, running its sources where they stand. When it fails, what was not sent has been told so.
+func (o *outbox) write(c *Conn, chunks [][]byte, marks []mark) bool {
+	from := 0
+	for i := 0; ; i++ {
+		to := len(chunks)
+		if i < len(marks) && marks[i].source == nil {
+			continue
+		}
+		if i < len(marks) {
+			to = marks[i].at
+		}
+		if !o.send(c, chunks[from:to], from, marks) || i < len(marks) && !o.pull(c, marks[i].source) {
+			for k := range marks {
+				marks[k].fail()
 			}
-			o.pulled(done, err)
-			continue
+			return false
 		}
-		// The two lists change places, so that neither is allocated anew.
-		batch, o.chunks = o.chunks, batch[:0]
-		o.mu.Unlock()
-		n, err := writeAll(c.sock, batch)
-		clear(batch)
-		o.mu.Lock()
-		o.size -= n
+		if i >= len(marks) {
+			return true
+		}
+		from = to + 1
+	}
+}
+
+// send writes consecutive chunks, in rounds of which each is one system call; base is the first one's place among all
+// that the marks speak of.
+func (o *outbox) send(c *Conn, chunks [][]byte, base int, marks []mark) bool {
+	for len(chunks) > 0 {
+		count, size := 0, 0
+		for count < len(chunks) && (count == 0 || size+len(chunks[count]) <= writeMax) {
+			size += len(chunks[count])
+			count++
+		}
+		c.writingSince.Store(c.server.clock.Load())
+		err := c.writeChunks(chunks[:count], size)
+		c.writingSince.Store(0)
 		if err != nil {
-			o.failed = true
+			return false
 		}
-		o.changed.Broadcast()
-		o.mu.Unlock()
-		if err != nil {
-			c.Kill()
-		}
+		o.sent(c, base, base+count, size, chunks[:count], marks)
+		chunks = chunks[count:]
+		base += count
 	}
+	return true
 }
 
-func (o *outbox) pulled(done bool, err error) {
+// sent settles the accounts of the chunks [from, to).
+func (o *outbox) sent(c *Conn, from, to, size int, chunks [][]byte, marks []mark) {
+	replies := 0
+	for i := range marks {
+		if m := &marks[i]; m.reply && m.at >= from && m.at < to {
+			replies += len(chunks[m.at-from])
+			m.undelivered = nil
+		}
+	}
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	if err != nil {
-		o.failed = true
-		done = true
-		o.sources = o.sources[:1]
+	o.bytes -= size
+	o.replies -= replies
+	if o.softSince != 0 && o.bytes-o.replies <= c.server.options.OutboxSoftBytes {
+		o.softSince = 0
 	}
-	if done {
-		o.sources[0] = nil
-		o.sources = o.sources[1:]
-		if len(o.sources) == 0 {
-			o.chunks = append(o.chunks, o.held...)
-			clear(o.held)
-			o.held = o.held[:0]
-		}
+	if replies > 0 {
+		o.ready.Broadcast()
 	}
-	o.changed.Broadcast()
+	o.mu.Unlock()
 }
 
-// writeAll writes the chunks with as few system calls as the kernel allows, joining small ones.
-func writeAll(sock net.Conn, chunks [][]byte) (total int, err error) {
-	for len(chunks) > 0 && err == nil {
-		part := chunks[:min(len(chunks), chunksPerWrite)]
-		chunks = chunks[len(part):]
-		for _, chunk := range part {
-			total += len(chunk)
-		}
-		if len(part) == 1 {
-			_, err = sock.Write(part[0])
-			continue
-		}
-		buffers := net.Buffers(part)
-		_, err = buffers.WriteTo(sock)
+// writeChunks gives the kernel several chunks at once: copied together while they are small, as a list otherwise.
+func (c *Conn) writeChunks(chunks [][]byte, size int) error {
+	if len(chunks) == 1 {
+		return c.writePieces(chunks[0], c.server.clock.Load())
 	}
-	return total, err
+	if size <= copyMax {
+		piece := c.server.pieces.Get().(*[]byte)
+		buf := (*piece)[:0]
+		for _, chunk := range chunks {
+			buf = append(buf, chunk...)
+		}
+		n, err := c.nc.Write(buf)
+		c.bytesOut.Add(uint64(n))
+		*piece = buf
+		c.server.pieces.Put(piece)
+		return err
+	}
+	list := make(net.Buffers, len(chunks))
+	copy(list, chunks) // WriteTo eats its list
+	n, err := list.WriteTo(c.nc)
+	c.bytesOut.Add(uint64(n))
+	return err
 }
 
-// drain waits until everything is sent, the connection is killed, or the time is over.
-func (o *outbox) drain(limit time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	expired := false
-	timer := time.AfterFunc(limit, func() {
+// pull runs a source to its end at the speed of the socket. The connection's end ends it too.
+func (o *outbox) pull(c *Conn, next func([]byte) ([]byte, bool)) bool {
+	piece := c.server.pieces.Get().(*[]byte)
+	defer c.server.pieces.Put(piece)
+	for done := false; !done; {
 		o.mu.Lock()
-		expired = true
-		o.changed.Broadcast()
+		ending := o.ending || o.closed
 		o.mu.Unlock()
-	})
-	defer timer.Stop()
-	for o.size > 0 && !o.closed && !o.failed && !expired {
-		o.changed.Wait()
+		if ending {
+			return true
+		}
+		var buf []byte
+		buf, done = next((*piece)[:0])
+		if cap(buf) <= 4*copyMax {
+			*piece = buf
+		}
+		if c.writePieces(buf, c.server.clock.Load()) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// stop is the end of the writer goroutine, for whatever reason.
+func (o *outbox) stop(c *Conn) {
+	o.mu.Lock()
+	ended := o.ending && len(o.chunks) == 0
+	o.running = false
+	o.closed = true
+	o.ready.Broadcast()
+	o.mu.Unlock()
+	if !ended {
+		c.Kill()
 	}
 }
 
-func (o *outbox) close() {
+// drain has the rest written, without running sources to their end, and returns when the writer goroutine has ended.
+func (o *outbox) drain(c *Conn) {
+	o.mu.Lock()
+	o.ending = true
+	if c.dead() {
+		o.closed = true
+	}
+	o.ready.Broadcast()
+	for o.running {
+		o.ready.Wait()
+	}
+	o.closed = true
+	o.mu.Unlock()
+}
+
+// abandon tells those who wait to know that what is left was not delivered.
+func (o *outbox) abandon() {
 	o.mu.Lock()
 	o.closed = true
-	o.chunks, o.held, o.sources = nil, nil, nil
-	o.changed.Broadcast()
+	o.ready.Broadcast()
+	marks := o.marks
+	o.chunks, o.marks, o.spare, o.bytes, o.replies = nil, nil, nil, 0, 0
 	o.mu.Unlock()
+	for i := range marks {
+		marks[i].fail()
+	}
 }
 
-// join waits for the writer goroutine, if there is one, to end.
-func (o *outbox) join() {
+// overSoftLimit tells whether too much has been waiting for too long.
+func (o *outbox) overSoftLimit(now, limit int64) bool {
 	o.mu.Lock()
-	stopped := o.stopped
-	o.mu.Unlock()
-	if stopped != nil {
-		<-stopped
-	}
+	defer o.mu.Unlock()
+	return o.softSince != 0 && now-o.softSince >= limit
+}
+
+// holdsReplies tells whether a write that does not get on keeps a reply back; before the first Push every write does.
+func (o *outbox) holdsReplies() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.started || o.direct || o.replies > 0 || o.ending
 }

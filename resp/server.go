@@ -4,191 +4,281 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
-	"log/slog"
+	"fmt"
 	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Options configures a door; zero values take the defaults named.
-type Options struct {
-	Addr      string      // host:port
-	TLSConfig *tls.Config // nil: plain TCP
-
-	MaxClients   int           // 10,000
-	IdleTimeout  time.Duration // 0: idle clients stay
-	BulkMax      int           // bytes of one argument: 32 MiB
-	CommandMax   int           // bytes of one command: 64 MiB
-	ArgumentsMax int           // 65,536
-	InlineMax    int           // bytes of one inline command: 64 KiB
-
-	Logger *slog.Logger
-}
-
-func (o *Options) fillDefaults() {
-	set := func(field *int, value int) {
-		if *field == 0 {
-			*field = value
-		}
-	}
-	set(&o.MaxClients, 10_000)
-	set(&o.BulkMax, 32<<20)
-	set(&o.CommandMax, 64<<20)
-	set(&o.ArgumentsMax, 65_536)
-	set(&o.InlineMax, 64<<10)
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-}
-
-func (o *Options) limits() limits {
-	return limits{bulk: o.BulkMax, command: o.CommandMax, arguments: o.ArgumentsMax, inline: o.InlineMax}
-}
-
-// Counters is what a door has seen since it was opened.
-type Counters struct {
-	Accepted, Refused, ProtocolErrors, CutForOutput uint64
-	Connected, Blocked                              int64
-}
-
-// Server accepts connections and runs one goroutine for each.
+// Server accepts connections and runs their commands through a Handler.
 type Server struct {
-	options  Options
-	handler  Handler
-	listener net.Listener
-	draining chan struct{}
-	drain    sync.Once
-	running  sync.WaitGroup
-	nextID   atomic.Uint64
-	max      atomic.Int64
+	options    Options
+	handler    Handler
+	listeners  []net.Listener
+	unixPath   string
+	draining   chan struct{} // closed by Shutdown
+	swept      chan struct{} // closed when the sweeper has ended
+	ids        atomic.Uint64
+	clock      atomic.Int64 // nanoseconds since started, never 0; it moves when the sweeper ticks
+	started    time.Time
+	heldInput  atomic.Int64
+	maxClients atomic.Int64
+	counters   counters
+	timers     sync.Pool
+	pieces     sync.Pool
 
-	counters struct {
-		accepted, refused, protocolErrors, cut atomic.Uint64
-		blocked                                atomic.Int64
-	}
-
-	mu struct {
-		sync.Mutex
-		conns map[uint64]*Conn
-	}
+	mu       sync.Mutex // guards the registry
+	conns    map[uint64]*Conn
+	stopping bool
+	empty    chan struct{} // closed when stopping and the last connection has ended
 }
 
-// Listen opens the door; Serve lets clients in.
+type counters struct {
+	accepted, refused, commands, outputCuts, inputCuts, slowCuts, protocolErrors, handshakes, panics atomic.Uint64
+	blocked                                                                                          atomic.Int64
+}
+
+// Counters is what a server has seen since it began to listen.
+type Counters struct {
+	Connected         int64  // connections now
+	Blocked           int64  // of these, in Block
+	Accepted          uint64 // connections taken
+	Refused           uint64 // connections over MaxClients
+	Commands          uint64 // commands run
+	CutForOutput      uint64 // connections cut because they did not read their pushes
+	InputCuts         uint64 // connections closed because InputMax was reached
+	SlowCuts          uint64 // connections cut by CommandTimeout, IdleTimeout or WriteTimeout
+	ProtocolErrors    uint64 // connections closed for what they sent
+	HandshakeFailures uint64 // TLS handshakes that failed
+	Panics            uint64 // connections closed by a panic
+	InputBytes        int64  // held by read buffers larger than usual
+}
+
+// ConnStats is what CLIENT LIST tells of a connection. Durations are as exact as the server's clock, about a second.
+type ConnStats struct {
+	Age         time.Duration
+	Idle        time.Duration // since bytes came in or a Block ended
+	QueryBuffer int           // bytes of a command that is not complete
+	Outbox      int           // bytes waiting to be sent
+	Blocked     bool
+	BytesIn     uint64
+	BytesOut    uint64
+}
+
+// Listen opens the addresses of the options. Nothing is accepted before Serve.
 func Listen(options Options, handler Handler) (*Server, error) {
-	options.fillDefaults()
-	listener, err := net.Listen("tcp", options.Addr)
-	if err != nil {
+	s := &Server{
+		options:   options.withDefaults(),
+		handler:   handler,
+		listeners: slices.Clone(options.Listeners),
+		draining:  make(chan struct{}),
+		swept:     make(chan struct{}),
+		started:   time.Now(),
+		conns:     map[uint64]*Conn{},
+		empty:     make(chan struct{}),
+	}
+	s.clock.Store(1)
+	s.maxClients.Store(int64(s.options.MaxClients))
+	s.pieces.New = func() any { return new([]byte) }
+	if err := s.open(); err != nil {
+		s.closeListeners()
 		return nil, err
 	}
-	s := &Server{options: options, handler: handler, listener: listener, draining: make(chan struct{})}
-	s.mu.conns = map[uint64]*Conn{}
-	s.max.Store(int64(options.MaxClients))
+	if len(s.listeners) == 0 {
+		return nil, errors.New("resp: nowhere to listen: no address, socket or listener given")
+	}
+	go s.sweep()
 	return s, nil
 }
 
-// Addr is the address that is listened on.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
-
-// SetMaxClients changes the limit for connections to come.
-func (s *Server) SetMaxClients(n int) { s.max.Store(int64(n)) }
-
-// Counters returns the figures of this moment.
-func (s *Server) Counters() Counters {
-	s.mu.Lock()
-	connected := len(s.mu.conns)
-	s.mu.Unlock()
-	return Counters{
-		Accepted: s.counters.accepted.Load(), Refused: s.counters.refused.Load(),
-		ProtocolErrors: s.counters.protocolErrors.Load(), CutForOutput: s.counters.cut.Load(),
-		Connected: int64(connected), Blocked: s.counters.blocked.Load(),
+func (s *Server) open() error {
+	if s.options.Addr != "" {
+		config := net.ListenConfig{KeepAlive: s.options.KeepAlive}
+		listener, err := config.Listen(context.Background(), "tcp", s.options.Addr)
+		if err != nil {
+			return fmt.Errorf("listen on %s: %w", s.options.Addr, err)
+		}
+		if s.options.TLSConfig != nil {
+			listener = tls.NewListener(listener, s.options.TLSConfig)
+		}
+		s.listeners = slices.Insert(s.listeners, 0, listener)
 	}
+	if s.options.UnixSocket != "" {
+		listener, err := listenUnix(s.options.UnixSocket)
+		if err != nil {
+			return fmt.Errorf("listen on %s: %w", s.options.UnixSocket, err)
+		}
+		s.listeners = append(s.listeners, listener)
+		s.unixPath = s.options.UnixSocket
+	}
+	return nil
 }
 
-// Each calls fn with every connection until it returns false. fn may kill connections.
-func (s *Server) Each(fn func(c *Conn) bool) {
-	s.mu.Lock()
-	conns := make([]*Conn, 0, len(s.mu.conns))
-	for _, c := range s.mu.conns {
-		conns = append(conns, c)
-	}
-	s.mu.Unlock()
-	for _, c := range conns {
-		if !fn(c) {
-			return
+// listenUnix makes a socket that was never open to others: it is bound in a directory of its own, closed to all but
+// the owner, and moved to its place when its mode is set. A socket left by a crash is replaced, a live one is not.
+func listenUnix(path string) (net.Listener, error) {
+	if info, err := os.Lstat(path); err == nil {
+		if info.Mode()&os.ModeSocket == 0 {
+			return nil, errors.New("the path exists and is not a socket")
+		}
+		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			conn.Close()
+			return nil, errors.New("another server listens there")
 		}
 	}
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".s")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	hidden := filepath.Join(dir, "s")
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: hidden, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	listener.SetUnlinkOnClose(false)
+	if err = os.Chmod(hidden, 0o600); err == nil {
+		err = os.Rename(hidden, path)
+	}
+	if err != nil {
+		listener.Close()
+		return nil, err
+	}
+	return listener, nil
 }
 
-// Serve accepts connections until Shutdown, and returns nil then. When accepting fails, as without file handles, it
-// pauses and goes on.
+// Addr is the address of the first listener: Options.Addr's if there is one.
+func (s *Server) Addr() net.Addr { return s.listeners[0].Addr() }
+
+// SetMaxClients changes the limit for connections to come. Any goroutine.
+func (s *Server) SetMaxClients(n int) { s.maxClients.Store(int64(n)) }
+
+// Serve accepts connections until Shutdown.
 func (s *Server) Serve() error {
+	var accepting sync.WaitGroup
+	for _, listener := range s.listeners {
+		accepting.Go(func() { s.accept(listener) })
+	}
+	accepting.Wait()
+	return nil
+}
+
+// accept goes on through errors, such as having no file descriptor left, with growing pauses.
+func (s *Server) accept(listener net.Listener) {
 	pause := time.Duration(0)
 	for {
-		sock, err := s.listener.Accept()
-		if err != nil {
-			if s.isDraining() {
-				return nil
-			}
-			if errors.Is(err, net.ErrClosed) {
-				return err
-			}
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.options.Logger.Error("cannot accept a connection", "error", err, "pause", pause)
-			select {
-			case <-time.After(pause):
-			case <-s.draining:
-			}
+		nc, err := listener.Accept()
+		if err == nil {
+			pause = 0
+			s.admit(nc)
 			continue
 		}
-		pause = 0
-		s.admit(sock)
-	}
-}
-
-func (s *Server) admit(sock net.Conn) {
-	s.mu.Lock()
-	full := int64(len(s.mu.conns)) >= s.max.Load()
-	if full || s.isDraining() {
-		s.mu.Unlock()
-		s.counters.refused.Add(1)
-		// The socket is new, so its send buffer takes this line without waiting.
-		_ = sock.SetDeadline(time.Now().Add(time.Second))
-		_, _ = io.WriteString(sock, "-ERR max number of clients reached\r\n")
-		_ = sock.Close()
-		return
-	}
-	c := newConn(s, s.nextID.Add(1), sock)
-	s.mu.conns[c.id] = c
-	s.running.Add(1)
-	s.mu.Unlock()
-	s.counters.accepted.Add(1)
-	go s.run(c)
-}
-
-func (s *Server) run(c *Conn) {
-	defer s.running.Done()
-	defer func() {
-		s.mu.Lock()
-		delete(s.mu.conns, c.id)
-		s.mu.Unlock()
-	}()
-	if tcp, ok := c.sock.(*net.TCPConn); ok {
-		_ = tcp.SetKeepAlivePeriod(60 * time.Second)
-	}
-	if s.options.TLSConfig != nil {
-		secure := tls.Server(c.sock, s.options.TLSConfig)
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		err := secure.HandshakeContext(ctx)
-		cancel()
-		if err != nil {
-			_ = c.sock.Close()
+		if s.isDraining() {
 			return
 		}
-		c.sock = secure
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		s.options.Logger.Error("accept failed", "address", listener.Addr().String(), "error", err, "pause", pause)
+		select {
+		case <-time.After(pause):
+		case <-s.draining:
+			return
+		}
 	}
-	c.serve()
+}
+
+// admit starts a connection or refuses it. It never waits for the client.
+func (s *Server) admit(nc net.Conn) {
+	raw := nc
+	if secure, ok := nc.(*tls.Conn); ok {
+		raw = secure.NetConn()
+	}
+	c := &Conn{
+		id:     s.ids.Add(1),
+		server: s,
+		nc:     nc,
+		raw:    raw,
+		opened: time.Now(),
+		killed: make(chan struct{}),
+		framer: newFramer(&s.options),
+		writer: Writer{proto: 2},
+	}
+	c.out.ready.L = &c.out.mu
+	c.lastActive.Store(s.clock.Load())
+	s.mu.Lock()
+	full := int64(len(s.conns)) >= s.maxClients.Load()
+	stopping := s.stopping
+	if !full && !stopping {
+		s.conns[c.id] = c
+	}
+	s.mu.Unlock()
+	switch {
+	case stopping:
+		raw.Close()
+	case full:
+		s.counters.refused.Add(1)
+		if raw == nc { // 40 bytes always fit in a new socket's buffer; the deadline is for sockets that are not
+			_ = raw.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+			_, _ = raw.Write([]byte("-ERR max number of clients reached\r\n"))
+		}
+		raw.Close()
+	default:
+		s.counters.accepted.Add(1)
+		go c.serve()
+	}
+}
+
+// forget is the end of a connection.
+func (s *Server) forget(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c.id)
+	if s.stopping && len(s.conns) == 0 {
+		close(s.empty)
+	}
+}
+
+// Shutdown stops accepting, ends every Block with Draining, lets running batches finish and deliver their replies and
+// waits for the connections to end. When ctx ends first, what is left is cut, and ctx's error is returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	first := !s.stopping
+	s.stopping = true
+	if first {
+		close(s.draining)
+		if len(s.conns) == 0 {
+			close(s.empty)
+		}
+	}
+	s.mu.Unlock()
+	if first {
+		s.closeListeners()
+	}
+	s.Each(func(c *Conn) bool {
+		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // a socket that is closed already needs no waking
+		return true
+	})
+	select {
+	case <-s.empty:
+		<-s.swept
+		return nil
+	case <-ctx.Done():
+		s.Each(func(c *Conn) bool { c.Kill(); return true })
+		return fmt.Errorf("connections cut before they were done: %w", ctx.Err())
+	}
+}
+
+func (s *Server) closeListeners() {
+	for _, listener := range s.listeners {
+		listener.Close()
+	}
+	if s.unixPath != "" {
+		os.Remove(s.unixPath)
+	}
 }
 
 func (s *Server) isDraining() bool {
@@ -200,33 +290,138 @@ func (s *Server) isDraining() bool {
 	}
 }
 
-// Shutdown stops accepting, lets batches under way finish and their replies leave, and closes every connection. When ctx
-// ends first the connections are cut and its error is returned.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.drain.Do(func() {
-		s.mu.Lock()
-		close(s.draining)
-		s.mu.Unlock()
-		_ = s.listener.Close()
-		s.Each(func(c *Conn) bool {
-			_ = c.sock.SetReadDeadline(past)
-			return true
-		})
-	})
-	finished := make(chan struct{})
-	go func() {
-		s.running.Wait()
-		close(finished)
-	}()
-	select {
-	case <-finished:
-		return nil
-	case <-ctx.Done():
-		s.Each(func(c *Conn) bool {
-			c.Kill()
-			return true
-		})
-		<-finished
-		return ctx.Err()
+// Each calls f for every connection, oldest first, until it returns false. Any goroutine; f may Kill.
+func (s *Server) Each(f func(*Conn) bool) {
+	s.mu.Lock()
+	conns := make([]*Conn, 0, len(s.conns))
+	for _, c := range s.conns {
+		conns = append(conns, c)
 	}
+	s.mu.Unlock()
+	slices.SortFunc(conns, func(a, b *Conn) int { return int(int64(a.id) - int64(b.id)) })
+	for _, c := range conns {
+		if !f(c) {
+			return
+		}
+	}
+}
+
+// Counters is a snapshot. Any goroutine.
+func (s *Server) Counters() Counters {
+	s.mu.Lock()
+	current := len(s.conns)
+	s.mu.Unlock()
+	n := &s.counters
+	return Counters{
+		Connected: int64(current), Blocked: n.blocked.Load(), Accepted: n.accepted.Load(), Refused: n.refused.Load(),
+		Commands: n.commands.Load(), CutForOutput: n.outputCuts.Load(), InputCuts: n.inputCuts.Load(), SlowCuts: n.slowCuts.Load(),
+		ProtocolErrors: n.protocolErrors.Load(), HandshakeFailures: n.handshakes.Load(), Panics: n.panics.Load(),
+		InputBytes: s.heldInput.Load(),
+	}
+}
+
+// Stats is a snapshot. Any goroutine.
+func (c *Conn) Stats() ConnStats {
+	return ConnStats{
+		Age:         time.Since(c.opened),
+		Idle:        time.Duration(max(0, c.server.clock.Load()-c.lastActive.Load())),
+		QueryBuffer: int(c.buffered.Load()),
+		Outbox:      c.Outbox(),
+		Blocked:     c.block.state.Load() != blockIdle,
+		BytesIn:     c.bytesIn.Load(),
+		BytesOut:    c.bytesOut.Load(),
+	}
+}
+
+// Created is when the connection was accepted, LastCommand when it last sent something or ended a Block (to about a
+// second). Any goroutine.
+func (c *Conn) Created() time.Time { return c.opened }
+func (c *Conn) LastCommand() time.Time {
+	return c.server.started.Add(time.Duration(c.lastActive.Load()))
+}
+
+// QueryBuffer is the number of bytes read and not yet run, as of the last batch. Any goroutine.
+func (c *Conn) QueryBuffer() int { return int(c.buffered.Load()) }
+
+// Blocked tells whether a command of this connection waits in Block. Any goroutine.
+func (c *Conn) Blocked() bool { return c.block.state.Load() != blockIdle }
+
+func (s *Server) notePanic(c *Conn, reason any) {
+	s.counters.panics.Add(1)
+	s.options.Logger.Error("connection closed by a panic", "client", c.RemoteAddr().String(), "id", c.id, "panic", reason,
+		"stack", string(debug.Stack()))
+}
+
+// sweep moves the clock and cuts connections that are over a time limit. It ends when the last connection has.
+func (s *Server) sweep() {
+	defer close(s.swept)
+	o := &s.options
+	period := min(time.Second, o.CommandTimeout/4, o.WriteTimeout/4, o.OutboxSoftTime/4)
+	if o.IdleTimeout > 0 {
+		period = min(period, o.IdleTimeout/4)
+	}
+	ticker := time.NewTicker(max(period, time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			now := int64(time.Since(s.started))
+			s.clock.Store(now)
+			s.Each(func(c *Conn) bool {
+				c.enforce(now)
+				return true
+			})
+		case <-s.empty:
+			return
+		}
+	}
+}
+
+// enforce cuts the connection if it is over a time limit.
+func (c *Conn) enforce(now int64) {
+	o := &c.server.options
+	if c.out.overSoftLimit(now, int64(o.OutboxSoftTime)) {
+		c.cutForOutput()
+		return
+	}
+	reason := ""
+	if since := c.writingSince.Load(); since != 0 && now-since > int64(o.WriteTimeout) && c.out.holdsReplies() {
+		reason = "it does not read its replies"
+	}
+	if since := c.partialSince.Load(); since != 0 && c.block.state.Load() == blockIdle {
+		allowed := o.CommandTimeout + time.Duration(c.buffered.Load()/(64<<10))*time.Second
+		if now-since > int64(allowed) {
+			reason = "its command is not complete"
+		}
+	}
+	if o.IdleTimeout > 0 && now-c.lastActive.Load() > int64(o.IdleTimeout) && c.block.state.Load() == blockIdle && !c.out.used() {
+		reason = "it is idle"
+	}
+	if reason == "" || c.dead() {
+		return
+	}
+	c.server.counters.slowCuts.Add(1)
+	o.Logger.Info("connection cut: "+reason, "client", c.RemoteAddr().String(), "id", c.id)
+	c.Kill()
+}
+
+// used tells whether there ever was a Push.
+func (o *outbox) used() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.started
+}
+
+// timer takes a timer for d; putTimer gives it back.
+func (s *Server) timer(d time.Duration) *time.Timer {
+	if t, ok := s.timers.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
+}
+
+func (s *Server) putTimer(t *time.Timer) {
+	t.Stop() // since Go 1.23 nothing stale stays in its channel
+	s.timers.Put(t)
 }

@@ -1,0 +1,71 @@
+package resp
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// Options says where to listen and sets the limits. A zero limit means its default; there is no way to have none.
+type Options struct {
+	Addr       string         // TCP address, such as 127.0.0.1:6379; empty for none
+	TLSConfig  *tls.Config    // makes Addr a TLS address
+	UnixSocket string         // path of a Unix socket, made with mode 0600; empty for none
+	Listeners  []net.Listener // further listeners, open already; the server closes them. tls.NewListener's are fine
+	Logger     *slog.Logger   // default: slog.New(slog.DiscardHandler)
+
+	MaxClients int // connections at a time; default 10,000
+
+	BulkMax          int           // bytes in one argument; default 32 MiB
+	CommandMax       int           // bytes in one command; default 64 MiB
+	ArgumentsMax     int           // arguments in one command; default 65,536
+	InlineMax        int           // bytes in an inline command; default 64 KiB
+	InputMax         int64         // bytes that all connections together hold of commands not complete; default 1 GiB
+	CommandTimeout   time.Duration // from a command's first byte to its last, plus 1 s per 64 KiB; default 30 s
+	IdleTimeout      time.Duration // without a command, a block or a subscription; default 0, which is for ever
+	WriteTimeout     time.Duration // for a reply that the client does not read; default 10 s
+	HandshakeTimeout time.Duration // for the TLS handshake; default 5 s
+	OutboxHardBytes  int           // pushes not read, at which a connection is cut; default 32 MiB
+	OutboxSoftBytes  int           // pushes not read, at which a connection is cut after OutboxSoftTime; default 8 MiB
+	OutboxSoftTime   time.Duration // default 60 s
+	KeepAlive        time.Duration // TCP keepalive; default 60 s
+}
+
+const (
+	readBufferMin = 4 << 10  // what an idle connection holds
+	readBufferMax = 64 << 10 // what a busy one reads at a time
+	repliesMax    = 64 << 10 // replies that end a batch early
+	awaitedMax    = 4096     // awaited replies that end a batch early
+	aheadMax      = 64 << 10 // bytes kept from the socket while a command blocks
+	writeMax      = 256 << 10
+
+	unauthenticatedArguments = 10
+	unauthenticatedBulk      = 16 << 10
+)
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.MaxClients, 10_000)
+	setDefault(&o.BulkMax, 32<<20)
+	setDefault(&o.CommandMax, 64<<20)
+	setDefault(&o.ArgumentsMax, 65_536)
+	setDefault(&o.InlineMax, 64<<10)
+	setDefault(&o.InputMax, 1<<30)
+	setDefault(&o.CommandTimeout, 30*time.Second)
+	setDefault(&o.WriteTimeout, 10*time.Second)
+	setDefault(&o.HandshakeTimeout, 5*time.Second)
+	setDefault(&o.OutboxHardBytes, 32<<20)
+	setDefault(&o.OutboxSoftBytes, 8<<20)
+	setDefault(&o.OutboxSoftTime, time.Minute)
+	setDefault(&o.KeepAlive, time.Minute)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func setDefault[T int | int64 | time.Duration](value *T, fallback T) {
+	if *value <= 0 {
+		*value = fallback
+	}
+}
