@@ -43,7 +43,10 @@ type busSession struct {
 	// What is subscribed to, by the name that ends it again. Shared filters are kept as $share/group/filter.
 	channels, patterns, shards, filters map[string]*interest
 
-	name atomic.Pointer[string] // CLIENT SETNAME, for NWHO of other connections
+	shown struct { // what other connections see, as of the last batch
+		name                       atomic.Pointer[string] // CLIENT SETNAME, for NWHO
+		channels, patterns, shards atomic.Int32
+	}
 
 	// mu is held while a message is handed to the connection, so that none follows the confirmation of an unsubscribe. It
 	// guards what follows, and the interests' ended flags. proto and ended are written by the connection's goroutine only,
@@ -101,10 +104,13 @@ func (b *busSession) follow(ctx *Context) {
 		b.proto = proto
 		b.mu.Unlock()
 	}
-	if known := b.name.Load(); known == nil || *known != ctx.Session.Name {
+	if known := b.shown.name.Load(); known == nil || *known != ctx.Session.Name {
 		name := ctx.Session.Name
-		b.name.Store(&name)
+		b.shown.name.Store(&name)
 	}
+	b.shown.channels.Store(int32(len(b.channels)))
+	b.shown.patterns.Store(int32(len(b.patterns) + len(b.filters)))
+	b.shown.shards.Store(int32(len(b.shards)))
 }
 
 // closed ends all subscriptions, and publishes the will unless the client said good-bye (clean).
@@ -129,12 +135,13 @@ func (b *busSession) total() int {
 	return len(b.channels) + len(b.patterns) + len(b.shards) + len(b.filters)
 }
 
-// counts are the numbers of subscriptions that CLIENT LIST shows as sub, psub and ssub; filters of NSUB count as patterns.
+// counts are the numbers of subscriptions as of the last batch, which CLIENT LIST shows as sub, psub and ssub; filters of NSUB
+// count as patterns. Any goroutine.
 func (b *busSession) counts() (channels, patterns, shards int) {
 	if b == nil {
 		return 0, 0, 0
 	}
-	return len(b.channels), len(b.patterns) + len(b.filters), len(b.shards)
+	return int(b.shown.channels.Load()), int(b.shown.patterns.Load()), int(b.shown.shards.Load())
 }
 
 // reset ends all subscriptions and forgets the will, as RESET asks.

@@ -390,7 +390,7 @@ func nwho(ctx *Context, args [][]byte) {
 	ctx.W.Array(len(known))
 	for _, i := range known {
 		name := ""
-		if n := i.session.name.Load(); n != nil {
+		if n := i.session.shown.name.Load(); n != nil {
 			name = *n
 		}
 		ctx.W.Array(4)
