@@ -86,7 +86,7 @@ func (ctx *Context) runTake(q *queueSession, t *queueTake) {
 		return
 	}
 	q.deliveries = jobs
-	if len(jobs) == 0 && t.blocks && ctx.mayBlock() {
+	if len(jobs) == 0 && t.blocks {
 		waiter, err := broker.Wait(t.names, &t.PopOptions)
 		if err != nil {
 			ctx.fail(err)

@@ -6,9 +6,6 @@ import (
 
 var errInvalidQueueCursor = &brokers.Error{Code: "ERR", Message: "invalid cursor"}
 
-// mayBlock tells whether a command may wait: inside EXEC it may not.
-func (ctx *Context) mayBlock() bool { return true }
-
 // queueNameMatches tells whether a queue's name matches a glob with * ? [a-z] [^x] and \. It goes back to the last star
 // only, so its time is at most pattern times name.
 func queueNameMatches(pattern, name string) bool {

@@ -1,0 +1,336 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/brokertest"
+	"github.com/nexobroker/nexo/brokers/queue"
+	"github.com/nexobroker/nexo/resp"
+)
+
+// openQueueDoor serves the commands over a queue broker on a port of the loopback. Its clock stands still.
+func openQueueDoor(t testing.TB) (addr string, broker *queue.Broker, clock *brokertest.Clock) {
+	t.Helper()
+	clock = brokertest.NewClock(time.UnixMilli(1_700_000_000_000))
+	broker, err := queue.Open(queue.Options{Journal: brokertest.NewJournal(), Clock: clock, Durability: brokers.Always, MaxPayload: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := New(Deps{Queue: broker, Clock: clock}, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	door, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0"}, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Attach(door)
+	served := make(chan error, 1)
+	go func() { served <- door.Serve() }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := door.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		<-served
+		if err := broker.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return door.Addr().String(), broker, clock
+}
+
+// queueSteps are commands and their replies, line by line with | between the lines; a step that begins with "advance" moves the clock.
+var queueSteps = []string{
+	"QPUSH q hello", "$1|1",
+	"QPUSH q urgent PRIORITY 9", "$1|2",
+	"QLEN q", ":2",
+	"QPOP q COUNT 5", "*2|*3|$3|2-1|$6|urgent|:1|*3|$3|1-1|$5|hello|:1",
+	"QPOP q", "*-1",
+	"QACK q 2-1 2-1 1-9 EACH", "*3|:1|:0|:0",
+	"QNACK q 1-1 REASON oops DELAY 5s", ":1",
+	"QLEN q DELAYED", ":1",
+	"advance 5000", "",
+	"QPOP q META LEASE 1m", "*1|*4|$3|1-2|$5|hello|:2|*14|$8|priority|:0|$9|pushed-at|:1700000000000|$11|lease-until|:1700000065000|$10|expires-at|:0|$10|deliveries|:2|$12|max-attempts|:5|$11|last-reason|$4|oops",
+	"QEXTEND q 2m 1-2", ":1",
+	"QNACK q 1-2 DEAD REASON broken", ":1",
+	"QDLQ LEN q", ":1",
+	"QDLQ LIST q", "*2|:1|*1|*6|$1|1|$5|hello|:2|$6|broken|:1700000005000|:0",
+	"QDLQ REPLAY q 1 77", ":1",
+	"QPOP q BIND", "*1|*3|$3|1-3|$5|hello|:1",
+	"QNACK q 1-3 RELEASE", ":1",
+	"QDEL q 1 1", ":1",
+	"QMPUSH q 3 a b c PRIORITY 1", "*3|$1|3|$1|4|$1|5",
+	"QMPUSH q 2 DEDUP DEDUP DEDUP k1 k2", "*2|$1|6|$1|7",
+	"QPUSH q x DEDUP k1", "*2|$1|6|:0",
+	"QPUSH q x DEDUP k3", "*2|$1|8|:1",
+	"QPEEK q COUNT 1 OFFSET 1", "*3|:6|:2|*1|*28|$2|id|$1|4|$5|state|$5|ready|$7|payload|$1|b|$8|priority|:1|$8|attempts|:0|$12|max-attempts|:5|$10|deliveries|:0|$9|pushed-at|:1700000005000|$6|due-at|:0|$11|lease-until|:0|$10|expires-at|:0|$9|failed-at|:0|$11|last-reason|$0||$5|dedup|$0|",
+	"QGET q 99", "*-1",
+	"QMPOP 2 q q COUNT 1", "*2|$1|q|*1|*3|$3|3-1|$1|a|:1",
+	"QPURGE q", ":5",
+	"QPURGE q INFLIGHT", ":1",
+	"QCREATE work LEASE 10s MAXATTEMPTS 2 BACKOFF FIXED 1s JITTER 0 MAXLEN 2 SYNC interval", "+OK",
+	"QCREATE work LEASE 11s MAXATTEMPTS 2 BACKOFF FIXED 1s JITTER 0 MAXLEN 2 SYNC interval", "-QEXISTS 'work' exists with LEASE 10000, asked 11000",
+	"QCREATE work IFNX", "+OK",
+	"QMPUSH work 3 a b c", "-QFULL 'work' has 0 of MAXLEN 2",
+	"QCONFIG GET work maxlen BACKOFF", "*4|$6|maxlen|$1|2|$7|backoff|$10|fixed 1000",
+	"QCONFIG SET work MAXLEN 3 LEASE 1s", "+OK",
+	"QCONFIG SET work MAXLEN 4 LEASE x", "-ERR invalid duration 'x': use milliseconds, or a number with ms, s, m, h or d",
+	"QCONFIG GET work maxlen", "*2|$6|maxlen|$1|3",
+	"QPAUSE work IN", "+OK",
+	"QPUSH work x", "-QPAUSED 'work' input paused",
+	"QRESUME work", "+OK",
+	"QEXISTS q work none", ":2",
+	"QLIST MATCH w*", "*2|$1|0|*1|$4|work",
+	"QLIST COUNT 1", "*2|$1|1|*1|$1|q",
+	"QLIST COUNT 1 CURSOR 1", "*2|$1|0|*1|$4|work",
+	"QDROP work none", ":1",
+	"QPOP work", "-NOQUEUE no such queue 'work'",
+	"QPUSH none x NOMKQ", "-NOQUEUE no such queue 'none'",
+	"QACK q 1042", "-BADHANDLE '1042' is not <id>-<delivery>",
+	"QPUSH q x PRIORITY 256", "-ERR PRIORITY is not an integer between 0 and 255",
+	"QPUSH q x DELAY 1s DELAY 2s", "-ERR syntax error near 'DELAY'",
+	"QPUSH q x DELAY 1s AT 5", "-ERR syntax error near 'AT'",
+	"QPUSH q x FOO", "-ERR syntax error near 'FOO'",
+	"QPUSH q x TTL", "-ERR syntax error near 'TTL'",
+	"QPUSH q x DELAY -1", "-ERR invalid duration '-1': use milliseconds, or a number with ms, s, m, h or d",
+	"QPUSH q", "-ERR wrong number of arguments for 'qpush' command",
+	"QMPUSH q 2 a", "-ERR n is 2 but 1 arguments follow",
+	"QPOP q COUNT 1001", "-ERR COUNT is not an integer between 1 and 1000",
+	"QLEN q", ":0",
+	"QDLQ REPLAY q ALL TO none", "-NOQUEUE no such queue 'none'",
+	"QDLQ PURGE q", ":0",
+	"QPOP q BLOCK 1", "*-1",
+}
+
+func TestQueueScript(t *testing.T) {
+	addr, _, clock := openQueueDoor(t)
+	client := dialRaw(t, addr, 2)
+	for i := 0; i < len(queueSteps); i += 2 {
+		words := strings.Fields(queueSteps[i])
+		if words[0] == "advance" {
+			var ms int
+			fmt.Sscan(words[1], &ms)
+			clock.Advance(time.Duration(ms) * time.Millisecond)
+			continue
+		}
+		want := strings.ReplaceAll(queueSteps[i+1], "|", "\r\n") + "\r\n"
+		if got := client.do(words...); got != want {
+			t.Fatalf("%s\n got %q\nwant %q", queueSteps[i], got, want)
+		}
+	}
+}
+
+func TestQueueNamesAndSizes(t *testing.T) {
+	addr, _, _ := openQueueDoor(t)
+	client := dialRaw(t, addr, 2)
+	for _, name := range []string{"", "a\x00b", "line\nbreak", strings.Repeat("x", 201)} {
+		for _, words := range [][]string{{"QPUSH", name, "x"}, {"QPOP", name}, {"QCREATE", name}, {"QINFO", name}, {"QEXISTS", name}} {
+			if got := client.do(words...); !strings.HasPrefix(got, "-BADNAME ") {
+				t.Fatalf("%q: %q", words, got)
+			}
+		}
+	}
+	if got := client.do("QPUSH", "../../x", strings.Repeat("x", 1<<20+1)); got != "-TOOBIG payload 1048577 > 1048576\r\n" {
+		t.Fatal(got)
+	}
+	if got := client.do("QPUSH", "../../x", "p"); got != "$1\r\n1\r\n" {
+		t.Fatal(got)
+	}
+}
+
+func TestQueueReplyIsCapped(t *testing.T) {
+	addr, _, _ := openQueueDoor(t)
+	client := dialRaw(t, addr, 2)
+	payload := strings.Repeat("x", 1<<20)
+	for range 20 {
+		client.do("QPUSH", "q", payload)
+	}
+	if got := client.do("QPOP", "q", "COUNT", "20"); len(got) > replyBytes || !strings.HasPrefix(got, "*15\r\n") {
+		t.Fatalf("%d bytes, %q", len(got), got[:10])
+	}
+	if got := client.do("QPOP", "q", "COUNT", "20"); !strings.HasPrefix(got, "*5\r\n") {
+		t.Fatal(got[:10])
+	}
+}
+
+func TestQueueInfoShapes(t *testing.T) {
+	addr, _, _ := openQueueDoor(t)
+	client, modern := dialRaw(t, addr, 2), dialRaw(t, addr, 3)
+	client.do("QPUSH", "q", "x")
+	if got := client.do("QINFO", "q"); !strings.HasPrefix(got, "*78\r\n$4\r\nname\r\n$1\r\nq\r\n$5\r\nready\r\n:1\r\n") {
+		t.Fatalf("%q", got)
+	}
+	if got := modern.do("QINFO", "q"); !strings.HasPrefix(got, "%39\r\n") || !strings.Contains(got, "$10\r\npriorities\r\n%1\r\n$1\r\n0\r\n:1\r\n") {
+		t.Fatalf("%q", got)
+	}
+	if got := modern.do("QPOP", "none2"); !strings.HasPrefix(got, "-NOQUEUE") {
+		t.Fatal(got)
+	}
+	modern.do("QPOP", "q")
+	if got := modern.do("QPOP", "q"); got != "_\r\n" {
+		t.Fatalf("%q", got)
+	}
+}
+
+// waitFor polls the broker, for what happens in other goroutines.
+func waitFor(t *testing.T, what string, done func(queue.Info) bool, broker *queue.Broker) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		info, err := broker.Info([]byte("q"))
+		if err == nil && done(info) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %+v %v", what, info, err)
+		}
+	}
+}
+
+func TestBlockedPop(t *testing.T) {
+	addr, broker, _ := openQueueDoor(t)
+	producer := dialRaw(t, addr, 2)
+	producer.do("QCREATE", "q")
+	replies := make(chan string, 3)
+	for i := range 2 {
+		client := dialRaw(t, addr, 2)
+		go func() { replies <- client.do("QMPOP", "1", "q", "BLOCK", "0") }()
+		waitFor(t, "in line", func(info queue.Info) bool { return info.Waiters == i+1 }, broker)
+	}
+	producer.do("QPUSH", "q", "first")
+	if got := <-replies; got != "*2\r\n$1\r\nq\r\n*1\r\n*3\r\n$3\r\n1-1\r\n$5\r\nfirst\r\n:1\r\n" {
+		t.Fatalf("%q", got)
+	}
+	waitFor(t, "one was woken", func(info queue.Info) bool { return info.Waiters == 1 }, broker)
+	producer.do("QPUSH", "q", "second")
+	<-replies
+	if got := producer.do("QPOP", "q", "BLOCK", "20"); got != "*-1\r\n" {
+		t.Fatalf("%q", got)
+	}
+}
+
+// TestBlockedPopOfAClientThatLeaves: the job goes elsewhere, uncounted.
+func TestBlockedPopOfAClientThatLeaves(t *testing.T) {
+	addr, broker, _ := openQueueDoor(t)
+	producer, leaver := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
+	producer.do("QCREATE", "q")
+	if _, err := leaver.conn.Write([]byte("*4\r\n$4\r\nQPOP\r\n$1\r\nq\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "in line", func(info queue.Info) bool { return info.Waiters == 1 }, broker)
+	leaver.conn.Close()
+	waitFor(t, "left the line", func(info queue.Info) bool { return info.Waiters == 0 }, broker)
+	producer.do("QPUSH", "q", "x")
+	if got := producer.do("QPOP", "q"); got != "*1\r\n*3\r\n$3\r\n1-1\r\n$1\r\nx\r\n:1\r\n" {
+		t.Fatalf("%q", got)
+	}
+}
+
+func TestBoundLeasesEndWithTheConnection(t *testing.T) {
+	addr, broker, _ := openQueueDoor(t)
+	producer, consumer := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
+	producer.do("QMPUSH", "q", "3", "a", "b", "c")
+	consumer.do("QPOP", "q", "COUNT", "2", "BIND")
+	consumer.do("QPOP", "q")
+	consumer.do("QACK", "q", "1-1")
+	consumer.conn.Close()
+	waitFor(t, "the bound job is back", func(info queue.Info) bool { return info.Ready == 1 && info.Inflight == 1 }, broker)
+	if got := producer.do("QPOP", "q"); got != "*1\r\n*3\r\n$3\r\n2-2\r\n$1\r\nb\r\n:1\r\n" {
+		t.Fatalf("%q", got)
+	}
+}
+
+func TestUnblock(t *testing.T) {
+	addr, broker, _ := openQueueDoor(t)
+	admin := dialRaw(t, addr, 2)
+	admin.do("QCREATE", "q")
+	for _, mode := range []struct{ word, want string }{
+		{"TIMEOUT", "*-1\r\n"}, {"ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"},
+	} {
+		client := dialRaw(t, addr, 2)
+		id := strings.Trim(client.do("CLIENT", "ID"), ":\r\n")
+		reply := make(chan string, 1)
+		go func() { reply <- client.do("QPOP", "q", "BLOCK", "0") }()
+		waitFor(t, "in line", func(info queue.Info) bool { return info.Waiters == 1 }, broker)
+		for admin.do("CLIENT", "UNBLOCK", id, mode.word) != ":1\r\n" {
+			time.Sleep(time.Millisecond) // it is in line a moment before it blocks
+		}
+		if got := <-reply; got != mode.want {
+			t.Fatalf("%s: %q", mode.word, got)
+		}
+		waitFor(t, "left the line", func(info queue.Info) bool { return info.Waiters == 0 }, broker)
+	}
+}
+
+func TestQueueGlob(t *testing.T) {
+	for _, c := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"*", "anything", true}, {"a*c", "abc", true}, {"a*c", "abd", false}, {"a?c", "abc", true}, {"[a-c]x", "bx", true},
+		{"[^a-c]x", "bx", false}, {"\\*", "*", true}, {"\\*", "x", false}, {"*.mail", "a.b.mail", true}, {"[", "x", false},
+		{"", "", true}, {"a", "", false}, {strings.Repeat("*a", 50), strings.Repeat("a", 49), false},
+	} {
+		if got := queueNameMatches(c.pattern, c.name); got != c.want {
+			t.Errorf("%q %q: %v", c.pattern, c.name, got)
+		}
+	}
+}
+
+// FuzzQueueArguments: whatever the words, there is a reply and no panic, and the broker stays sound.
+func FuzzQueueArguments(f *testing.F) {
+	for i := 0; i < len(queueSteps); i += 2 {
+		if !strings.HasPrefix(queueSteps[i], "advance") {
+			f.Add(queueSteps[i])
+		}
+	}
+	clock := brokertest.NewClock(time.UnixMilli(1_700_000_000_000))
+	broker, err := queue.Open(queue.Options{Journal: brokertest.NewJournal(), Clock: clock, MaxQueues: 100})
+	if err != nil {
+		f.Fatal(err)
+	}
+	server, err := New(Deps{Queue: broker, Clock: clock}, Config{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		var args [][]byte
+		for _, w := range strings.Split(line, " ") {
+			args = append(args, []byte(w))
+		}
+		spec := find(server.table, args[0])
+		if spec == nil || spec.Group != "queue" {
+			return
+		}
+		if spec.Subcommands != nil {
+			if len(args) < 2 {
+				return
+			}
+			if spec = spec.subcommand(args[1]); spec == nil {
+				return
+			}
+		}
+		if n := len(args); (spec.Arity > 0 && n != spec.Arity) || n < -spec.Arity {
+			return
+		}
+		w := resp.NewWriter(2)
+		ctx := &Context{Server: server, W: w, Session: &Session{queue: &queueSession{conn: idleConn{}}}}
+		spec.Handler(ctx, args)
+		if w.Len() == 0 {
+			t.Fatalf("no reply to %q", line)
+		}
+	})
+}
+
+// idleConn is a connection on which every wait times out.
+type idleConn struct{}
+
+func (idleConn) Await(resp.Barrier, uint64, bool)               {}
+func (idleConn) Block(time.Duration, <-chan struct{}) resp.Wake { return resp.TimedOut }
+func (idleConn) OnUndelivered(func())                           {}
