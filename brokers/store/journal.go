@@ -229,7 +229,8 @@ type compaction struct {
 	mu      sync.Mutex
 	running bool
 	closed  bool
-	last    error
+	last    error // of the last compaction; nil when it went well
+	retryAt int64 // after a failure: the log size from which to try again
 	done    sync.WaitGroup
 }
 
@@ -243,6 +244,16 @@ func (c *compaction) close() error {
 	return c.last
 }
 
+// failure is the text of what went wrong with the last compaction.
+func (c *compaction) failure() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last == nil {
+		return ""
+	}
+	return c.last.Error()
+}
+
 // compactAt is the log from which compaction is worth its while: logs shorter than this, or than twice the live data,
 // are left alone.
 const compactAt = 32 << 20
@@ -252,14 +263,14 @@ func (b *Broker) notified(written, synced uint64) {
 	if b.journal == nil || b.journal.LogBytes() < max(compactAt, 2*b.memory.Load()) {
 		return
 	}
-	b.startCompaction()
+	b.startCompaction(b.journal.LogBytes())
 }
 
-func (b *Broker) startCompaction() {
+func (b *Broker) startCompaction(logBytes int64) {
 	c := &b.compaction
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.running || c.closed {
+	if c.running || c.closed || logBytes < c.retryAt {
 		return
 	}
 	c.running = true
@@ -268,8 +279,11 @@ func (b *Broker) startCompaction() {
 		defer c.done.Done()
 		err := b.Compact()
 		c.mu.Lock()
-		c.running, c.last = false, err
-		c.mu.Unlock()
+		defer c.mu.Unlock()
+		c.running, c.last, c.retryAt = false, err, 0
+		if err != nil {
+			c.retryAt = b.journal.LogBytes() + compactAt // not at once again: a full disk stays full for a while
+		}
 	}()
 }
 

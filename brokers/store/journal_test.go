@@ -183,6 +183,64 @@ func TestCompactionServesMeanwhile(t *testing.T) {
 	}
 }
 
+func TestALongLogIsCompacted(t *testing.T) {
+	clock := brokertest.NewClock(testStart)
+	j := brokertest.NewJournal()
+	b := reopen(t, j, clock)
+	value := make([]byte, 1<<20)
+	for range 2 * compactAt >> 20 {
+		b.Put(0, []byte("k"), value)
+	}
+	b.notified(0, 0)                  // as the journal does after each batch
+	if err := b.Close(); err != nil { // waits for the compaction that was started
+		t.Fatal(err)
+	}
+	if n := j.LogBytes(); n >= compactAt {
+		t.Errorf("the log has %d bytes for one key of 1 MiB", n)
+	}
+	if c := b.Counters(); c.CompactionError != "" {
+		t.Error(c.CompactionError)
+	}
+}
+
+func TestAFailedCompactionIsNotRepeatedAtOnce(t *testing.T) {
+	clock := brokertest.NewClock(testStart)
+	failing := &failingCut{Journal: brokertest.NewJournal(), bytes: 2 * compactAt}
+	b, err := Open(Options{Journal: failing, Clock: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		b.notified(0, 0)
+		b.compaction.done.Wait()
+	}
+	if failing.cuts != 1 || b.Counters().CompactionError == "" {
+		t.Errorf("%d tries, %q", failing.cuts, b.Counters().CompactionError)
+	}
+	failing.bytes += compactAt
+	b.notified(0, 0)
+	b.compaction.done.Wait()
+	if failing.cuts != 2 {
+		t.Errorf("%d tries after the log has grown", failing.cuts)
+	}
+	if err := b.Close(); err == nil {
+		t.Error("Close does not tell of the failure")
+	}
+}
+
+type failingCut struct {
+	brokers.Journal
+	bytes int64
+	cuts  int
+}
+
+func (f *failingCut) LogBytes() int64 { return f.bytes }
+
+func (f *failingCut) Cut() (brokers.Finish, error) {
+	f.cuts++
+	return nil, errors.New("no space")
+}
+
 func TestAFullDiskRefusesAddsOnly(t *testing.T) {
 	clock := brokertest.NewClock(testStart)
 	j := brokertest.NewJournal()

@@ -8,7 +8,8 @@ type Counters struct {
 	Refused           uint64 // writes answered OOM
 	Memory, MaxMemory int64  // bytes of the account, and its limit (0: none)
 	Policy            string
-	LogBytes          int64 // of the journal since its last snapshot
+	LogBytes          int64  // of the journal since its last snapshot
+	CompactionError   string // what went wrong with the last compaction; "" when it went well
 	Databases         [Databases]DatabaseCounters
 }
 
@@ -22,6 +23,7 @@ func (b *Broker) Counters() Counters {
 	c := Counters{Memory: b.memory.Load(), Refused: b.refused.Load()}
 	limit, policy := b.MaxMemory()
 	c.MaxMemory, c.Policy = limit, policy.String()
+	c.CompactionError = b.compaction.failure()
 	if b.journal != nil {
 		c.LogBytes = b.journal.LogBytes()
 	}
