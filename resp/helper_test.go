@@ -98,6 +98,7 @@ func (h *testHandler) Command(c *Conn, args [][]byte) {
 		w.SimpleString("JOB")
 	case "DELIVERLATE": // the client has time to leave
 		c.OnUndelivered(func() { h.undelivered.Add(1) })
+		h.wakes <- Woken
 		<-h.wake
 		w.SimpleString("JOB")
 	case "SUBSCRIBE":
