@@ -24,7 +24,7 @@ func (s *server) addr() string { return net.JoinHostPort("127.0.0.1", strconv.It
 func (b *bench) start(binary, directory string) error {
 	var err error
 	if b.nexo, err = startServer("nexo", directory, func(port, data string) *exec.Cmd {
-		return exec.Command(binary, "server", "--port", port, "--dashboard-port", "0", "--data", data, "--fsync", "always")
+		return exec.Command(binary, "server", "--port", port, "--data", data, "--fsync", "always")
 	}); err != nil {
 		return err
 	}

@@ -112,13 +112,13 @@ func (b *bench) queue() error {
 		}
 		rates = append(rates, perSecond)
 	}
-	b.report.add("QPOP COUNT 64 + QACK cycles, 8 consumers, jobs", rate(median(rates)), "-", "-", ">= 200k/s")
+	b.report.add(fmt.Sprintf("QPOP COUNT 64 + QACK cycles, %d connections, jobs", connections), rate(median(rates)), "-", "-", ">= 200k/s")
 	return nil
 }
 
-// jobCycles fills a queue and has 8 consumers pop and acknowledge it empty.
+// jobCycles fills a queue and has all connections pop and acknowledge it empty.
 func (b *bench) jobCycles(jobs int, payload string) (perSecond float64, err error) {
-	const consumers, batch = 8, 1000
+	const consumers, batch = connections, 1000
 	filler, err := dial(b.nexo)
 	if err != nil {
 		return 0, err

@@ -118,6 +118,7 @@ func blockingPop(t *testing.T, client library) {
 		reply any
 		err   error
 	}
+	must(t, client, "QCREATE", "client-later")
 	popped := make(chan result, 1)
 	go func() {
 		reply, err := client.Do("QPOP", "client-later", "BLOCK", "4s")

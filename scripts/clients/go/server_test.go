@@ -46,7 +46,7 @@ func (s *server) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.command = exec.Command(binary, "server", "--port", port, "--dashboard-port", "0", "--data", s.data)
+	s.command = exec.Command(binary, "server", "--port", port, "--data", s.data)
 	log, err := os.OpenFile(filepath.Join(s.data, "..", "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		s.t.Fatal(err)

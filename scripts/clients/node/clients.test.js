@@ -61,6 +61,7 @@ for (const [name, open] of Object.entries(libraries)) {
     test("blocking pop", async () => {
       // A blocked command holds up its connection, so the consumer has one of its own.
       const consumer = await open(server.port);
+      await client.call("QCREATE", "client-later");
       try {
         const popped = consumer.call("QPOP", "client-later", "BLOCK", "5s");
         await client.call("QPUSH", "client-later", "late", "DELAY", "300ms");

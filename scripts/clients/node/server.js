@@ -42,7 +42,7 @@ export class Server {
     const binary = process.env.NEXO_BIN;
     if (!binary) throw new Error("NEXO_BIN must be the path of the nexo binary");
     this.output = "";
-    this.process = spawn(binary, ["server", "--port", this.port, "--dashboard-port", "0", "--data", this.data]);
+    this.process = spawn(binary, ["server", "--port", this.port, "--data", this.data]);
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream.on("data", (text) => (this.output = (this.output + text).slice(-10_000)));
     }
