@@ -47,7 +47,7 @@ func countChannelsAndPatterns(b *busSession) int { return len(b.channels) + len(
 func (f *family) subscribe(ctx *Context, args [][]byte) {
 	b := ctx.bus()
 	names := args[1:]
-	if err := b.admit(names); err != nil {
+	if err := f.admit(b, names); err != nil {
 		ctx.fail(err)
 		return
 	}
@@ -70,13 +70,16 @@ func (f *family) subscribe(ctx *Context, args [][]byte) {
 }
 
 // admit refuses names that would make too many subscriptions, or too long ones.
-func (b *busSession) admit(names [][]byte) error {
+func (f *family) admit(b *busSession, names [][]byte) error {
 	if b.total()+len(names) > subscriptionsMax {
 		return errTooManySubscriptions
 	}
 	for _, name := range names {
 		if len(name) > pubsub.NameMax {
 			return brokers.Errorf("ERR", "a channel or pattern has at most %d bytes", pubsub.NameMax)
+		}
+		if len(name) > pubsub.GlobMax && f.kind(string(name)) == pubsub.Glob {
+			return brokers.Errorf("ERR", "a glob pattern has at most %d bytes", pubsub.GlobMax)
 		}
 	}
 	return nil

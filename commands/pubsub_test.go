@@ -123,6 +123,7 @@ func TestBusErrors(t *testing.T) {
 		{[]string{"nretained", "#", "COUNT", "0"}, "-ERR COUNT is not an integer between 1 and 10000"},
 		{[]string{"nrdel", "a#"}, "-BADFILTER 'a#' '#' must fill its level"},
 		{[]string{"subscribe", "ok", long}, "-ERR a channel or pattern has at most 65535 bytes"},
+		{[]string{"psubscribe", "ok", long[:pubsub.GlobMax] + "*"}, "-ERR a glob pattern has at most 1024 bytes"},
 		{[]string{"npub", long, "x"}, "-BADTOPIC topic is longer than 65535 bytes"},
 		{[]string{"publish", "a", strings.Repeat("x", pubsub.PayloadMax+1)}, "-TOOBIG payload 10485761 > 10485760"},
 		{[]string{"pubsub", "channels", "a", "b"}, "-ERR unknown subcommand or wrong number of arguments for 'channels'. Try PUBSUB HELP."},

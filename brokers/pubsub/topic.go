@@ -13,6 +13,9 @@ const (
 	NameMax = 65535
 	// LevelsMax is the most levels a topic or filter may have.
 	LevelsMax = 128
+	// GlobMax is the longest glob pattern in bytes. Matching one takes at most its length times that of the channel, in the
+	// publisher's time, so it is kept short.
+	GlobMax = 1024
 	// PayloadMax is the largest payload in bytes.
 	PayloadMax = 10 << 20
 )
