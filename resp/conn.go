@@ -399,6 +399,9 @@ func (c *Conn) runBuffered() {
 		if args == nil {
 			break
 		}
+		if commands == 0 && c.partialSince.Load() != 0 {
+			c.partialSince.Store(0) // it is complete, however long it now runs or blocks
+		}
 		commands++
 		c.commandStart = c.writer.Len()
 		handler.Command(c, args)
