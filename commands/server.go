@@ -45,6 +45,7 @@ type Session struct {
 	User     string
 	bus      *busSession   // pub/sub state of the connection; nil until it is first needed
 	queue    *queueSession // queue state of the connection; nil until it is first needed
+	stream   *streamState  // memory for stream replies; nil until it is first needed
 
 	authenticated bool
 	denied        bool // by protected mode

@@ -223,7 +223,7 @@ func TestNoFileHandles(t *testing.T) {
 	// With no handle left the connection that is there works on, also over a roll to a new log segment.
 	for n := 0; n < 30; n++ {
 		if _, err := c.do("QPUSH", "q", strings.Repeat("x", 1<<20)); err != nil && !refused(err) {
-			t.Fatalf("QPUSH without file handles: %v", err)
+			t.Fatalf("QPUSH without file handles: %v\n%s", err, s.log)
 		}
 	}
 	for _, other := range crowd {

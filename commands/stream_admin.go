@@ -1,0 +1,389 @@
+package commands
+
+import (
+	"math"
+	"strings"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/stream"
+)
+
+// streamConfig takes an option of XCREATE or XCONF SET and tells whether the current word was one.
+func (o *options) streamConfig(c *stream.Config) bool {
+	switch {
+	case o.word("MAXAGE", 1<<0):
+		c.MaxAge = o.duration()
+	case o.word("MAXBYTES", 1<<1):
+		c.MaxBytes = o.integer(0, math.MaxInt64)
+	case o.word("MAXLEN", 1<<2):
+		c.MaxLen = o.integer(0, math.MaxInt64)
+	case o.word("SYNC", 1<<3):
+		word := o.value()
+		if o.err == nil {
+			d, err := brokers.ParseDurability(string(shorten(word)))
+			if err != nil {
+				o.err = syntaxErrorNear(word)
+			}
+			c.Sync = d
+		}
+	case o.word("INTEGRITY", 1<<4):
+		word := o.value()
+		switch {
+		case o.err != nil:
+		case is(word, "CHAIN"):
+			c.Chain = true
+		case is(word, "NONE"):
+			c.Chain = false
+		default:
+			o.err = syntaxErrorNear(word)
+		}
+	case o.word("DEDUPWINDOW", 1<<5):
+		c.DedupWindow = o.duration()
+	default:
+		return false
+	}
+	return true
+}
+
+func xcreate(ctx *Context, args [][]byte) {
+	c := stream.DefaultConfig(ctx.Server.Stream.DefaultDurability())
+	ifNew := false
+	o := optionsFrom(args, 2)
+	for o.next() {
+		switch {
+		case o.streamConfig(&c):
+		case o.word("IFNX", 1<<6):
+			ifNew = true
+		default:
+			o.unknown()
+		}
+	}
+	if o.err != nil {
+		ctx.fail(o.err)
+		return
+	}
+	r, err := ctx.Server.Stream.Create(args[1], c, ifNew)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	ctx.await(r)
+	ctx.W.OK()
+}
+
+// streamFields are the parts of a config by their names in XCONF GET and XSTAT.
+func streamFields(c stream.Config) []field {
+	integrity := "NONE"
+	if c.Chain {
+		integrity = "CHAIN"
+	}
+	return []field{
+		{"maxage", c.MaxAge.Milliseconds()}, {"maxbytes", c.MaxBytes}, {"maxlen", c.MaxLen},
+		{"sync", strings.ToUpper(c.Sync.String())}, {"integrity", integrity}, {"dedupwindow", c.DedupWindow.Milliseconds()},
+	}
+}
+
+// field is one pair of a map reply: an int64 or a string.
+type field struct {
+	name  string
+	value any
+}
+
+func (ctx *Context) writeFields(fields []field) {
+	ctx.W.Map(len(fields))
+	for _, f := range fields {
+		ctx.W.BulkString(f.name)
+		switch v := f.value.(type) {
+		case int64:
+			ctx.W.Int(v)
+		case string:
+			ctx.W.BulkString(v)
+		}
+	}
+}
+
+func xconfGet(ctx *Context, args [][]byte) {
+	st, err := ctx.Server.Stream.Stats(args[1])
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	all := streamFields(st.Config)
+	if len(args) == 3 {
+		ctx.writeFields(all)
+		return
+	}
+	var asked []field
+	for _, word := range args[3:] {
+		for _, f := range all {
+			if strings.EqualFold(string(word), f.name) {
+				asked = append(asked, f)
+			}
+		}
+	}
+	ctx.writeFields(asked)
+}
+
+func xconf(ctx *Context, args [][]byte) {
+	switch {
+	case is(args[2], "GET"):
+		xconfGet(ctx, args)
+	case is(args[2], "SET") && len(args) >= 5:
+		r, err := ctx.Server.Stream.Configure(args[1], func(c *stream.Config) error {
+			o := optionsFrom(args, 3)
+			for o.next() {
+				if !o.streamConfig(c) {
+					o.unknown()
+				}
+			}
+			return o.err
+		})
+		if err != nil {
+			ctx.fail(err)
+			return
+		}
+		ctx.await(r)
+		ctx.W.OK()
+	default:
+		ctx.fail(syntaxErrorNear(args[2]))
+	}
+}
+
+func xdrop(ctx *Context, args [][]byte) {
+	n, r := ctx.Server.Stream.Drop(args[1:])
+	ctx.answerStreamCount(n, r, nil)
+}
+
+func xlist(ctx *Context, args [][]byte) {
+	pattern, after, count := "*", "", 100
+	o := optionsFrom(args, 1)
+	for o.next() {
+		switch {
+		case o.word("MATCH", 1<<0):
+			pattern = string(o.value())
+		case o.word("COUNT", 1<<1):
+			count = int(o.integer(1, streamCountMax))
+		case o.word("CURSOR", 1<<2):
+			// The cursor is the last name of the page before, behind a sign that no end of the list has.
+			word := string(o.value())
+			if word != "0" && !strings.HasPrefix(word, ">") {
+				o.err = brokers.Errorf("ERR", "invalid cursor")
+			}
+			after = strings.TrimPrefix(strings.TrimPrefix(word, "0"), ">")
+		default:
+			o.unknown()
+		}
+	}
+	if o.err != nil {
+		ctx.fail(o.err)
+		return
+	}
+	names, more := ctx.Server.Stream.Names(after, count, func(name string) bool { return queueNameMatches(pattern, name) })
+	cursor := "0"
+	if more {
+		cursor = ">" + names[len(names)-1]
+	}
+	ctx.W.Array(2)
+	ctx.W.BulkString(cursor)
+	ctx.W.Array(len(names))
+	for _, name := range names {
+		ctx.W.BulkString(name)
+	}
+}
+
+func xgcreate(ctx *Context, args [][]byte) {
+	c, start, ifNew := stream.DefaultGroupConfig(), stream.Position{Kind: stream.First}, false
+	o := optionsFrom(args, 3)
+	for o.next() {
+		switch {
+		case o.word("START", 1<<0):
+			start = o.position()
+		case o.word("ACKWAIT", 1<<1):
+			c.AckWait = o.duration()
+		case o.word("MAXDELIVER", 1<<2):
+			c.MaxDeliver = int(o.integer(0, math.MaxInt32))
+		case o.word("MAXPENDING", 1<<3):
+			c.MaxPending = int(o.integer(1, 1_000_000))
+		case o.word("IFNX", 1<<4):
+			ifNew = true
+		default:
+			o.unknown()
+		}
+	}
+	if o.err != nil {
+		ctx.fail(o.err)
+		return
+	}
+	r, err := ctx.Server.Stream.CreateGroup(args[1], args[2], c, start, ifNew)
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	ctx.await(r)
+	ctx.W.OK()
+}
+
+func xgdrop(ctx *Context, args [][]byte) {
+	dropped, r, err := ctx.Server.Stream.DropGroup(args[1], args[2])
+	ctx.answerStreamCount(int(boolInt(dropped)), r, err)
+}
+
+func xstat(ctx *Context, args [][]byte) {
+	if len(args) == 3 {
+		g, err := ctx.Server.Stream.GroupStats(args[1], args[2])
+		if err != nil {
+			ctx.fail(err)
+			return
+		}
+		oldest := int64(-1)
+		if g.OldestPendingMs > 0 {
+			oldest = max(0, ctx.Server.Clock.Now().UnixMilli()+g.Config.AckWait.Milliseconds()-g.OldestPendingMs)
+		}
+		ctx.writeFields([]field{
+			{"floor", int64(g.Floor)}, {"next", int64(g.Next)}, {"pending", int64(g.Pending)}, {"parked", int64(g.Parked)}, {"lag", int64(g.Lag)},
+			{"epoch", int64(g.Epoch)}, {"consumers", int64(g.Consumers)}, {"waiters", int64(g.Waiters)}, {"skipped", int64(g.Skipped)},
+			{"oldest-pending-ms", oldest}, {"ackwait", g.Config.AckWait.Milliseconds()}, {"maxdeliver", int64(g.Config.MaxDeliver)},
+			{"maxpending", int64(g.Config.MaxPending)},
+		})
+		return
+	}
+	st, err := ctx.Server.Stream.Stats(args[1])
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
+	fields := []field{
+		{"first", int64(st.First)}, {"next", int64(st.Next)}, {"high", int64(st.High)}, {"entries", st.Entries}, {"bytes", st.Bytes},
+		{"first-ms", st.FirstMs}, {"last-ms", st.LastMs}, {"appended", int64(st.Appended)}, {"dup", int64(st.Duplicates)},
+		{"groups", int64(len(st.Groups))},
+	}
+	ctx.writeFields(append(fields, streamFields(st.Config)...))
+}
+
+func xlen(ctx *Context, args [][]byte) {
+	n, err := ctx.Server.Stream.Length(args[1])
+	if err != nil {
+		n = 0 // a missing stream is empty, as in Redis
+	}
+	ctx.W.Int(int64(n))
+}
+
+// xtrim is XTRIM s MAXLEN|MINID [=|~] threshold [LIMIT n]; trimming is always exact.
+func xtrim(ctx *Context, args [][]byte) {
+	at := 3
+	if len(args[at]) == 1 && (args[at][0] == '=' || args[at][0] == '~') && len(args) > at+1 {
+		at++
+	}
+	if len(args) != at+1 && !(len(args) == at+3 && is(args[at+1], "LIMIT")) {
+		ctx.fail(errSyntax)
+		return
+	}
+	var maxLen *int64
+	var before *stream.Position
+	switch {
+	case is(args[2], "MAXLEN"):
+		n, ok := parseInt(args[at])
+		if !ok || n < 0 {
+			ctx.W.Error("ERR The MAXLEN argument must be >= 0.")
+			return
+		}
+		maxLen = &n
+	case is(args[2], "MINID"):
+		// A bare number is an incomplete id, that is a time, as in Redis.
+		word := args[at]
+		if ms, ok := parseInt(word); ok && ms >= 0 {
+			before = &stream.Position{Kind: stream.AtID, Ms: ms}
+			break
+		}
+		p, err := parsePosition(word)
+		if err != nil {
+			ctx.W.Error("ERR Invalid stream ID specified as stream command argument")
+			return
+		}
+		before = &p
+	default:
+		ctx.fail(errSyntax)
+		return
+	}
+	n, r, err := ctx.Server.Stream.Trim(args[1], maxLen, before)
+	if err != nil { // a missing stream has nothing to trim, as in Redis
+		n = 0
+	}
+	ctx.answerStreamCount(int(n), r, nil)
+}
+
+func xdel(ctx *Context, _ [][]byte) {
+	ctx.W.Error("IMMUTABLE entries of a stream are never deleted one by one; XTRIM and retention remove from the front")
+}
+
+func (s *Server) streamSpecs() []Spec {
+	word := queueWord
+	option := queueOption
+	many := queueMany
+	key := word("stream", "key")
+	group, position := word("group", "string"), "string"
+	acknowledged := many(word("acks", "string"))
+	limits := []Argument{
+		option("MAXAGE", "dur", "string"), option("MAXBYTES", "bytes", "integer"), option("MAXLEN", "entries", "integer"),
+		queueChoice("SYNC", "sync", "ALWAYS", "INTERVAL", "NEVER"), queueChoice("INTEGRITY", "integrity", "NONE", "CHAIN"),
+		option("DEDUPWINDOW", "dur", "string"), queueFlag("IFNX"),
+	}
+	expect := Argument{Name: "expect", Type: "oneof", Token: "EXPECT", Optional: true, Arguments: []Argument{
+		{Name: "any", Type: "pure-token", Token: "ANY"}, {Name: "none", Type: "pure-token", Token: "NONE"},
+		{Name: "exists", Type: "pure-token", Token: "EXISTS"}, {Name: "offset", Type: "integer"}}}
+	count, block := option("COUNT", "count", "integer"), option("BLOCK", "dur", "string")
+	size := option("MAXBYTES", "bytes", "integer")
+	spec := func(name, summary, reply string, arity int, flags Flag, handler Handler, arguments ...Argument) Spec {
+		return Spec{Name: name, Group: "stream", Summary: summary, Since: "0.1.0", Reply: reply, Arity: arity, Flags: flags, FirstKey: 1, LastKey: 1, KeyStep: 1,
+			Handler: handler, Arguments: append([]Argument{key}, arguments...)}
+	}
+	all := []Spec{
+		spec("xcreate", "Makes a stream", "+OK", -2, Write|DenyOOM, xcreate, limits...),
+		spec("xconf", "Reads or changes the config of a stream", "map | +OK", -3, Write, xconf, Argument{Name: "action", Type: "oneof", Arguments: []Argument{
+			{Name: "get", Type: "block", Token: "GET", Arguments: []Argument{{Name: "name", Type: "string", Optional: true, Multiple: true}}},
+			{Name: "set", Type: "block", Token: "SET", Arguments: []Argument{{Name: "setting", Type: "block", Multiple: true, Arguments: []Argument{word("name", "string"), word("value", "string")}}}}}}),
+		spec("xdrop", "Removes streams with their entries and groups", ":n", -2, Write, xdrop),
+		spec("xexists", "Counts the names that are streams", ":n", -2, ReadOnly|Fast, func(ctx *Context, args [][]byte) {
+			ctx.W.Int(int64(ctx.Server.Stream.Exists(args[1:])))
+		}),
+		{Name: "xlist", Group: "stream", Summary: "Lists the names of streams", Since: "0.1.0", Reply: "*2 $cursor *k $name", Arity: -1, Flags: ReadOnly, Handler: xlist,
+			Arguments: []Argument{option("MATCH", "glob", "pattern"), count, option("CURSOR", "cursor", "string")}},
+		spec("xappend", "Appends an entry", ":offset, with DEDUP *2 :offset :1|:0", -3, Write|DenyOOM|Fast, xappend,
+			word("payload", "string"), expect, option("DEDUP", "key", "string"), queueFlag("NOMK")),
+		spec("xmappend", "Appends several entries, all or none", "*2 :first :last", -4, Write|DenyOOM, xmappend,
+			word("n", "integer"), many(word("payload", "string")), expect),
+		spec("xfetch", "Reads entries from a position", "*4 :next :high :skipped *k entry; entry = *3 :offset :ms $payload", -3, ReadOnly|Blocking, xfetch,
+			word("pos", position), option("TO", "pos", position), count, size, block, queueFlag("REV"), queueFlag("STRICT")),
+		spec("xgcreate", "Makes a consumer group", "+OK", -3, Write, xgcreate, group, option("START", "pos", position), option("ACKWAIT", "dur", "string"),
+			option("MAXDELIVER", "n", "integer"), option("MAXPENDING", "n", "integer"), queueFlag("IFNX")),
+		spec("xgdrop", "Removes a consumer group", ":0|:1", 3, Write, xgdrop, group),
+		spec("xconsume", "Takes entries for a consumer of a group", "*3 :epoch :lag *k entry; entry = *4 :offset :ms :deliveries $payload", -4, Write|Blocking, xconsume,
+			group, word("consumer", "string"), count, size, block, queueFlag("NOACK"), queueFlag("MK")),
+		spec("xack", "Acknowledges entries of a group", ":n", -4, Write|Fast, xack, group, acknowledged, option("EPOCH", "epoch", "integer")),
+		spec("xnack", "Gives entries of a group back, or parks them", ":n", -7, Write, xnack, group,
+			Argument{Name: "mode", Type: "oneof", Arguments: []Argument{{Name: "silent", Type: "pure-token", Token: "SILENT"}, {Name: "fail", Type: "pure-token", Token: "FAIL"}, {Name: "fatal", Type: "pure-token", Token: "FATAL"}}},
+			Argument{Name: "n", Type: "integer", Token: "IDS"}, acknowledged, option("DELAY", "dur", "string"), option("REASON", "text", "string")),
+		spec("xextend", "Moves the redelivery of entries to a time from now", ":n", -5, Write, xextend, group, word("dur", "string"), acknowledged),
+		spec("xleave", "Gives back everything that a consumer holds", ":released", 4, Write, xleave, group, word("consumer", "string")),
+		spec("xseek", "Moves a group to a position", "*2 :epoch :next", 4, Write, xseek, group, word("pos", position)),
+		spec("xparked", "Lists the parked entries of a group", "*k *5 :offset :deliveries :parked-ms $reason $payload", -3, ReadOnly, xparked, group,
+			count, option("FROM", "pos", position)),
+		spec("xunpark", "Lets parked entries be delivered again, or drops them", ":n", -4, Write, xunpark, group,
+			Argument{Name: "which", Type: "oneof", Arguments: []Argument{{Name: "all", Type: "pure-token", Token: "ALL"}, acknowledged}}, queueFlag("DROP")),
+		spec("xstat", "Describes a stream or a group", "map", -2, ReadOnly, xstat, Argument{Name: "group", Type: "string", Optional: true}),
+		spec("xverify", "Computes the hash chain of a stream again", "map ok from to head first-bad", -2, ReadOnly, xverify,
+			option("FROM", "pos", position), option("TO", "pos", position)),
+		spec("xhead", "Answers the last entry of a stream and its hash", "*3 :offset $id $sha256", 2, ReadOnly|Fast, xhead),
+		spec("xlen", "Answers the number of entries", ":n", 2, ReadOnly|Fast, xlen),
+		spec("xtrim", "Removes entries from the front", ":n", -4, Write, xtrim, Argument{Name: "strategy", Type: "oneof", Arguments: []Argument{
+			{Name: "maxlen", Type: "pure-token", Token: "MAXLEN"}, {Name: "minid", Type: "pure-token", Token: "MINID"}}}, word("threshold", "string")),
+		spec("xdel", "Refused: entries are immutable", "-IMMUTABLE", -3, Write, xdel, many(word("id", "string"))),
+	}
+	for i := range all {
+		if all[i].Name == "xdrop" || all[i].Name == "xexists" {
+			all[i].LastKey = -1
+			all[i].Arguments[0].Multiple = true
+		}
+	}
+	return all
+}
