@@ -1,0 +1,75 @@
+// Package aof makes the changes of one broker durable: a journal of records on tidwall/wal, snapshots that replace the
+// log's past, recovery after any crash, and the offline check and repair of the files. It knows only bytes.
+//
+// FORMAT.md draws every byte. The words: a record is what a broker appends; a frame packs records under one checksum and
+// is one entry of tidwall/wal; a segment is one file of frames; a generation is a directory of segments; a snapshot
+// replaces all generations before its own.
+//
+// # Why tidwall/wal is wrapped
+//
+// Alone it has no checksums, fails to open on a torn tail, takes a tail of zeros for entries, goes on after a failed
+// write or fsync as if nothing had happened, panics on concurrent reads and never fsyncs a directory. So here:
+//
+//   - Frames carry a CRC-32C seeded with the log's id and generation, their index, and the highest index that was known
+//     to be fsynced when they were written (the durable mark).
+//   - The files are scanned and healed before wal.Open sees them; the log is never read or truncated through the wal.
+//   - One goroutine owns the wal and calls it without its own sync. After any error that wal object is never called
+//     again, except to close it.
+//
+// # Invariants
+//
+//   - What Replay feeds is a prefix of what was appended: never a hole, never part of a record, never a record twice.
+//   - A record that WaitSynced answered nil for is in that prefix after a power loss; one that WaitWritten answered nil
+//     for is in it after the death of the process.
+//   - Memory and log never disagree: Append never fails, and a record that could not be written for want of space stays
+//     queued, in order, and is written when space returns. Ready is how new data is refused meanwhile.
+//   - A failed fsync or an I/O error is never retried. The journal answers IOERR for good and a restart finds out what
+//     is on disk.
+//   - Nothing is thrown away because it is damaged or because its description is missing: Open refuses with a
+//     CorruptionError, and what it cuts (an unfinished write at the very end) is kept in quarantine/.
+//
+// # Who owns what
+//
+// Append, Cut and Close touch the pending batch under Log.mu, a short mutex under which nothing blocks. The writer
+// goroutine (writer.go) owns the wal, the current generation, the WATERMARK, the ballast file and the disk-full state.
+// MANIFEST belongs to the writer until it has switched generations for a Cut, then to the finish of that Cut, then to
+// the writer again; there is one Cut at a time, so no lock is needed. Results are published under Log.waiting, after
+// Notify has been called with no lock held. Lock order: Log.mu and Log.waiting are never held together.
+//
+// # Commit
+//
+// The writer takes everything that queued while the last fsync ran, writes it with WriteBatch, fsyncs the directory if a
+// segment appeared, fsyncs if any record of the batch asked for it (else within SyncInterval), stores the WATERMARK,
+// calls Notify, wakes the waiters. There is no timer in that path: batching comes from the time an fsync takes.
+//
+// # A crash at each step
+//
+//	creating     wal-1 is made before MANIFEST; without MANIFEST and without a byte of data a directory is new.
+//	writing      The frames cut off in the last segment were never acked as written or, after a power loss, as synced.
+//	             They are cut, kept in quarantine/ and logged. Damage that the WATERMARK, a durable mark, a later
+//	             segment or a later generation proves to have been durable is corruption: Open refuses.
+//	stopping     A CLOSE frame ends a clean life. Without it the last segment is copied, fsynced and renamed before it
+//	             is served, because the page cache may show bytes of which the fsync had failed.
+//	cutting      wal-N is created, its directory fsynced, then MANIFEST names it, then it is written to. Unnamed and
+//	             empty it is removed by the next Open.
+//	snapshot     snap-N.tmp is removed; snap-N that MANIFEST does not name yet is removed; the generations it would
+//	             have replaced are still there and named.
+//	forgetting   MANIFEST names snap-N and the generations from N on; older files are removed now or by the next Open.
+//	repairing    The old files are linked into quarantine/ before MANIFEST changes and removed after.
+//
+// # Full disk
+//
+// When a write fails with ENOSPC, EDQUOT or EFBIG (or a segment cannot be created with EMFILE), the segments are
+// truncated to the end of the last whole batch, the ballast file is dropped to make room for acks and snapshots, the wal
+// is opened anew and the same frames are written again, every 100 ms until it works. Ready answers DISKFULL until free
+// space is over 110% of the limit and the ballast is back. A Wait that has lasted 5 s meanwhile gives up with IOERR: the
+// outcome is unknown, since the record is still queued.
+//
+// # Errors
+//
+// Ready and the Waits answer *Error: Code() is the code word (IOERR or DISKFULL), Error() starts with it. Open answers
+// *CorruptionError when the files contradict themselves; LockDirectory answers *InUseError.
+//
+// What it does not do: no replication, no encryption, no reading while serving, no protection from a second process that
+// ignores LockDirectory.
+package aof

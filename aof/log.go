@@ -1,0 +1,391 @@
+package aof
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidwall/wal"
+)
+
+const (
+	defaultSyncInterval = time.Second
+	defaultSegmentBytes = 8 << 20
+	queueLimitBytes     = 256 << 20              // Ready refuses new data over this much that is not yet written
+	arenaKeptBytes      = 8 << 20                // a bigger buffer is given back after use
+	chunkBytes          = 4 << 20                // most that one WriteBatch gets, so that little has to be written again
+	waitLimit           = 5 * time.Second        // of a Wait while writing fails
+	retryPause          = 100 * time.Millisecond // between attempts to write again
+	spaceCheckInterval  = time.Second
+	closeLimit          = 2 * time.Second // how long Close tries to write what does not fit
+)
+
+// Options of a log. Dir and Name are required, the rest has defaults.
+type Options struct {
+	Dir          string        // data directory; hold its Lock
+	Name         string        // of the log: its directory in Dir
+	SyncInterval time.Duration // longest time a written record stays without fsync; 1 s
+	SegmentBytes int           // size at which a segment is closed; 8 MiB. About as much is held in memory
+	MinFreeBytes int64         // Ready answers DISKFULL below it; 0 = only when a write has failed
+	Logger       *slog.Logger  // nil = silent
+}
+
+// segmentLog is what the writer uses of *wal.Log; tests put a failing one in its place.
+type segmentLog interface {
+	WriteBatch(batch *wal.Batch) error
+	Sync() error
+	Close() error
+	ClearCache() error
+}
+
+// seams are where the tests reach in; production leaves them as openLog sets them.
+type seams struct {
+	open  func(path string, options *wal.Options) (segmentLog, error)
+	space func(path string) (free, total int64, err error)
+	step  func(name string) // called between the steps of everything that changes several files
+}
+
+// Log is one broker's journal. Its methods may be called from any goroutine.
+type Log struct {
+	options   Options
+	directory string
+	logger    *slog.Logger
+	seams     seams
+	notify    atomic.Pointer[func(written, synced uint64)]
+
+	// mu guards what Append, Cut and Close hand to the writer. Nothing blocks under it.
+	mu struct {
+		sync.Mutex
+		pending  *batch // being filled
+		spare    *batch // empty, for the next swap
+		awake    bool   // the writer has been told of pending
+		appended uint64 // last sequence given out
+		cutting  bool   // from Cut to the end of its finish
+		finish   chan struct{}
+		closing  bool
+		dead     error // set once the log has failed: Append keeps nothing any more
+	}
+	queuedBytes atomic.Int64 // appended and not yet written
+	logBytes    atomic.Int64 // written since the last snapshot
+
+	// waiting guards the waking of the Waits. The numbers are atomic so that a Wait that has nothing to wait for
+	// takes no lock.
+	waiting struct {
+		sync.Mutex
+		onWritten *sync.Cond
+		onSynced  *sync.Cond
+		failure   error // for good
+		stalled   error // for now
+	}
+	written atomic.Uint64
+	synced  atomic.Uint64
+
+	failure  atomic.Pointer[Error] // for good: fsync or I/O error, or closed
+	diskFull atomic.Pointer[Error]
+	stalled  atomic.Pointer[Error]
+
+	// manifest is the writer's while it switches generations, then its finish's; see doc.go.
+	manifest manifest
+
+	wake    chan struct{} // capacity 1
+	closed  chan struct{} // closed by Close: ends pauses
+	stopped chan struct{} // closed by the writer when it has ended
+	writer  writer
+	closing sync.Once
+	result  error // of Close
+}
+
+// Open recovers the log's files, creating them when there are none, and starts the writer. It answers a
+// *CorruptionError, with nothing changed, when the files contradict themselves.
+func Open(options Options) (*Log, error) {
+	return openLog(options, seams{
+		open: func(path string, options *wal.Options) (segmentLog, error) {
+			log, err := wal.Open(path, options)
+			if err != nil {
+				return nil, err // not the nil *wal.Log, which is no nil segmentLog
+			}
+			return log, nil
+		},
+		space: fileSystemSpace,
+		step:  func(string) {},
+	})
+}
+
+func openLog(options Options, with seams) (*Log, error) {
+	if err := options.complete(); err != nil {
+		return nil, err
+	}
+	l := &Log{
+		options:   options,
+		directory: logDirectory(options.Dir, options.Name),
+		logger:    options.Logger.With("log", options.Name),
+		seams:     with,
+		wake:      make(chan struct{}, 1),
+		closed:    make(chan struct{}),
+		stopped:   make(chan struct{}),
+	}
+	l.waiting.onWritten = sync.NewCond(&l.waiting)
+	l.waiting.onSynced = sync.NewCond(&l.waiting)
+	l.mu.pending, l.mu.spare = &batch{}, &batch{}
+	l.writer.log = l
+	if err := l.recover(); err != nil {
+		return nil, fmt.Errorf("open log %s: %w", options.Name, err)
+	}
+	go l.writer.run()
+	return l, nil
+}
+
+func (o *Options) complete() error {
+	if o.Dir == "" || !isLogName(o.Name) {
+		return fmt.Errorf("log options: directory %q or name %q is not usable", o.Dir, o.Name)
+	}
+	if o.SyncInterval <= 0 {
+		o.SyncInterval = defaultSyncInterval
+	}
+	if o.SegmentBytes <= 0 {
+		o.SegmentBytes = defaultSegmentBytes
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// isLogName keeps a name from leaving the data directory.
+func isLogName(name string) bool {
+	for _, c := range name {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// Replay feeds every surviving record in order, those of the snapshot first. Call it once, before the first Append.
+// The body is only valid during the call; an error of fn ends the replay and is returned.
+func (l *Log) Replay(fn func(body []byte) error) error {
+	l.mu.Lock()
+	late := l.mu.appended > 0
+	l.mu.Unlock()
+	if late {
+		return ErrReplayed
+	}
+	return l.replay(fn)
+}
+
+// Notify sets the function that is called after each batch with the highest sequence written and fsynced, before the
+// Waits return and with no lock held. Set it once, before the first Append.
+func (l *Log) Notify(fn func(written, synced uint64)) { l.notify.Store(&fn) }
+
+// Ready is nil when data may be added, or an *Error to refuse with.
+func (l *Log) Ready() error {
+	if e := l.failure.Load(); e != nil {
+		return e
+	}
+	if e := l.diskFull.Load(); e != nil {
+		return e
+	}
+	if e := l.stalled.Load(); e != nil {
+		return e
+	}
+	if l.queuedBytes.Load() > queueLimitBytes {
+		return &Error{code: CodeIO, message: fmt.Sprintf("journal is behind: over %d MiB wait to be written", queueLimitBytes>>20)}
+	}
+	return nil
+}
+
+// Append queues one record, which it copies, and returns its sequence number. It never blocks and never fails. sync asks
+// that the record's batch be fsynced at once.
+func (l *Log) Append(body []byte, sync bool) uint64 {
+	l.mu.Lock()
+	l.mu.appended++
+	seq := l.mu.appended
+	if l.mu.dead != nil || l.mu.closing {
+		l.mu.Unlock()
+		return seq // its Wait says why
+	}
+	l.mu.pending.add(body, seq, sync)
+	l.queuedBytes.Add(int64(len(body)))
+	wake := !l.mu.awake
+	l.mu.awake = true
+	l.mu.Unlock()
+	if wake {
+		l.wakeWriter()
+	}
+	return seq
+}
+
+func (l *Log) wakeWriter() {
+	select {
+	case l.wake <- struct{}{}:
+	default: // it has been told already
+	}
+}
+
+// WaitWritten returns when the record has been given to the kernel: it survives the death of the process.
+func (l *Log) WaitWritten(seq uint64) error {
+	return l.wait(l.waiting.onWritten, &l.written, seq)
+}
+
+// WaitSynced returns when the record has been fsynced: it survives a power loss.
+func (l *Log) WaitSynced(seq uint64) error {
+	return l.wait(l.waiting.onSynced, &l.synced, seq)
+}
+
+func (l *Log) wait(changed *sync.Cond, reached *atomic.Uint64, seq uint64) error {
+	if reached.Load() >= seq {
+		return nil
+	}
+	l.waiting.Lock()
+	defer l.waiting.Unlock()
+	var deadline time.Time
+	for reached.Load() < seq {
+		if l.waiting.failure != nil {
+			return l.waiting.failure
+		}
+		if l.waiting.stalled != nil {
+			// While it is stalled the writer wakes everybody after each attempt, so this needs no timer of its own.
+			now := time.Now()
+			if deadline.IsZero() {
+				deadline = now.Add(waitLimit)
+			} else if now.After(deadline) {
+				return &Error{code: CodeIO, message: "not yet durable: the record is still queued, its outcome is unknown", cause: l.waiting.stalled}
+			}
+		}
+		changed.Wait()
+	}
+	return nil
+}
+
+// LogBytes is how much log there is since the last snapshot: what a restart has to replay.
+func (l *Log) LogBytes() int64 { return l.logBytes.Load() }
+
+// Close writes and fsyncs what is queued, marks the clean end and releases the files. Records that could not be written,
+// on a full disk, are named in the error; their Waits fail.
+func (l *Log) Close() error {
+	l.closing.Do(func() {
+		l.mu.Lock()
+		l.mu.closing = true
+		finish := l.mu.finish
+		l.mu.Unlock()
+		close(l.closed)
+		l.wakeWriter()
+		<-l.stopped
+		if finish != nil {
+			// A snapshot under way ends at its next record; it must not change files that another may open next.
+			<-finish
+		}
+		l.result = l.writer.closeResult
+	})
+	return l.result
+}
+
+func (l *Log) isClosing() bool {
+	select {
+	case <-l.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// publish tells the broker and then the Waits how far the log has come.
+func (l *Log) publish(written, synced uint64) {
+	if written == l.written.Load() && synced == l.synced.Load() {
+		return
+	}
+	if fn := l.notify.Load(); fn != nil && *fn != nil {
+		(*fn)(written, synced)
+	}
+	l.waiting.Lock()
+	l.written.Store(written)
+	l.synced.Store(synced)
+	l.waiting.onWritten.Broadcast()
+	l.waiting.onSynced.Broadcast()
+	l.waiting.Unlock()
+}
+
+// fail ends the log for good.
+func (l *Log) fail(e *Error) {
+	if !l.failure.CompareAndSwap(nil, e) {
+		return
+	}
+	if !errors.Is(e, ErrClosed) {
+		l.logger.Error("journal failed, restart needed", "error", e.Error())
+	}
+	l.mu.Lock()
+	l.mu.dead = e
+	l.mu.Unlock()
+	l.waiting.Lock()
+	l.waiting.failure = e
+	l.waiting.onWritten.Broadcast()
+	l.waiting.onSynced.Broadcast()
+	l.waiting.Unlock()
+}
+
+// setStalled tells the Waits that writing does not work for now (or, with nil, that it does again) and lets those that
+// have waited too long give up.
+func (l *Log) setStalled(e *Error) {
+	l.stalled.Store(e)
+	l.waiting.Lock()
+	l.waiting.stalled = nil
+	if e != nil {
+		l.waiting.stalled = e
+	}
+	l.waiting.onWritten.Broadcast()
+	l.waiting.onSynced.Broadcast()
+	l.waiting.Unlock()
+}
+
+// batch is what is appended while the writer is busy: one arena of frames, each with room for its header.
+type batch struct {
+	arena    []byte
+	frames   []frameSpan
+	bodies   int64 // bytes of the records alone
+	sync     bool  // a record asked for fsync
+	lazy     bool  // a record did not
+	cut      *compaction
+	cutFrame int // the cut stands before this frame
+}
+
+// frameSpan is the place of a frame in the arena.
+type frameSpan struct {
+	start, end int
+	last       uint64 // sequence of its last record
+}
+
+func (b *batch) add(body []byte, seq uint64, sync bool) {
+	n := len(b.frames)
+	open := n > 0 && !(b.cut != nil && b.cutFrame == n) &&
+		b.frames[n-1].end-b.frames[n-1].start+len(body) <= frameTargetBytes
+	if !open {
+		start := len(b.arena)
+		var header [frameHeaderBytes]byte
+		b.arena = append(b.arena, header[:]...)
+		b.frames = append(b.frames, frameSpan{start: start})
+		n++
+	}
+	b.arena = appendRecord(b.arena, body)
+	span := &b.frames[n-1]
+	span.end, span.last = len(b.arena), seq
+	b.bodies += int64(len(body))
+	b.sync = b.sync || sync
+	b.lazy = b.lazy || !sync
+}
+
+// reset empties the batch for reuse and gives back what a burst has made too big.
+func (b *batch) reset() {
+	arena, frames := b.arena[:0], b.frames[:0]
+	if cap(arena) > arenaKeptBytes {
+		arena, frames = nil, nil
+	}
+	*b = batch{arena: arena, frames: frames}
+}
+
+func (b *batch) empty() bool { return len(b.frames) == 0 && b.cut == nil }
+
+func isMissing(err error) bool { return errors.Is(err, os.ErrNotExist) }

@@ -1,0 +1,79 @@
+package aof
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+)
+
+const (
+	watermarkName  = "WATERMARK"
+	watermarkBytes = 36
+)
+
+// watermark claims that the frames up to index of a generation are on disk.
+type watermark struct {
+	id         logID
+	generation uint64
+	index      uint64
+}
+
+func (w watermark) encode() [watermarkBytes]byte {
+	var bytes [watermarkBytes]byte
+	copy(bytes[4:], w.id[:])
+	binary.LittleEndian.PutUint64(bytes[20:], w.generation)
+	binary.LittleEndian.PutUint64(bytes[28:], w.index)
+	binary.LittleEndian.PutUint32(bytes[:], crc32.Checksum(bytes[4:], castagnoli))
+	return bytes
+}
+
+var errWatermark = errors.New("WATERMARK is damaged")
+
+func decodeWatermark(bytes []byte) (watermark, error) {
+	if len(bytes) != watermarkBytes ||
+		binary.LittleEndian.Uint32(bytes) != crc32.Checksum(bytes[4:], castagnoli) {
+		return watermark{}, errWatermark
+	}
+	w := watermark{
+		generation: binary.LittleEndian.Uint64(bytes[20:]),
+		index:      binary.LittleEndian.Uint64(bytes[28:]),
+	}
+	copy(w.id[:], bytes[4:])
+	return w, nil
+}
+
+// readWatermark answers the zero watermark when there is none or, with an error, when it cannot be trusted. That is not
+// fatal: the file is not fsynced, so a power loss may damage it, and without it only the proof of a loss is missing.
+func readWatermark(directory string) (watermark, error) {
+	bytes, err := os.ReadFile(filepath.Join(directory, watermarkName))
+	if err != nil {
+		return watermark{}, err
+	}
+	return decodeWatermark(bytes)
+}
+
+// createWatermark makes the file with its full size on disk, so that the later pwrites cannot run out of space.
+func createWatermark(directory string, w watermark) (*os.File, error) {
+	file, err := os.OpenFile(filepath.Join(directory, watermarkName), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	bytes := w.encode()
+	_, err = file.WriteAt(bytes[:], 0)
+	if err == nil {
+		err = file.Truncate(watermarkBytes)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if err == nil {
+		err = syncDirectory(directory)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
