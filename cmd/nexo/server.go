@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -154,7 +153,9 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 		return err
 	}
 	deps.Stream, err = stream.Open(stream.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload,
-		Dir: filepath.Join(o.data, "stream", "segments")})
+		Failed: func(err error) {
+			s.logger.Error("compaction of the stream log failed; the log stays the truth", "error", err)
+		}})
 	if err != nil {
 		return err
 	}
