@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -135,7 +136,11 @@ func (r *rueidisLibrary) Pipeline(counter string, n int) ([]int64, error) {
 }
 
 func (r *rueidisLibrary) Do(words ...string) (any, error) {
-	reply, err := r.client.Do(context.Background(), r.client.B().Arbitrary(words...).Blocking()).ToAny()
+	command := r.client.B().Arbitrary(words...).Build()
+	if slices.Contains(words, "BLOCK") {
+		command = r.client.B().Arbitrary(words...).Blocking() // takes a connection of its own
+	}
+	reply, err := r.client.Do(context.Background(), command).ToAny()
 	if rueidis.IsRedisNil(err) {
 		return nil, nil
 	}
