@@ -337,6 +337,11 @@ func (t *taking) redeliveries() {
 func (t *taking) fresh(noAck bool) {
 	g := t.g
 	for g.next <= g.stream.high && (noAck || len(g.pending) < g.config.MaxPending) {
+		if g.stream.atLocked(g.next).lost() {
+			g.skipped++
+			g.next++
+			continue
+		}
 		if t.full(len(g.stream.atLocked(g.next).payload)) {
 			return
 		}

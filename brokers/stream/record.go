@@ -31,6 +31,7 @@ const (
 	snapshotBatch  = 256 // entries in one record of a snapshot
 	snapshotBytes  = 1 << 20
 	recordKeptSize = 64 << 10
+	lostMax        = 1 << 20 // entries that a repair may have lost in one place
 )
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
@@ -234,8 +235,11 @@ func (s *Stream) replayAppend(r *reader) error {
 	if r.err != nil {
 		return nil
 	}
-	if offset != s.next {
+	if offset < s.next || offset-s.next > lostMax {
 		return fmt.Errorf("stream %q: offset %d follows %d", s.name, offset, s.next-1)
+	}
+	for s.next < offset {
+		s.addLostLocked() // a repair has left a hole; the offsets behind it keep their meaning
 	}
 	if len(key) > 0 {
 		s.dedup.add(string(key), offset, expires)

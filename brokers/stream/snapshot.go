@@ -68,11 +68,15 @@ func (s *snapshot) dumpEntries(emit brokers.Emit) error {
 	var payloads [][]byte
 	for from := 0; from < len(s.entries); {
 		first := s.entries[from]
+		if first.lost() {
+			from++ // the gap between the records tells it again
+			continue
+		}
 		payloads = payloads[:0]
 		size := 0
 		for i := from; i < len(s.entries) && len(payloads) < snapshotBatch && size < snapshotBytes; i++ {
 			e := s.entries[i]
-			if e.ms != first.ms || e.seq != first.seq+uint64(i-from) {
+			if e.lost() || e.ms != first.ms || e.seq != first.seq+uint64(i-from) {
 				break
 			}
 			payloads = append(payloads, e.payload)

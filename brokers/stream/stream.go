@@ -10,7 +10,8 @@ import (
 	"github.com/nexobroker/nexo/brokers"
 )
 
-// entry is what is kept of one entry; its offset follows from its place.
+// entry is what is kept of one entry; its offset follows from its place. One that a repair of the log has lost has a nil
+// payload: readers pass over it.
 type entry struct {
 	ms      int64
 	seq     uint64
@@ -173,6 +174,20 @@ func (s *Stream) addLocked(ms int64, seq uint64, payloads [][]byte) {
 	}
 }
 
+// addLostLocked keeps the place of an entry that a repair of the log has lost.
+func (s *Stream) addLostLocked() {
+	e := entry{ms: s.lastMs, seq: s.lastSeq + 1}
+	if s.config.Chain {
+		s.hashes = append(s.hashes, chainHash(s.headHashLocked(), s.next, e))
+	}
+	s.entries = append(s.entries, e)
+	s.bytes += entryOverhead
+	s.next++
+	s.lastSeq++
+}
+
+func (e *entry) lost() bool { return e.payload == nil }
+
 // headHashLocked is the hash of the last entry.
 func (s *Stream) headHashLocked() [sha256.Size]byte {
 	if n := len(s.hashes); n > 0 {
@@ -305,6 +320,11 @@ func (b *Broker) Fetch(name []byte, from Position, o FetchOptions, into []Entry)
 	page.Next = start
 	for offset := start; offset <= end && len(page.Entries) < o.Count; offset++ {
 		e := s.viewLocked(offset)
+		if e.Payload == nil {
+			page.Skipped++
+			page.Next = offset + 1
+			continue
+		}
 		if size += len(e.Payload); size > o.MaxBytes && len(page.Entries) > 0 {
 			break
 		}
@@ -342,6 +362,10 @@ func (s *Stream) fetchReverseLocked(page *Fetch, start uint64, o FetchOptions) {
 	page.Next = start
 	for offset := start; offset >= end && offset > 0 && len(page.Entries) < o.Count; offset-- {
 		e := s.viewLocked(offset)
+		if e.Payload == nil {
+			page.Skipped++
+			continue
+		}
 		if size += len(e.Payload); size > o.MaxBytes && len(page.Entries) > 0 {
 			break
 		}

@@ -34,10 +34,28 @@ func withDefaultCommand(args []string) []string {
 	if len(args) > 1 {
 		switch first := args[1]; {
 		case !strings.HasPrefix(first, "-"), first == "-h", first == "--help", first == "-v", first == "--version":
-			return args
+			return flagsFirst(args)
 		}
 	}
 	return slices.Insert(slices.Clone(args), 1, "server")
+}
+
+// flagsFirst lets the flags of repair stand behind its directory, which the flag parser would not see there.
+func flagsFirst(args []string) []string {
+	if args[1] != "repair" {
+		return args
+	}
+	ordered := slices.Clone(args)
+	slices.SortStableFunc(ordered[2:], func(a, b string) int {
+		switch flagA, flagB := strings.HasPrefix(a, "-"), strings.HasPrefix(b, "-"); {
+		case flagA && !flagB:
+			return -1
+		case flagB && !flagA:
+			return 1
+		}
+		return 0
+	})
+	return ordered
 }
 
 func application() *cli.App {
@@ -49,7 +67,7 @@ func application() *cli.App {
 		ExitErrHandler: func(*cli.Context, error) {},
 		Commands: []*cli.Command{
 			{Name: "server", Usage: "run the server (default)", Flags: serverFlags(), Action: runServer},
-			healthCommand(),
+			checkCommand(), repairCommand(), healthCommand(),
 			{Name: "version", Usage: "print the version", Action: func(c *cli.Context) error {
 				_, err := fmt.Fprintln(c.App.Writer, commands.Version)
 				return err

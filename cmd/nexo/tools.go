@@ -8,7 +8,61 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/nexobroker/nexo/aof"
 )
+
+// directoryOf is the one argument of check and repair.
+func directoryOf(c *cli.Context) (string, error) {
+	if c.NArg() != 1 {
+		return "", fmt.Errorf("usage: nexo %s [options] DIR", c.Command.Name)
+	}
+	return c.Args().First(), nil
+}
+
+func checkCommand() *cli.Command {
+	return &cli.Command{Name: "check", Usage: "read the logs of a data directory and report what is damaged; changes nothing", ArgsUsage: "DIR",
+		Action: func(c *cli.Context) error {
+			dir, err := directoryOf(c)
+			if err != nil {
+				return err
+			}
+			report, err := aof.Check(dir)
+			if err != nil {
+				return err
+			}
+			fmt.Fprint(c.App.Writer, report)
+			if report.Damaged() {
+				return cli.Exit("damage found: see nexo repair --help", exitCorrupted)
+			}
+			return nil
+		}}
+}
+
+func repairCommand() *cli.Command {
+	return &cli.Command{Name: "repair", Usage: "rebuild damaged logs from their valid records; a dry run unless --apply is given", ArgsUsage: "DIR",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "apply", Usage: "do it: accept the loss that the dry run shows; the old files are kept in quarantine"}},
+		Action: func(c *cli.Context) error {
+			dir, err := directoryOf(c)
+			if err != nil {
+				return err
+			}
+			lock, err := aof.LockDirectory(dir)
+			if err != nil {
+				return err
+			}
+			defer lock.Unlock()
+			report, err := aof.Repair(dir, aof.RepairOptions{AcceptLoss: c.Bool("apply"), DryRun: !c.Bool("apply")})
+			if err != nil {
+				return err
+			}
+			fmt.Fprint(c.App.Writer, report)
+			if report.Damaged() && !report.Repaired {
+				fmt.Fprintln(c.App.Writer, "nothing was changed: add --apply to accept this loss")
+			}
+			return nil
+		}}
+}
 
 func healthCommand() *cli.Command {
 	return &cli.Command{Name: "health", Usage: "ask a running server for a PONG; exit code 0 when it answers",

@@ -210,7 +210,7 @@ func TestNoFileHandles(t *testing.T) {
 	if _, err := c.do("QPUSH", "q", "before"); err != nil {
 		t.Fatal(err)
 	}
-	limit := []string{"--pid", fmt.Sprint(s.cmd.Process.Pid), "--nofile=64:64"}
+	limit := []string{"--pid", fmt.Sprint(s.cmd.Process.Pid), "--nofile=64:"}
 	if out, err := exec.Command("prlimit", limit...).CombinedOutput(); err != nil {
 		t.Fatalf("prlimit: %v %s", err, out)
 	}
@@ -240,7 +240,7 @@ func TestNoFileHandles(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond) // the pace of the poll
 	}
-	if out, err := exec.Command("prlimit", "--pid", fmt.Sprint(s.cmd.Process.Pid), "--nofile=1024:4096").CombinedOutput(); err != nil {
+	if out, err := exec.Command("prlimit", "--pid", fmt.Sprint(s.cmd.Process.Pid), "--nofile=1024:").CombinedOutput(); err != nil {
 		t.Fatalf("prlimit: %v %s", err, out)
 	}
 	if _, err := dial(s.addr); err != nil {
