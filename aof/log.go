@@ -102,7 +102,11 @@ type Log struct {
 // Open recovers the log's files, creating them when there are none, and starts the writer. It answers a
 // *CorruptionError, with nothing changed, when the files contradict themselves.
 func Open(options Options) (*Log, error) {
-	return openLog(options, seams{
+	return openLog(options, productionSeams())
+}
+
+func productionSeams() seams {
+	return seams{
 		open: func(path string, options *wal.Options) (segmentLog, error) {
 			log, err := wal.Open(path, options)
 			if err != nil {
@@ -112,7 +116,7 @@ func Open(options Options) (*Log, error) {
 		},
 		space: fileSystemSpace,
 		step:  func(string) {},
-	})
+	}
 }
 
 func openLog(options Options, with seams) (*Log, error) {
