@@ -60,8 +60,10 @@ type Broker struct {
 
 	appended   atomic.Uint64
 	compacting atomic.Bool
-	background sync.WaitGroup
-	compaction sync.Mutex // serializes the start of a compaction with Close
+	// compactAbove is how much log there must be for another try after a compaction failed; 0 after a success.
+	compactAbove atomic.Int64
+	background   sync.WaitGroup
+	compaction   sync.Mutex // serializes the start of a compaction with Close
 }
 
 // Open replays the journal and returns a broker that is ready to serve.

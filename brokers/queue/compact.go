@@ -35,7 +35,7 @@ func (b *Broker) compactIfDue() {
 	if b.loading || b.closed.Load() || b.compacting.Load() {
 		return
 	}
-	if b.journal.LogBytes() <= max(b.options.CompactBytes, b.bytes.Load()/2) {
+	if b.journal.LogBytes() <= max(b.options.CompactBytes, b.bytes.Load()/2, b.compactAbove.Load()) {
 		return
 	}
 	if !b.compacting.CompareAndSwap(false, true) {
@@ -53,8 +53,14 @@ func (b *Broker) compactIfDue() {
 		b.compaction.Unlock()
 		defer b.background.Done()
 		defer b.compacting.Store(false)
-		if err := b.Compact(); err != nil && b.options.Failed != nil {
-			b.options.Failed(err)
+		err := b.Compact()
+		b.compactAbove.Store(0)
+		if err != nil {
+			// What failed now will likely fail again at once; a full disk is not helped by trying all the time.
+			b.compactAbove.Store(b.journal.LogBytes() + b.options.CompactBytes)
+			if b.options.Failed != nil {
+				b.options.Failed(err)
+			}
 		}
 	}()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -471,6 +472,51 @@ func TestCompactionUnderLoad(t *testing.T) {
 		t.Fatalf("before %v, after %v", before, after)
 	}
 	checkInvariants(t, b, "q")
+}
+
+// failingJournal grows with every record, and its compactions fail.
+type failingJournal struct {
+	instantJournal
+	cuts atomic.Int64
+}
+
+func (j *failingJournal) LogBytes() int64 { return j.bytes.Load() }
+
+func (j *failingJournal) Cut() (brokers.Finish, error) {
+	j.cuts.Add(1)
+	return nil, errors.New("no space left")
+}
+
+func TestFailedCompactionIsNotTriedAllTheTime(t *testing.T) {
+	j := &failingJournal{}
+	failed := make(chan error, 1000)
+	b, err := Open(Options{Journal: j, CompactBytes: 100_000, Failed: func(err error) { failed <- err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := make([]byte, 100)
+	for {
+		if _, _, err := b.Push([]byte("q"), [][]byte{payload}, &PushOptions{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		j.sync()
+		// Acknowledged at once: the log grows and the live bytes do not.
+		must[int](t)(b.Ack([]byte("q"), Handles(take(t, b, "q", 1)), nil))
+		if j.bytes.Load() > 1_000_000 {
+			break
+		}
+	}
+	select {
+	case <-failed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("no compaction was tried")
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := j.cuts.Load(); n < 1 || n > 10 {
+		t.Fatalf("%d tries for ten times the threshold", n)
+	}
 }
 
 // info2 is what a restart must not change.
