@@ -390,6 +390,4 @@ func (b *batch) reset() {
 	*b = batch{arena: arena, frames: frames}
 }
 
-func (b *batch) empty() bool { return len(b.frames) == 0 && b.cut == nil }
-
 func isMissing(err error) bool { return errors.Is(err, os.ErrNotExist) }

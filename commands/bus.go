@@ -80,6 +80,9 @@ type will struct {
 func (ctx *Context) bus() *busSession {
 	if ctx.Session.bus == nil {
 		ctx.Session.bus = newBusSession(ctx.Server.PubSub, ctx.Conn)
+		ctx.Session.shown.Lock()
+		ctx.Session.shown.bus = ctx.Session.bus
+		ctx.Session.shown.Unlock()
 	}
 	return ctx.Session.bus
 }

@@ -109,9 +109,13 @@ func (s *Server) describe(c *resp.Conn, now time.Time) string {
 		flags = "b"
 	}
 	proto := max(shown.proto, 2)
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=%s db=%d qbuf=%d omem=%d user=%s lib-name=%s lib-ver=%s resp=%d",
+	channels, patterns, shards := shown.bus.counts()
+	if channels+patterns+shards > 0 {
+		flags = "P"
+	}
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d qbuf=%d omem=%d user=%s lib-name=%s lib-ver=%s resp=%d",
 		c.ID(), c.RemoteAddr(), c.LocalAddr(), shown.name, int(now.Sub(c.Created()).Seconds()), max(0, int(now.Sub(c.LastCommand()).Seconds())),
-		flags, shown.database, c.QueryBuffer(), c.Outbox(), session.User, shown.libraryName, shown.libraryVersion, proto)
+		flags, shown.database, channels, patterns, shards, c.QueryBuffer(), c.Outbox(), session.User, shown.libraryName, shown.libraryVersion, proto)
 }
 
 func clientInfo(ctx *Context, _ [][]byte) {

@@ -58,7 +58,7 @@ type Session struct {
 		name, libraryName, libraryVersion string
 		database                          int
 		proto                             int
-		lastCommand                       string
+		bus                               *busSession
 	}
 }
 

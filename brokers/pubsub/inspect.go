@@ -70,7 +70,9 @@ func (b *Broker) TopicsPage(filter, after string, count int) (page []Topic, more
 			return
 		}
 		if key := keyOf(r.filter); after == "" || key > afterKey {
-			keys[key] = keys[key]
+			if _, retained := keys[key]; !retained {
+				keys[key] = false
+			}
 		}
 	})
 	ordered := make([]string, 0, len(keys))

@@ -124,8 +124,8 @@ func (b *Broker) Close() error {
 		b.timing.timer.Stop()
 	}
 	b.timing.mu.Unlock()
-	b.timing.running.Lock() // a run under way has ended
-	b.timing.running.Unlock()
+	b.timing.running.Lock() // once it is ours, a run under way has ended
+	defer b.timing.running.Unlock()
 	return b.compaction.close()
 }
 

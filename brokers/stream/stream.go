@@ -48,7 +48,6 @@ type Stream struct {
 	dedup        dedup
 	groups       map[string]*group
 	changed      chan struct{} // closed when high grows; nil when nobody waits
-	readers      int
 	expiry       brokers.Timer // of the first entry's MAXAGE
 
 	appended, duplicates uint64
