@@ -34,23 +34,23 @@ func (s *Server) serverSpecs() []Spec {
 			ctx.W.Int(0)
 		}, Argument{Name: "numreplicas", Type: "integer"}, Argument{Name: "timeout", Type: "integer"}),
 		{Name: "config", Group: "server", Summary: "Reads and changes parameters", Since: "0.1.0", Reply: "depends on the subcommand", Arity: -2, Flags: Loading, Subcommands: []Spec{
-			{Name: "get", Group: "server", Summary: "Answers the parameters whose names match", Since: "0.1.0", Arity: -3, Flags: Loading, Handler: configGet,
+			{Name: "get", Group: "server", Summary: "Answers the parameters whose names match", Since: "0.1.0", Reply: "%n name value", Arity: -3, Flags: Loading, Handler: configGet,
 				Arguments: []Argument{{Name: "parameter", Type: "pattern", Multiple: true}}},
-			{Name: "set", Group: "server", Summary: "Changes parameters until the next start", Since: "0.1.0", Arity: -4, Flags: Admin | Loading, Handler: configSet,
+			{Name: "set", Group: "server", Summary: "Changes parameters until the next start", Since: "0.1.0", Reply: "+OK", Arity: -4, Flags: Admin | Loading, Handler: configSet,
 				Arguments: []Argument{{Name: "data", Type: "block", Multiple: true, Arguments: []Argument{{Name: "parameter", Type: "string"}, {Name: "value", Type: "string"}}}}},
-			{Name: "resetstat", Group: "server", Summary: "Sets the counters of INFO to zero", Since: "0.1.0", Arity: 2, Flags: Admin | Loading, Handler: func(ctx *Context, _ [][]byte) {
+			{Name: "resetstat", Group: "server", Summary: "Sets the counters of INFO to zero", Since: "0.1.0", Reply: "+OK", Arity: 2, Flags: Admin | Loading, Handler: func(ctx *Context, _ [][]byte) {
 				ctx.Server.counters.commands.Store(0)
 				ctx.Server.counters.rejected.Store(0)
 				ctx.Server.Store.ResetCounters()
 				ctx.W.OK()
 			}},
-			{Name: "rewrite", Group: "server", Summary: "Refused: the configuration is flags and environment", Since: "0.1.0", Arity: 2, Flags: Admin | Loading, Handler: func(ctx *Context, _ [][]byte) {
+			{Name: "rewrite", Group: "server", Summary: "Refused: the configuration is flags and environment", Since: "0.1.0", Reply: "-ERR", Arity: 2, Flags: Admin | Loading, Handler: func(ctx *Context, _ [][]byte) {
 				ctx.W.Error("ERR The server is running without a config file")
 			}},
-			{Name: "help", Group: "server", Summary: "Lists the subcommands", Since: "0.1.0", Arity: 2, Flags: Loading, Handler: s.help("config")},
+			{Name: "help", Group: "server", Summary: "Lists the subcommands", Since: "0.1.0", Reply: "*n +line", Arity: 2, Flags: Loading, Handler: s.help("config")},
 		}},
 		{Name: "module", Group: "server", Summary: "Answers that there are no modules", Since: "0.1.0", Reply: "*0", Arity: -2, Flags: Loading, Subcommands: []Spec{
-			{Name: "list", Group: "server", Summary: "Answers an empty list", Since: "0.1.0", Arity: 2, Flags: Loading, Handler: func(ctx *Context, _ [][]byte) { ctx.W.Array(0) }},
+			{Name: "list", Group: "server", Summary: "Answers an empty list", Since: "0.1.0", Reply: "*0", Arity: 2, Flags: Loading, Handler: func(ctx *Context, _ [][]byte) { ctx.W.Array(0) }},
 		}},
 		spec("cluster", "Refused: this is one server", "-ERR", -2, Loading, disabled),
 		spec("readonly", "Refused: this is one server", "-ERR", 1, Loading|Fast, disabled),
@@ -58,7 +58,7 @@ func (s *Server) serverSpecs() []Spec {
 		spec("shutdown", "Stops the server gracefully", "nothing", -1, Admin|Loading, shutdown,
 			Argument{Name: "save-selector", Type: "oneof", Optional: true, Arguments: []Argument{{Name: "nosave", Type: "pure-token", Token: "NOSAVE"}, {Name: "save", Type: "pure-token", Token: "SAVE"}}}),
 		{Name: "debug", Group: "server", Summary: "Helps tests; only with --enable-debug", Since: "0.1.0", Reply: "+OK", Arity: -2, Flags: Admin | Loading, Subcommands: []Spec{
-			{Name: "sleep", Group: "server", Summary: "Keeps the connection busy for some seconds", Since: "0.1.0", Arity: 3, Flags: Admin, Handler: debugSleep,
+			{Name: "sleep", Group: "server", Summary: "Keeps the connection busy for some seconds", Since: "0.1.0", Reply: "+OK", Arity: 3, Flags: Admin, Handler: debugSleep,
 				Arguments: []Argument{{Name: "seconds", Type: "double"}}},
 		}},
 	}

@@ -10,8 +10,8 @@ import (
 )
 
 func (s *Server) clientSpec() Spec {
-	sub := func(name, summary string, arity int, handler Handler, arguments ...Argument) Spec {
-		return Spec{Name: name, Group: "connection", Summary: summary, Since: "0.1.0", Arity: arity, Flags: Loading, Handler: handler, Arguments: arguments}
+	sub := func(name, summary, reply string, arity int, handler Handler, arguments ...Argument) Spec {
+		return Spec{Name: name, Group: "connection", Summary: summary, Since: "0.1.0", Reply: reply, Arity: arity, Flags: Loading, Handler: handler, Arguments: arguments}
 	}
 	word := func(names ...string) Argument {
 		one := Argument{Name: strings.ToLower(names[0]), Type: "oneof"}
@@ -28,33 +28,33 @@ func (s *Server) clientSpec() Spec {
 		ctx.W.OK()
 	}
 	return Spec{Name: "client", Group: "connection", Summary: "Looks after connections", Since: "0.1.0", Arity: -2, Subcommands: []Spec{
-		sub("id", "Answers the connection's id", 2, func(ctx *Context, _ [][]byte) { ctx.W.Int(int64(ctx.Conn.ID())) }),
-		sub("setname", "Names the connection", 3, clientSetName, Argument{Name: "connection-name", Type: "string"}),
-		sub("getname", "Answers the connection's name", 2, clientGetName),
-		sub("setinfo", "Tells the server the client library and its version", 4, clientSetInfo,
+		sub("id", "Answers the connection's id", ":id", 2, func(ctx *Context, _ [][]byte) { ctx.W.Int(int64(ctx.Conn.ID())) }),
+		sub("setname", "Names the connection", "+OK", 3, clientSetName, Argument{Name: "connection-name", Type: "string"}),
+		sub("getname", "Answers the connection's name", "$name | null", 2, clientGetName),
+		sub("setinfo", "Tells the server the client library and its version", "+OK", 4, clientSetInfo,
 			word("LIB-NAME", "LIB-VER"), Argument{Name: "value", Type: "string"}),
-		sub("info", "Describes the connection", 2, clientInfo),
-		sub("list", "Describes the connections, a line each", -2, clientList,
+		sub("info", "Describes the connection", "=text", 2, clientInfo),
+		sub("list", "Describes the connections, a line each", "=text", -2, clientList,
 			Argument{Name: "client-type", Type: "string", Token: "TYPE", Optional: true},
 			Argument{Name: "client-id", Type: "integer", Token: "ID", Optional: true, Multiple: true}),
-		sub("kill", "Closes connections", -3, clientKill, Argument{Name: "filter", Type: "string", Multiple: true}),
-		sub("no-evict", "Accepted for compatibility: clients are not evicted", 3, onOff, word("ON", "OFF")),
-		sub("no-touch", "Accepted for compatibility", 3, onOff, word("ON", "OFF")),
-		sub("unblock", "Ends another connection's blocking command", -3, clientUnblock,
+		sub("kill", "Closes connections", ":killed | +OK for the old form", -3, clientKill, Argument{Name: "filter", Type: "string", Multiple: true}),
+		sub("no-evict", "Accepted for compatibility: clients are not evicted", "+OK", 3, onOff, word("ON", "OFF")),
+		sub("no-touch", "Accepted for compatibility", "+OK", 3, onOff, word("ON", "OFF")),
+		sub("unblock", "Ends another connection's blocking command", ":0 | :1", -3, clientUnblock,
 			Argument{Name: "client-id", Type: "integer"}, Argument{Name: "unblock-type", Type: "oneof", Optional: true, Arguments: word("TIMEOUT", "ERROR").Arguments}),
-		sub("pause", "Lets commands of all connections wait for a while", -3, clientPause, Argument{Name: "timeout", Type: "integer"},
+		sub("pause", "Lets commands of all connections wait for a while", "+OK", -3, clientPause, Argument{Name: "timeout", Type: "integer"},
 			Argument{Name: "mode", Type: "oneof", Optional: true, Arguments: word("WRITE", "ALL").Arguments}),
-		sub("unpause", "Ends a pause", 2, clientUnpause),
-		sub("reply", "Turns replies to this connection on or off", 3, clientReply, word("ON", "OFF", "SKIP")),
-		sub("tracking", "Refused: keys are not tracked", -3, func(ctx *Context, _ [][]byte) {
+		sub("unpause", "Ends a pause", "+OK", 2, clientUnpause),
+		sub("reply", "Turns replies to this connection on or off", "+OK | nothing", 3, clientReply, word("ON", "OFF", "SKIP")),
+		sub("tracking", "Refused: keys are not tracked", "-ERR", -3, func(ctx *Context, _ [][]byte) {
 			ctx.W.Error("ERR client side caching is not supported: keys are not tracked")
 		}, word("ON", "OFF")),
-		sub("caching", "Refused: keys are not tracked", 3, func(ctx *Context, _ [][]byte) {
+		sub("caching", "Refused: keys are not tracked", "-ERR", 3, func(ctx *Context, _ [][]byte) {
 			ctx.W.Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
 		}, word("YES", "NO")),
-		sub("getredir", "Answers -1: keys are not tracked", 2, func(ctx *Context, _ [][]byte) { ctx.W.Int(-1) }),
-		sub("trackinginfo", "Answers that keys are not tracked", 2, clientTrackingInfo),
-		sub("help", "Lists the subcommands", 2, s.help("client")),
+		sub("getredir", "Answers -1: keys are not tracked", ":-1", 2, func(ctx *Context, _ [][]byte) { ctx.W.Int(-1) }),
+		sub("trackinginfo", "Answers that keys are not tracked", "%3", 2, clientTrackingInfo),
+		sub("help", "Lists the subcommands", "*n +line", 2, s.help("client")),
 	}, Flags: Loading, Reply: "depends on the subcommand"}
 }
 

@@ -223,7 +223,7 @@ func writeArguments(w *resp.Writer, arguments []Argument) {
 			flags = append(flags, "multiple")
 		}
 		display := a.Type != "oneof" && a.Type != "block" && a.Type != "pure-token"
-		w.Map(2 + int(boolInt(display) + boolInt(a.Token != "") + boolInt(len(flags) > 0) + boolInt(len(a.Arguments) > 0)))
+		w.Map(2 + int(boolInt(display)+boolInt(a.Token != "")+boolInt(len(flags) > 0)+boolInt(len(a.Arguments) > 0)))
 		w.BulkString("name")
 		w.BulkString(a.Name)
 		w.BulkString("type")

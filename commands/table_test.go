@@ -1,0 +1,62 @@
+package commands
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestEveryCommandIsDescribed(t *testing.T) {
+	s := &Server{}
+	seen := map[string]bool{}
+	var check func(prefix string, spec *Spec)
+	check = func(prefix string, spec *Spec) {
+		name := prefix + spec.Name
+		if seen[name] {
+			t.Errorf("%s: the name is taken", name)
+		}
+		seen[name] = true
+		for field, value := range map[string]string{"Summary": spec.Summary, "Group": spec.Group, "Since": spec.Since, "Reply": spec.Reply} {
+			// The replies of a command that has only subcommands are theirs.
+			if value == "" && (field != "Reply" || spec.Handler != nil) {
+				t.Errorf("%s: %s is empty", name, field)
+			}
+		}
+		if strings.HasSuffix(spec.Summary, ".") {
+			t.Errorf("%s: the summary ends with a full stop", name)
+		}
+		if spec.Name != strings.ToLower(spec.Name) || len(spec.Name) > nameMax {
+			t.Errorf("%s: the name is not lower case or too long to be found", name)
+		}
+		if spec.Arity == 0 || spec.Handler == nil && spec.Subcommands == nil {
+			t.Errorf("%s: cannot be called", name)
+		}
+		for i := range spec.Subcommands {
+			check(spec.Name+"|", &spec.Subcommands[i])
+		}
+	}
+	specs := s.specs()
+	if len(specs) < 100 {
+		t.Fatalf("only %d commands", len(specs))
+	}
+	for i := range specs {
+		check("", &specs[i])
+	}
+}
+
+func TestReferenceHoldsEveryCommand(t *testing.T) {
+	s, err := New(Deps{}, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := s.Reference()
+	for name, spec := range s.table {
+		if !strings.Contains(text, "\n### "+strings.ToUpper(name)+"\n") {
+			t.Errorf("%s has no section", name)
+		}
+		for i := range spec.Subcommands {
+			if !strings.Contains(text, "| `"+strings.ToUpper(name+" "+spec.Subcommands[i].Name)) {
+				t.Errorf("%s %s has no line", name, spec.Subcommands[i].Name)
+			}
+		}
+	}
+}
