@@ -146,7 +146,7 @@ func TestDamagedMiddle(t *testing.T) {
 func TestTornTail(t *testing.T) {
 	for name, broker := range writers {
 		t.Run(name, func(t *testing.T) {
-			dir := written(t, append([]string{"--fsync", "never"}, broker.flags...), broker.write)
+			dir := written(t, append([]string{"--fsync", "interval"}, broker.flags...), broker.write)
 			path, at, content := segmentWith(t, dir, marked(29))
 			if err := os.WriteFile(path, content[:at+20], 0o600); err != nil {
 				t.Fatal(err)
