@@ -2,6 +2,7 @@ package commands
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -16,6 +17,14 @@ func (s *Server) serverSpecs() []Spec {
 	return []Spec{
 		spec("info", "Describes the server in sections", "=text", -1, Loading, s.info, Argument{Name: "section", Type: "string", Optional: true, Multiple: true}),
 		spec("time", "Answers the server's time: seconds and microseconds", "*2 $seconds $microseconds", 1, Loading|Fast, serverTime),
+		{Name: "memory", Group: "server", Summary: "Tells how much memory keys take", Since: "0.1.0", Arity: -2, Flags: ReadOnly, Subcommands: []Spec{
+			{Name: "usage", Group: "server", Summary: "Answers the bytes that a key takes, as maxmemory counts them", Since: "0.1.0", Reply: ":bytes | null", Arity: -3,
+				Flags: ReadOnly | Fast, FirstKey: 2, LastKey: 2, KeyStep: 1, Handler: memoryUsage, Arguments: []Argument{{Name: "key", Type: "key"},
+					{Name: "count", Type: "integer", Token: "SAMPLES", Optional: true}}},
+			{Name: "help", Group: "server", Summary: "Lists the subcommands", Since: "0.1.0", Reply: "*n +line", Arity: 2, Flags: Loading, Handler: s.help("memory")},
+		}},
+		spec("lastsave", "Answers when the server started: logs are written all the time, there are no snapshots to save", ":unix-seconds", 1, Loading|Fast,
+			func(ctx *Context, _ [][]byte) { ctx.W.Int(s.started.Unix()) }),
 		spec("role", "Answers that the server is a master without replicas", "*3", 1, Loading|Fast, func(ctx *Context, _ [][]byte) {
 			ctx.W.Array(3)
 			ctx.W.BulkString("master")
@@ -62,6 +71,30 @@ func (s *Server) serverSpecs() []Spec {
 				Arguments: []Argument{{Name: "seconds", Type: "double"}}},
 		}},
 	}
+}
+
+// memoryUsage accepts SAMPLES for the sake of clients: values have no parts to sample.
+func memoryUsage(ctx *Context, args [][]byte) {
+	switch {
+	case len(args) == 3:
+	case len(args) == 5 && is(args[3], "SAMPLES"):
+		if n, ok := parseInt(args[4]); !ok {
+			ctx.fail(errNotInteger)
+			return
+		} else if n < 0 {
+			ctx.fail(errSyntax)
+			return
+		}
+	default:
+		ctx.fail(errSyntax)
+		return
+	}
+	info, found := ctx.Server.Store.Inspect(ctx.Session.Database, args[2])
+	if !found {
+		ctx.W.Null()
+		return
+	}
+	ctx.W.Int(info.Bytes)
 }
 
 func serverTime(ctx *Context, _ [][]byte) {
@@ -156,8 +189,9 @@ func (s *Server) infoServer(line func(format string, args ...any)) {
 	line("go_version:%s", strings.TrimPrefix(runtime.Version(), "go"))
 	line("process_id:%d", os.Getpid())
 	if s.door != nil {
-		_, port, _ := strings.Cut(s.door.Addr().String(), ":")
-		line("tcp_port:%s", port)
+		if _, port, err := net.SplitHostPort(s.door.Addr().String()); err == nil { // a Unix socket has no port
+			line("tcp_port:%s", port)
+		}
 	}
 	line("server_time_usec:%d", s.Clock.Now().UnixMicro())
 	line("uptime_in_seconds:%d", int64(uptime.Seconds()))

@@ -302,6 +302,10 @@ func clientUnpause(ctx *Context, _ [][]byte) {
 func (p *pause) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.endLocked()
+}
+
+func (p *pause) endLocked() {
 	p.active.Store(false)
 	if p.over != nil {
 		close(p.over)
@@ -309,25 +313,33 @@ func (p *pause) end() {
 	}
 }
 
-// waitPause lets a command wait while CLIENT PAUSE holds it back; CLIENT itself always runs.
-func (s *Server) waitPause(ctx *Context, spec *Spec) {
+// remaining tells how long the pause still lasts and what ends it before; one that is over is taken away.
+func (p *pause) remaining(now time.Time) (left time.Duration, over <-chan struct{}, writes bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if left = p.until.Sub(now); left <= 0 {
+		p.endLocked()
+	}
+	return left, p.over, p.writes
+}
+
+// waitPause lets a command wait while CLIENT PAUSE holds it back, and tells whether it may run then; the commands of the
+// connection group, CLIENT among them, always run. A server that stops does not wait for the end of a pause.
+func (s *Server) waitPause(ctx *Context, spec *Spec) bool {
 	p := &s.pause
 	for p.active.Load() {
-		p.mu.Lock()
-		left := p.until.Sub(s.Clock.Now())
-		over, writes := p.over, p.writes
-		p.mu.Unlock()
-		if left <= 0 || over == nil {
-			p.end()
-			return
+		left, over, writes := p.remaining(s.Clock.Now())
+		if over == nil || spec.Group == "connection" || writes && spec.Flags&Write == 0 && spec.Group != "pubsub" {
+			return true
 		}
-		if spec.Group == "connection" || writes && spec.Flags&Write == 0 && spec.Group != "pubsub" {
-			return
-		}
-		if ctx.Conn.Block(left, over) == resp.Gone {
-			return
+		switch ctx.Conn.Block(left, over) {
+		case resp.Gone:
+			return false
+		case resp.Draining:
+			return true
 		}
 	}
+	return true
 }
 
 func clientReply(ctx *Context, args [][]byte) {

@@ -96,7 +96,7 @@ func (s *Server) Command(c *resp.Conn, args [][]byte) {
 		ctx.refuse(unknownCommand(args))
 		return
 	}
-	name := ""
+	name := "" // of the command before its subcommand, with the bar
 	if spec.Subcommands != nil && len(args) > 1 {
 		sub := spec.subcommand(args[1])
 		if sub == nil && spec.Handler == nil {
@@ -104,23 +104,22 @@ func (s *Server) Command(c *resp.Conn, args [][]byte) {
 			return
 		}
 		if sub != nil {
-			name = spec.Name
+			name = spec.Name + "|"
 			spec = sub
 		}
 	}
 	if n := len(args); (spec.Arity > 0 && n != spec.Arity) || n < -spec.Arity {
-		if name != "" {
-			name += "|"
-		}
 		ctx.refuse("ERR wrong number of arguments for '" + name + spec.Name + "' command")
 		return
 	}
-	if text := s.gate(ctx, spec); text != "" {
+	if text := s.gate(ctx, spec, name); text != "" {
 		ctx.refuse(text)
 		return
 	}
 	ctx.spec = spec
-	s.waitPause(ctx, spec)
+	if !s.waitPause(ctx, spec) {
+		return
+	}
 	from := ctx.W.Len()
 	silent := ctx.Session.replyOff || ctx.Session.replySkip
 	if spec.Name != "reply" {
@@ -132,13 +131,13 @@ func (s *Server) Command(c *resp.Conn, args [][]byte) {
 	}
 }
 
-// gate tells why a known command may not run now; "" when it may.
-func (s *Server) gate(ctx *Context, spec *Spec) string {
+// gate tells why a known command may not run now; "" when it may. The prefix stands in front of a subcommand's name.
+func (s *Server) gate(ctx *Context, spec *Spec, prefix string) string {
 	if !ctx.Session.authenticated && spec.Flags&NoAuth == 0 {
 		return "NOAUTH Authentication required."
 	}
 	if bus := ctx.Session.bus; bus != nil && ctx.W.Proto() == 2 && spec.Flags&PubSubMode == 0 && bus.subscribed() {
-		return "ERR Can't execute '" + spec.Name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+		return "ERR Can't execute '" + prefix + spec.Name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
 	}
 	return ""
 }
@@ -146,6 +145,10 @@ func (s *Server) gate(ctx *Context, spec *Spec) string {
 // refuse answers a command that did not run.
 func (ctx *Context) refuse(text string) {
 	ctx.rejected++
+	if ctx.Session.replyOff || ctx.Session.replySkip {
+		ctx.Session.replySkip = false
+		return
+	}
 	ctx.W.Error(text)
 }
 

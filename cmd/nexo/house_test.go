@@ -159,3 +159,28 @@ func TestFilesAreReadable(t *testing.T) {
 		t.Fatalf("only %d Go files were found", files)
 	}
 }
+
+func TestDependenciesAreExplained(t *testing.T) {
+	modules, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := os.ReadFile(filepath.Join(root, "docs", "dependencies.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, line := range strings.Split(string(modules), "\n") {
+		words := strings.Fields(strings.TrimPrefix(line, "require "))
+		if len(words) < 2 || !strings.Contains(words[0], "/") || !strings.HasPrefix(words[1], "v") {
+			continue
+		}
+		found++
+		if row := "| " + words[0] + " | " + strings.TrimPrefix(words[1], "v") + " |"; !strings.Contains(string(document), row) {
+			t.Errorf("docs/dependencies.md has no row %q", row)
+		}
+	}
+	if found == 0 {
+		t.Fatal("no module was found in go.mod")
+	}
+}
