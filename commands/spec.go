@@ -59,8 +59,8 @@ type Context struct {
 	Conn    *resp.Conn
 	W       *resp.Writer
 	Session *Session
-	spec    *Spec  // the command under way
+	spec    *Spec // the command under way
 
 	commands, rejected uint64 // since the last batch; see counters
-	scratch []byte // memory for short values on their way from the store to the writer
+	scratch            []byte // memory for short values on their way from the store to the writer
 }
