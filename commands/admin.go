@@ -36,7 +36,10 @@ func (s *Server) serverSpecs() []Spec {
 				ctx.fail(errNotInteger)
 				return
 			}
-			if ms, ok := parseInt(args[2]); !ok || ms < 0 {
+			if ms, ok := parseInt(args[2]); ok && ms < 0 {
+				ctx.W.Error("ERR timeout is negative")
+				return
+			} else if !ok {
 				ctx.W.Error("ERR timeout is not an integer or out of range")
 				return
 			}

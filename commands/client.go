@@ -196,7 +196,7 @@ func clientKill(ctx *Context, args [][]byte) {
 		switch {
 		case is(args[i], "ID"):
 			id, ok := parseUint(args[i+1])
-			if !ok {
+			if !ok || id == 0 {
 				ctx.W.Error("ERR client-id should be greater than 0")
 				return
 			}
@@ -206,8 +206,16 @@ func clientKill(ctx *Context, args [][]byte) {
 		case is(args[i], "LADDR"):
 			tests = append(tests, func(c *resp.Conn) bool { return c.LocalAddr().String() == value })
 		case is(args[i], "USER"):
-			tests = append(tests, func(*resp.Conn) bool { return value == defaultUser })
+			if value != defaultUser {
+				ctx.W.Error(fmt.Sprintf("ERR No such user '%s'", shorten(args[i+1])))
+				return
+			}
 		case is(args[i], "TYPE") && is(args[i+1], "NORMAL"):
+		case is(args[i], "TYPE") && (is(args[i+1], "MASTER") || is(args[i+1], "REPLICA") || is(args[i+1], "SLAVE")):
+			tests = append(tests, func(*resp.Conn) bool { return false })
+		case is(args[i], "TYPE") && !is(args[i+1], "PUBSUB"):
+			ctx.W.Error(fmt.Sprintf("ERR Unknown client type '%s'", shorten(args[i+1])))
+			return
 		case is(args[i], "SKIPME") && is(args[i+1], "YES"):
 			skipMe = true
 		case is(args[i], "SKIPME") && is(args[i+1], "NO"):
@@ -269,7 +277,11 @@ func clientUnblock(ctx *Context, args [][]byte) {
 
 func clientPause(ctx *Context, args [][]byte) {
 	ms, ok := parseInt(args[2])
-	if !ok || ms < 0 || ms > int64(durationMax/time.Millisecond) {
+	if ok && ms < 0 {
+		ctx.W.Error("ERR timeout is negative")
+		return
+	}
+	if !ok || ms > int64(durationMax/time.Millisecond) {
 		ctx.W.Error("ERR timeout is not an integer or out of range")
 		return
 	}

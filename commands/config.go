@@ -99,6 +99,9 @@ func (s *settings) matching(patterns [][]byte) (names []string, values map[strin
 	for name, value := range s.values {
 		for _, pattern := range patterns {
 			if queueNameMatches(strings.ToLower(string(pattern)), name) {
+				if strings.EqualFold(string(pattern), name) {
+					name = string(pattern) // as the client wrote it
+				}
 				names = append(names, name)
 				values[name] = value
 				break
@@ -120,7 +123,7 @@ func configGet(ctx *Context, args [][]byte) {
 
 func configSet(ctx *Context, args [][]byte) {
 	if len(args)%2 != 0 {
-		ctx.W.Error("ERR wrong number of arguments for 'config|set' command")
+		ctx.fail(errSyntax)
 		return
 	}
 	s := ctx.Server.config

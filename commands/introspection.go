@@ -117,7 +117,7 @@ func (s *Server) commandInfo(ctx *Context, args [][]byte) {
 		if spec, prefix := s.named(word); spec != nil {
 			writeInfo(ctx.W, spec, prefix)
 		} else {
-			ctx.W.NullArray()
+			ctx.W.Null()
 		}
 	}
 }

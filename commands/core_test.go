@@ -1,0 +1,461 @@
+package commands
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/brokertest"
+	"github.com/nexobroker/nexo/brokers/pubsub"
+	"github.com/nexobroker/nexo/brokers/queue"
+	"github.com/nexobroker/nexo/brokers/store"
+	"github.com/nexobroker/nexo/brokers/stream"
+	"github.com/nexobroker/nexo/resp"
+)
+
+// openCoreDoor serves every command over brokers with journals in memory.
+func openCoreDoor(t testing.TB, config Config, shutdown func()) (addr string, server *Server) {
+	t.Helper()
+	clock := brokers.SystemClock{}
+	deps := Deps{Clock: clock, Shutdown: shutdown}
+	var problems [4]error
+	deps.Store, problems[0] = store.Open(store.Options{Clock: clock})
+	deps.PubSub, problems[1] = pubsub.Open(pubsub.Options{Journal: brokertest.NewJournal(), Clock: clock})
+	deps.Queue, problems[2] = queue.Open(queue.Options{Journal: brokertest.NewJournal(), Clock: clock})
+	deps.Stream, problems[3] = stream.Open(stream.Options{Journal: brokertest.NewJournal(), Clock: clock})
+	for _, err := range problems {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	server, err := New(deps, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	door, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0"}, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Attach(door)
+	served := make(chan error, 1)
+	go func() { served <- door.Serve() }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := door.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		<-served
+		for _, closer := range []func() error{deps.Stream.Close, deps.Queue.Close, deps.PubSub.Close, deps.Store.Close} {
+			if err := closer(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return door.Addr().String(), server
+}
+
+// coreTable goes to a real redis-server and to us; the raw replies must be equal.
+const coreTable = `
+FOO
+FOO a b c
+foo "" x
+FOO aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b
+FOO a aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b
+FOO aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b c
+aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b
+CONFIG
+CONFIG GET
+CONFIG FOO
+CONFIG FOO BAR
+CONFIG SET a
+CONFIG SET maxmemory 1 x
+CONFIG SET nothing-like-it 1
+CONFIG SET databases 3
+CONFIG SET maxmemory abc
+CONFIG GET nothing-like-it
+CONFIG GET DATABASES
+CONFIG GET save
+CONFIG GET databases databases
+CONFIG RESETSTAT x
+CONFIG RESETSTAT
+CONFIG REWRITE
+HELLO 9
+HELLO 1
+HELLO x
+HELLO 2 FOO
+HELLO 2 AUTH x
+HELLO 2 AUTH nobody x
+HELLO 2 SETNAME
+HELLO 3 SETNAME a\nb
+AUTH x
+AUTH
+AUTH a b c
+AUTH nobody x
+AUTH default x
+SELECT
+SELECT x
+SELECT -1
+SELECT 16
+SELECT 15
+SELECT 0 1
+SELECT 0
+PING
+PING hello
+PING a b
+ping ""
+ECHO
+ECHO a
+ECHO a b
+CLIENT
+CLIENT FOO
+CLIENT GETNAME
+CLIENT SETNAME
+CLIENT SETNAME me
+CLIENT GETNAME
+CLIENT SETNAME "a\x20b"
+CLIENT SETNAME a\nb
+CLIENT GETNAME
+CLIENT SETNAME ""
+CLIENT GETNAME
+CLIENT GETNAME x
+CLIENT ID x
+CLIENT KILL
+CLIENT KILL 1.2.3.4:5
+CLIENT KILL ID
+CLIENT KILL ID x
+CLIENT KILL ID 0
+CLIENT KILL ID 999999
+CLIENT KILL ADDR 1.2.3.4:5
+CLIENT KILL LADDR 1.2.3.4:5
+CLIENT KILL ID 999999 FOO bar
+CLIENT KILL ID 999999 SKIPME x
+CLIENT KILL TYPE foo
+CLIENT KILL TYPE foo SKIPME no
+CLIENT KILL TYPE master
+CLIENT KILL TYPE replica
+CLIENT KILL USER nobody
+CLIENT UNBLOCK
+CLIENT UNBLOCK x
+CLIENT UNBLOCK 999999
+CLIENT UNBLOCK 999999 TIMEOUT
+CLIENT UNBLOCK 999999 ERROR
+CLIENT UNBLOCK 999999 FOO
+CLIENT REPLY
+CLIENT REPLY FOO
+CLIENT REPLY ON
+CLIENT NO-EVICT
+CLIENT NO-EVICT ON
+CLIENT NO-EVICT off
+CLIENT NO-EVICT x
+CLIENT PAUSE
+CLIENT PAUSE x
+CLIENT PAUSE -1
+CLIENT PAUSE 0 FOO
+CLIENT UNPAUSE
+CLIENT UNPAUSE x
+CLIENT LIST FOO
+CLIENT LIST TYPE foo
+CLIENT LIST ID x
+CLIENT GETREDIR
+CLIENT TRACKINGINFO
+COMMAND COUNT x
+COMMAND FOO
+COMMAND INFO nothing
+COMMAND INFO nothing nothing
+COMMAND GETKEYS
+COMMAND GETKEYS GET a
+COMMAND GETKEYS MSET a 1 b 2
+COMMAND GETKEYS MGET a b c
+COMMAND GETKEYS nothing a
+COMMAND DOCS nothing
+COMMAND LIST FILTERBY
+COMMAND LIST FOO
+COMMAND LIST FILTERBY PATTERN nothing
+COMMAND LIST FILTERBY PATTERN getr*
+WAIT
+WAIT 0 0
+WAIT 0
+WAIT x 0
+WAIT 0 x
+WAIT 0 -1
+TIME x
+ROLE
+LASTSAVE x
+MEMORY
+MEMORY FOO
+MEMORY USAGE
+MEMORY USAGE none
+MEMORY USAGE none FOO
+MEMORY USAGE none SAMPLES
+MEMORY USAGE none SAMPLES x
+MEMORY USAGE none SAMPLES -1
+MODULE LIST
+READONLY
+SHUTDOWN FOO
+SUBSCRIBE c
+RESET
+PING
+CLIENT GETNAME
+`
+
+// subscribedTable is for a RESP2 connection that has subscribed.
+const subscribedTable = `
+SUBSCRIBE c
+PING
+PING hello
+PING a b
+GET a
+CONFIG GET save
+CLIENT ID
+FOO
+ECHO a
+ECHO
+RESET
+PING
+ECHO a
+`
+
+func TestCoreRepliesAreThoseOfRedis(t *testing.T) {
+	redisAddr := openRedis(t)
+	for _, proto := range []int{2, 3} {
+		t.Run(fmt.Sprintf("RESP%d", proto), func(t *testing.T) {
+			addr, _ := openCoreDoor(t, Config{}, nil)
+			redis, nexo := dialRaw(t, redisAddr, proto), dialRaw(t, addr, proto)
+			for _, line := range strings.Split(strings.TrimSpace(coreTable), "\n") {
+				compareReplies(t, redis, nexo, fields(t, line))
+			}
+		})
+	}
+	t.Run("subscribed", func(t *testing.T) {
+		addr, _ := openCoreDoor(t, Config{}, nil)
+		redis, nexo := dialRaw(t, redisAddr, 2), dialRaw(t, addr, 2)
+		for _, line := range strings.Split(strings.TrimSpace(subscribedTable), "\n") {
+			compareReplies(t, redis, nexo, fields(t, line))
+		}
+	})
+}
+
+func TestEveryCommandRefusesAWrongNumberOfArguments(t *testing.T) {
+	addr, server := openCoreDoor(t, Config{}, nil)
+	client := dialRaw(t, addr, 2)
+	check := func(spec *Spec, words []string, name string) {
+		given := max(spec.Arity, -spec.Arity) - 1 // one less than the least
+		if spec.Handler == nil {
+			given = 1 // a second word would be an unknown subcommand
+		}
+		if given < len(words) {
+			if spec.Arity < 0 {
+				return // any number is right
+			}
+			given = spec.Arity + 1
+		}
+		for len(words) < given {
+			words = append(words, "1")
+		}
+		want := "-ERR wrong number of arguments for '" + name + "' command\r\n"
+		if got := client.do(words...); got != want {
+			t.Errorf("%q: %q, want %q", words, got, want)
+		}
+	}
+	for _, spec := range server.sorted() {
+		check(spec, []string{spec.Name}, spec.Name)
+		for i := range spec.Subcommands {
+			sub := &spec.Subcommands[i]
+			check(sub, []string{spec.Name, sub.Name}, spec.Name+"|"+sub.Name)
+		}
+	}
+}
+
+func TestPasswordGuardsEverything(t *testing.T) {
+	addr, server := openCoreDoor(t, Config{Password: "secret"}, nil)
+	client := dialRaw(t, addr, 2)
+	const noauth = "-NOAUTH Authentication required.\r\n"
+	for _, spec := range server.sorted() {
+		if spec.Flags&NoAuth != 0 || spec.Handler == nil {
+			continue
+		}
+		words := []string{spec.Name}
+		for len(words) < max(spec.Arity, -spec.Arity) {
+			words = append(words, "1")
+		}
+		if got := client.do(words...); got != noauth {
+			t.Errorf("%q: %q", words, got)
+		}
+	}
+	for _, step := range []struct{ command, want string }{
+		{"HELLO 3", "-NOAUTH HELLO must be called"},
+		{"AUTH wrong", "-WRONGPASS "},
+		{"AUTH nobody secret", "-WRONGPASS "},
+		{"HELLO 3 AUTH default wrong", "-WRONGPASS "},
+		{"PING", noauth},
+		{"CONFIG GET requirepass", noauth},
+		{"AUTH secret", "+OK"},
+		{"PING", "+PONG"},
+		{"RESET", "+RESET"},
+		{"PING", noauth},
+		{"HELLO 3 AUTH default secret SETNAME me", "%7\r\n"},
+		{"CLIENT GETNAME", "$2\r\nme"},
+		{"CONFIG GET requirepass", "%1\r\n$11\r\nrequirepass\r\n$0\r\n"},
+	} {
+		if got := client.do(strings.Fields(step.command)...); !strings.HasPrefix(got, step.want) {
+			t.Errorf("%s: %q, want %q", step.command, got, step.want)
+		}
+	}
+}
+
+func TestCommandDocsParse(t *testing.T) {
+	addr, server := openCoreDoor(t, Config{}, nil)
+	for proto, head := range map[int]string{2: fmt.Sprintf("*%d\r\n", 2*len(server.table)), 3: fmt.Sprintf("%%%d\r\n", len(server.table))} {
+		client := dialRaw(t, addr, proto)
+		for _, command := range []string{"COMMAND", "COMMAND INFO", "COMMAND DOCS", "COMMAND LIST"} {
+			reply := client.do(strings.Fields(command)...)
+			if command == "COMMAND DOCS" && !strings.HasPrefix(reply, head) {
+				t.Errorf("%s in RESP%d begins with %q", command, proto, reply[:10])
+			}
+			// What follows must be the next reply, not a rest of this one.
+			if next := client.do("ECHO", "mark"); next != "$4\r\nmark\r\n" {
+				t.Fatalf("%s in RESP%d is out of step: %q follows", command, proto, next)
+			}
+		}
+	}
+}
+
+func TestRedisCLIWorks(t *testing.T) {
+	path, err := exec.LookPath("redis-cli")
+	if err != nil {
+		t.Fatal("this test needs redis-cli: install it with `apt-get install redis-tools` or `brew install redis`")
+	}
+	addr, _ := openCoreDoor(t, Config{}, nil)
+	_, port, _ := net.SplitHostPort(addr)
+	output, err := exec.Command(path, "-p", port, "command", "docs", "qpush").CombinedOutput()
+	if err != nil || !strings.Contains(string(output), "qpush") || !strings.Contains(string(output), "summary") {
+		t.Errorf("command docs: %v\n%s", err, output)
+	}
+	for _, flag := range []string{"-2", "-3"} {
+		command := exec.Command(path, flag, "-p", port)
+		command.Stdin = strings.NewReader("help qpush\nset k v\nget k\nfoo\ncommand docs get\ncommand\ninfo\nqcreate q\nqpush q job\necho end-of-it\n")
+		output, err := command.CombinedOutput()
+		if err != nil || !strings.Contains(string(output), "end-of-it") {
+			t.Errorf("redis-cli %s: %v\n%s", flag, err, output)
+		}
+	}
+}
+
+// until asks again and again for what another connection is about to see.
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it never happens: ", what)
+		}
+	}
+}
+
+func TestClientPause(t *testing.T) {
+	addr, _ := openCoreDoor(t, Config{}, nil)
+	admin, reader, writer := dialRaw(t, addr, 2), dialRaw(t, addr, 2), dialRaw(t, addr, 2)
+	id := strings.Trim(writer.do("CLIENT", "ID"), ":\r\n")
+	if got := admin.do("CLIENT", "PAUSE", "60000", "WRITE"); got != "+OK\r\n" {
+		t.Fatal(got)
+	}
+	if got := reader.do("GET", "k"); got != "$-1\r\n" {
+		t.Errorf("a read waits or sees something: %q", got)
+	}
+	replies := make(chan string, 1)
+	go func() { replies <- writer.do("SET", "k", "v") }()
+	blocked := regexp.MustCompile(`(?m)^id=` + id + ` .*flags=b`)
+	until(t, "the write waits", func() bool { return blocked.MatchString(admin.do("CLIENT", "LIST")) })
+	if got := reader.do("GET", "k"); got != "$-1\r\n" {
+		t.Errorf("the write came through a pause: %q", got)
+	}
+	if got := admin.do("CLIENT", "UNPAUSE"); got != "+OK\r\n" {
+		t.Fatal(got)
+	}
+	if got := <-replies; got != "+OK\r\n" {
+		t.Errorf("after the pause: %q", got)
+	}
+	admin.do("CLIENT", "PAUSE", "30")
+	began := time.Now()
+	if got := reader.do("GET", "k"); got != "$1\r\nv\r\n" || time.Since(began) > 5*time.Second {
+		t.Errorf("a pause does not end by itself: %q after %v", got, time.Since(began))
+	}
+}
+
+func TestClientKillAndUnblock(t *testing.T) {
+	addr, _ := openCoreDoor(t, Config{}, nil)
+	admin, victim := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
+	id := strings.Trim(victim.do("CLIENT", "ID"), ":\r\n")
+	admin.do("QCREATE", "q")
+	for _, step := range []struct{ how, want string }{{"TIMEOUT", "$-1\r\n"}, {"ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"}} {
+		replies := make(chan string, 1)
+		go func() { replies <- victim.do("QPOP", "q", "BLOCK", "60s") }()
+		until(t, "the client is unblocked", func() bool { return admin.do("CLIENT", "UNBLOCK", id, step.how) == ":1\r\n" })
+		if got := <-replies; got != step.want && !(step.how == "TIMEOUT" && got == "*-1\r\n") {
+			t.Errorf("UNBLOCK %s: %q", step.how, got)
+		}
+	}
+	if got := admin.do("CLIENT", "KILL", "ID", id); got != ":1\r\n" {
+		t.Errorf("KILL: %q", got)
+	}
+	victim.conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := victim.in.ReadByte(); err == nil {
+		t.Error("the killed connection is open")
+	}
+}
+
+func TestClientReplyLeavesOutReplies(t *testing.T) {
+	addr, _ := openCoreDoor(t, Config{}, nil)
+	client := dialRaw(t, addr, 2)
+	for _, silent := range []string{"CLIENT REPLY OFF", "SET k v", "FOO", "GET", "PING"} {
+		fmt.Fprintf(client.conn, "%s\r\n", silent)
+	}
+	if got := client.do("CLIENT", "REPLY", "ON"); got != "+OK\r\n" {
+		t.Errorf("after OFF: %q", got)
+	}
+	for _, silent := range []string{"PING", "FOO", "GET"} {
+		fmt.Fprintf(client.conn, "CLIENT REPLY SKIP\r\n%s\r\n", silent)
+		if got := client.do("ECHO", "next"); got != "$4\r\nnext\r\n" {
+			t.Errorf("SKIP before %s: %q", silent, got)
+		}
+	}
+}
+
+func TestShutdownAsksTheProcess(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	addr, _ := openCoreDoor(t, Config{}, func() { asked <- struct{}{} })
+	client := dialRaw(t, addr, 2)
+	fmt.Fprint(client.conn, "SHUTDOWN NOSAVE\r\n")
+	select {
+	case <-asked:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nobody was asked")
+	}
+	client.conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if line, err := client.in.ReadString('\n'); err == nil {
+		t.Errorf("SHUTDOWN answers %q", line)
+	}
+	refused, _ := openCoreDoor(t, Config{}, nil)
+	if got := dialRaw(t, refused, 2).do("SHUTDOWN"); !strings.HasPrefix(got, "-ERR ") {
+		t.Errorf("a server that nobody can stop: %q", got)
+	}
+}
+
+func TestMemoryUsageIsTheAccount(t *testing.T) {
+	addr, _ := openCoreDoor(t, Config{}, nil)
+	client := dialRaw(t, addr, 2)
+	client.do("SET", "small", "v")
+	client.do("SET", "large", strings.Repeat("x", 100_000))
+	var small, large int
+	fmt.Sscanf(client.do("MEMORY", "USAGE", "small"), ":%d", &small)
+	fmt.Sscanf(client.do("MEMORY", "USAGE", "large", "SAMPLES", "5"), ":%d", &large)
+	if small < 10 || small > 1000 || large < 100_000 || large > 200_000 {
+		t.Errorf("MEMORY USAGE: small %d, large %d", small, large)
+	}
+}
