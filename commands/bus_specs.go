@@ -2,7 +2,7 @@ package commands
 
 // busSpecs are our own words for the same bus: retained messages, topic filters, shared groups, wills.
 func (s *Server) busSpecs() []Spec {
-	const since = "1.0.0"
+	const since = "0.1.0"
 	retain := Argument{Name: "retain", Type: "block", Optional: true, Arguments: []Argument{
 		{Name: "retain", Type: "pure-token", Token: "RETAIN"},
 		{Name: "expiration", Type: "oneof", Optional: true, Arguments: []Argument{

@@ -74,7 +74,7 @@ func queueGlobRange(pattern string, b byte) (size int, ok bool) {
 }
 
 // The words that the specs of the family share.
-const queueSince = "1.0.0"
+const queueSince = "0.1.0"
 
 func queueWord(name, kind string) Argument { return Argument{Name: name, Type: kind} }
 
