@@ -93,6 +93,8 @@ func (l *Log) snapshot(c *compaction, dump func(emit func(body []byte) error) er
 			// A restart may find the old one or the new one. Both are whole as long as nothing is removed, but the
 			// next compaction could not know from which it starts.
 			l.fail(&Error{code: CodeIO, message: "journal failed: restart needed", cause: err})
+		} else {
+			os.Remove(path)
 		}
 		return err
 	}
