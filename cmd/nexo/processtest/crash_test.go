@@ -187,7 +187,7 @@ func consumeJobs(s *server, o *oracle) {
 				return
 			}
 			if count == int64(1) {
-				o.acked(id)
+				o.acked(id, handle)
 			}
 		}
 	}

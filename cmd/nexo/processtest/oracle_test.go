@@ -67,7 +67,7 @@ type oracle struct {
 	jobs      map[uint64]string // id -> payload head, from pushes and pops
 	handles   map[string]bool   // every handle ever given out
 	ackTried  map[uint64]bool
-	ackDone   map[uint64]bool
+	ackDone   map[uint64]uint64 // job id -> the delivery that was acknowledged
 	entries   map[uint64]string // offset -> payload head, from appends and reads
 	entryHash map[uint64]uint64 // offset -> hash of the payload seen
 	lastID    map[string]uint64 // producer -> highest job id acknowledged
@@ -77,7 +77,7 @@ type oracle struct {
 func newOracle() *oracle {
 	return &oracle{
 		attempted: map[string]int{}, pushed: map[string]uint64{}, appended: map[string]uint64{},
-		jobs: map[uint64]string{}, handles: map[string]bool{}, ackTried: map[uint64]bool{}, ackDone: map[uint64]bool{},
+		jobs: map[uint64]string{}, handles: map[string]bool{}, ackTried: map[uint64]bool{}, ackDone: map[uint64]uint64{},
 		entries: map[uint64]string{}, entryHash: map[uint64]uint64{}, lastID: map[string]uint64{}, lastAt: map[string]uint64{},
 	}
 }
@@ -154,8 +154,9 @@ func (o *oracle) jobSeen(handle, payload string) (id uint64) {
 		o.problemLocked("handle %s given out twice", handle)
 	}
 	o.handles[handle] = true
-	if o.ackDone[id] {
-		o.problemLocked("job %d came back as %s after its acknowledged ack", id, handle)
+	// A client may look at an older delivery late: its lease ended while it was busy with other jobs.
+	if done, acked := o.ackDone[id]; acked && delivery > done {
+		o.problemLocked("job %d came back as %s after the acknowledged ack of delivery %d", id, handle, done)
 	}
 	if number > o.attempted[producer] {
 		o.problemLocked("job %s holds %s, which nobody pushed", handle, headOf(producer, number))
@@ -170,9 +171,11 @@ func (o *oracle) ackAttempted(id uint64) {
 	o.mu.Unlock()
 }
 
-func (o *oracle) acked(id uint64) {
+func (o *oracle) acked(id uint64, handle string) {
+	var delivery uint64
+	fmt.Sscanf(handle, "%d-%d", &id, &delivery)
 	o.mu.Lock()
-	o.ackDone[id] = true
+	o.ackDone[id] = delivery
 	o.mu.Unlock()
 }
 
@@ -247,7 +250,7 @@ func (o *oracle) checkQueue(remaining map[uint64]bool) {
 		}
 	}
 	for id := range remaining {
-		if o.ackDone[id] {
+		if _, acked := o.ackDone[id]; acked {
 			o.problemLocked("job %d is there after its acknowledged ack", id)
 		}
 	}
