@@ -4,308 +4,496 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/tidwall/wal"
 )
 
-// quietSeams are the real ones; tests change what they need.
-func realSeams() seams {
-	return seams{
-		open:  func(path string, options *wal.Options) (segmentLog, error) { return wal.Open(path, options) },
-		space: fileSystemSpace,
-		step:  func(string) {},
-	}
-}
-
-func testOptions(dir string) Options {
-	return Options{Dir: dir, Name: "queue", SyncInterval: 20 * time.Millisecond}
-}
-
-func mustOpen(t testing.TB, options Options) *Log {
+func open(t testing.TB, dir string) *Log {
 	t.Helper()
-	l, err := Open(options)
+	l, err := Open(Options{Dir: dir, Name: "log", SyncInterval: 10 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
 	return l
 }
 
-func mustClose(t testing.TB, l *Log) {
+// replayed opens the log, replays it, closes it, and returns the records.
+func replayed(t testing.TB, dir string) []string {
 	t.Helper()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	l := open(t, dir)
+	defer l.Close()
+	return records(t, l)
 }
 
-// replayed returns what a log feeds back, each record as a string.
-func replayed(t testing.TB, l *Log) []string {
+func records(t testing.TB, l *Log) (list []string) {
 	t.Helper()
-	var records []string
-	if err := l.Replay(func(body []byte) error { records = append(records, string(body)); return nil }); err != nil {
+	if err := l.Replay(func(body []byte) error {
+		list = append(list, string(body))
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
-	return records
+	return list
 }
 
-func record(n int) string { return fmt.Sprintf("record-%04d-%s", n, strings.Repeat("x", n%40)) }
+func body(n int) string { return fmt.Sprintf("record %03d %s", n, bytes.Repeat([]byte("x"), n%40)) }
 
-func appendSynced(t testing.TB, l *Log, from, to int) {
+// write appends n records, each fsynced by itself, and leaves the log without a farewell, as a kill does.
+func write(t testing.TB, dir string, n int) {
 	t.Helper()
-	for n := from; n < to; n++ {
-		if err := l.WaitSynced(l.Append([]byte(record(n)), true)); err != nil {
+	l := open(t, dir)
+	start := len(records(t, l))
+	for i := 0; i < n; i++ {
+		if err := l.WaitSynced(l.Append([]byte(body(start+i)), true)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	abandon(l)
 }
 
-func wantRecords(t testing.TB, got []string, from, to int) {
-	t.Helper()
-	if len(got) != to-from {
-		t.Fatalf("%d records, want %d", len(got), to-from)
+// abandon stops a log's goroutine without its CLOSE frame on disk: the directory is copied before the Close.
+func abandon(l *Log) {
+	kept := l.directory + ".kept"
+	if err := os.CopyFS(kept, os.DirFS(l.directory)); err != nil {
+		panic(err)
 	}
-	for i, body := range got {
-		if body != record(from+i) {
-			t.Fatalf("record %d is %q, want %q", i, body, record(from+i))
+	_ = l.Close()
+	if err := os.RemoveAll(l.directory); err != nil {
+		panic(err)
+	}
+	if err := os.Rename(kept, l.directory); err != nil {
+		panic(err)
+	}
+}
+
+// expectPrefix fails unless the records are body(0), body(1), and so on.
+func expectPrefix(t testing.TB, list []string) {
+	t.Helper()
+	for i, record := range list {
+		if record != body(i) {
+			t.Fatalf("record %d is %q, want %q", i, record, body(i))
 		}
 	}
 }
 
-// copyTree copies a directory as a crash would leave it.
-func copyTree(t testing.TB, from string) string {
-	t.Helper()
-	to := t.TempDir()
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
-	}
-	return to
+func segment(dir string) string {
+	return filepath.Join(dir, "log", "wal-1", segmentName(1))
 }
 
-func TestAppendReopenReplay(t *testing.T) {
+func TestReopen(t *testing.T) {
 	dir := t.TempDir()
-	l := mustOpen(t, testOptions(dir))
-	wantRecords(t, replayed(t, l), 0, 0)
-	if seq := l.Append([]byte(record(0)), true); seq != 1 {
-		t.Fatalf("first sequence is %d", seq)
-	}
-	appendSynced(t, l, 1, 50)
-	if err := l.WaitWritten(l.Append(nil, false)); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Replay(func([]byte) error { return nil }); !errors.Is(err, ErrReplayed) {
-		t.Fatalf("late replay: %v", err)
-	}
-	mustClose(t, l)
-	mustClose(t, l)
-	seq := l.Append([]byte("late"), true)
-	if err := l.WaitSynced(seq); !errors.Is(err, ErrClosed) || !strings.HasPrefix(err.Error(), "IOERR ") {
-		t.Fatalf("wait after close: %v", err)
-	}
-
-	l = mustOpen(t, testOptions(dir))
-	got := replayed(t, l)
-	if len(got) != 51 || got[50] != "" {
-		t.Fatalf("%d records", len(got))
-	}
-	wantRecords(t, got[:50], 0, 50)
-	if seq := l.Append([]byte("again"), false); seq != 1 {
-		t.Fatalf("first sequence of the second life is %d", seq)
-	}
-	stop := errors.New("stop")
-	mustClose(t, l)
-	l = mustOpen(t, testOptions(dir))
-	if err := l.Replay(func([]byte) error { return stop }); err != stop {
-		t.Fatalf("replay answered %v", err)
-	}
-}
-
-// A lazy record is fsynced within the interval without anybody asking.
-func TestIntervalSyncsByItself(t *testing.T) {
-	l := mustOpen(t, testOptions(t.TempDir()))
-	if err := l.WaitSynced(l.Append([]byte("lazy"), false)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestNotifyComesBeforeTheWaits(t *testing.T) {
-	l := mustOpen(t, testOptions(t.TempDir()))
-	var written, synced atomic.Uint64
-	l.Notify(func(w, s uint64) {
-		if w < written.Load() || s < synced.Load() || s > w {
-			t.Errorf("notify went back: %d %d after %d %d", w, s, written.Load(), synced.Load())
+	for life := 1; life <= 3; life++ {
+		write(t, dir, 10)
+		list := replayed(t, dir) // and a clean close
+		if len(list) != 10*life {
+			t.Fatalf("life %d: %d records", life, len(list))
 		}
-		written.Store(w)
-		synced.Store(s)
+		expectPrefix(t, list)
+	}
+}
+
+func TestGroupCommit(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	records(t, l)
+	var highest uint64
+	l.Notify(func(written, synced uint64) {
+		if synced > written || synced < highest {
+			t.Errorf("written %d, synced %d after %d", written, synced, highest)
+		}
+		highest = synced
 	})
-	var group sync.WaitGroup
-	for worker := range 8 {
-		group.Add(1)
-		go func() {
-			defer group.Done()
-			for n := range 100 {
-				seq := l.Append([]byte(record(n)), (n+worker)%3 == 0)
-				if err := l.WaitWritten(seq); err != nil || written.Load() < seq {
-					t.Errorf("written %d after wait for %d: %v", written.Load(), seq, err)
-				}
-				if n%10 != 0 {
-					continue
-				}
-				if err := l.WaitSynced(seq); err != nil || synced.Load() < seq {
-					t.Errorf("synced %d after wait for %d: %v", synced.Load(), seq, err)
+	var writers sync.WaitGroup
+	for w := 0; w < 20; w++ {
+		writers.Go(func() {
+			for n := 0; n < 50; n++ {
+				if err := l.WaitSynced(l.Append(fmt.Appendf(nil, "%d %d", w, n), true)); err != nil {
+					t.Error(err)
 				}
 			}
-		}()
+		})
 	}
-	group.Wait()
+	writers.Wait()
+	abandon(l)
+	next := map[int]int{}
+	for _, record := range replayed(t, dir) {
+		var w, n int
+		fmt.Sscan(record, &w, &n)
+		if n != next[w] {
+			t.Fatalf("writer %d: record %d follows %d", w, n, next[w]-1)
+		}
+		next[w]++
+	}
+	if len(next) != 20 || next[7] != 50 {
+		t.Fatalf("recovered %v", next)
+	}
 }
 
-// Small segments make every batch roll several times; big records make frames of their own.
-func TestManySegmentsAndBigRecords(t *testing.T) {
+// TestFlippedBits flips every bit of a log: each is refused, or cuts the tail when nothing says that it was durable. No
+// damaged record is ever fed.
+func TestFlippedBits(t *testing.T) {
 	dir := t.TempDir()
-	options := testOptions(dir)
-	options.SegmentBytes = 1000
-	l := mustOpen(t, options)
-	var want []string
-	for life := range 3 {
-		for n := range 300 {
-			body := record(n)
-			if n%100 == 7 {
-				body = strings.Repeat(string(rune('a'+life)), 200<<10)
+	write(t, dir, 8)
+	good, err := os.ReadFile(segment(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused, cut := 0, 0
+	for at := range good {
+		for bit := 0; bit < 8; bit++ {
+			damaged := bytes.Clone(good)
+			damaged[at] ^= 1 << bit
+			switch outcome(t, dir, damaged) {
+			case "refused":
+				refused++
+			case "cut":
+				cut++
 			}
-			want = append(want, body)
-			seq := l.Append([]byte(body), n%9 == 0)
-			if n%9 == 0 {
-				if err := l.WaitSynced(seq); err != nil {
+		}
+	}
+	t.Logf("%d flips: %d refused, %d cut", 8*len(good), refused, cut)
+	if refused+cut != 8*len(good) || refused == 0 {
+		t.Errorf("%d of %d flips were not noticed", 8*len(good)-refused-cut, 8*len(good))
+	}
+}
+
+// outcome opens a copy of the log whose only segment is replaced by bytes.
+func outcome(t *testing.T, dir string, segmentBytes []byte) string {
+	t.Helper()
+	tried := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(tried, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(tried)
+	if err := os.WriteFile(segment(tried), segmentBytes, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(Options{Dir: tried, Name: "log"})
+	if err != nil {
+		var corruption *CorruptionError
+		if !errors.As(err, &corruption) || corruption.File == "" || corruption.Repair == "" {
+			t.Fatalf("refused without saying where and what to do: %v", err)
+		}
+		return "refused"
+	}
+	list := records(t, l)
+	l.Close()
+	expectPrefix(t, list)
+	if len(list) < 8 {
+		return "cut"
+	}
+	return "whole"
+}
+
+// TestTruncations cuts a log at every byte. What the watermark knows as durable is missed; a log whose watermark lags is
+// cut back to its last whole frame.
+func TestTruncations(t *testing.T) {
+	for _, watermarked := range []bool{true, false} {
+		t.Run(fmt.Sprintf("watermark %v", watermarked), func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, 8)
+			if !watermarked {
+				if err := os.Remove(filepath.Join(dir, "log", watermarkName)); err != nil {
 					t.Fatal(err)
 				}
 			}
-		}
-		mustClose(t, l)
-		options.SegmentBytes = []int{700, 5000, 1000}[life] // a size that changes between lives must not matter
-		l = mustOpen(t, options)
-		got := replayed(t, l)
-		if len(got) != len(want) {
-			t.Fatalf("life %d: %d records, want %d", life, len(got), len(want))
-		}
-		for i := range got {
-			if got[i] != want[i] {
-				t.Fatalf("life %d: record %d differs", life, i)
+			good, err := os.ReadFile(segment(dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts := map[string]int{}
+			for size := range good {
+				counts[outcome(t, dir, good[:size])]++
+			}
+			t.Logf("%d cuts: %v", len(good), counts)
+			if counts["whole"] != 0 || watermarked && counts["cut"] != 0 || !watermarked && counts["refused"] != 0 {
+				t.Errorf("outcomes %v", counts)
+			}
+		})
+	}
+}
+
+// TestGarbageTails appends zeros, ones and old data of many lengths: everything acknowledged is there and nothing else.
+func TestGarbageTails(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, 8)
+	good, err := os.ReadFile(segment(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := 1; size <= 600; size += 7 {
+		for _, tail := range [][]byte{make([]byte, size), bytes.Repeat([]byte{0xff}, size), good[:min(size, len(good))]} {
+			if got := outcome(t, dir, append(bytes.Clone(good), tail...)); got != "whole" {
+				t.Fatalf("%d bytes %x... behind the log: %s", size, tail[:1], got)
 			}
 		}
 	}
-	segments, err := listSegments(filepath.Join(dir, "queue", "wal-1"))
-	if err != nil || len(segments) < 20 {
-		t.Fatalf("%d segments, %v", len(segments), err)
-	}
 }
 
-// The writer's idea of where the log ends must be the file's: a failed write is taken back to it.
-func TestTailMirrorsTheFiles(t *testing.T) {
+// TestMissingFiles takes away what a log needs: it is never opened as an empty one.
+func TestMissingFiles(t *testing.T) {
 	dir := t.TempDir()
-	options := testOptions(dir)
-	options.SegmentBytes = 777
-	l := mustOpen(t, options)
-	appendSynced(t, l, 0, 200)
-	mustClose(t, l)
-	segments, err := listSegments(l.writer.directory())
-	if err != nil {
-		t.Fatal(err)
-	}
-	last := segments[len(segments)-1]
-	info, err := os.Stat(last.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Close has added its own frame to the segment that the mirror names.
-	if last.first != l.writer.tailFirst && last.first != l.writer.tailFirst+1 {
-		t.Fatalf("last segment %d, mirror says %d", last.first, l.writer.tailFirst)
-	}
-	if last.first == l.writer.tailFirst && info.Size() != l.writer.tailBytes+entryBytes(frameHeaderBytes) && info.Size() != l.writer.tailBytes {
-		t.Fatalf("tail is %d bytes, mirror says %d", info.Size(), l.writer.tailBytes)
+	write(t, dir, 8)
+	for _, name := range []string{manifestName, "wal-1", filepath.Join("wal-1", segmentName(1))} {
+		t.Run(name, func(t *testing.T) {
+			tried := filepath.Join(t.TempDir(), "copy")
+			if err := os.CopyFS(tried, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.RemoveAll(filepath.Join(tried, "log", name)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Open(Options{Dir: tried, Name: "log"})
+			var corruption *CorruptionError
+			if !errors.As(err, &corruption) {
+				t.Fatalf("without %s: %v", name, err)
+			}
+		})
 	}
 }
 
-func TestLockDirectory(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
+// TestRepair damages each record in turn: the repair keeps all others, in order, and the old files.
+func TestRepair(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, 8)
+	good, err := os.ReadFile(segment(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; n < 8; n++ {
+		tried := filepath.Join(t.TempDir(), "copy")
+		if err := os.CopyFS(tried, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		damaged := bytes.Clone(good)
+		damaged[bytes.Index(good, []byte(body(n)))] ^= 1
+		if err := os.WriteFile(segment(tried), damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		dry, err := Repair(tried, RepairOptions{DryRun: true})
+		if err != nil || dry.Repaired || dry.Logs[0].Records != 7 || len(dry.Logs[0].Lost) != 1 {
+			t.Fatalf("dry run: %v %v", dry, err)
+		}
+		if _, err := Repair(tried, RepairOptions{}); !errors.Is(err, ErrLossNotAccepted) {
+			t.Fatalf("loss without consent: %v", err)
+		}
+		done, err := Repair(tried, RepairOptions{AcceptLoss: true})
+		if err != nil || !done.Repaired {
+			t.Fatalf("repair: %v", err)
+		}
+		kept, err := os.ReadFile(filepath.Join(done.Logs[0].Quarantine, "wal-1", segmentName(1)))
+		if err != nil || !bytes.Equal(kept, damaged) {
+			t.Fatalf("the old segment is not in quarantine: %v", err)
+		}
+		write(t, tried, 1) // it goes on
+		list := replayed(t, tried)
+		if len(list) != 8 {
+			t.Fatalf("%d records after the repair", len(list))
+		}
+		for i, record := range list[:7] {
+			want := body(i)
+			if i >= n {
+				want = body(i + 1)
+			}
+			if record != want {
+				t.Fatalf("record %d damaged: %d is %q", n, i, record)
+			}
+		}
+	}
+}
+
+// TestCompaction replaces a log by a snapshot while it is written to.
+func TestCompaction(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	records(t, l)
+	for n := 0; n < 100; n++ {
+		l.Append([]byte(body(n)), false)
+	}
+	finish, err := l.Cut()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Cut(); err == nil {
+		t.Fatal("a second compaction began")
+	}
+	for n := 100; n < 120; n++ {
+		l.Append([]byte(body(n)), true)
+	}
+	if err := finish(func(emit func([]byte) error) error {
+		for n := 0; n < 100; n++ {
+			if err := emit([]byte(body(n))); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.WaitSynced(l.Append([]byte(body(120)), true)); err != nil {
+		t.Fatal(err)
+	}
+	abandon(l)
+	list := replayed(t, dir)
+	if len(list) != 121 {
+		t.Fatalf("%d records", len(list))
+	}
+	expectPrefix(t, list)
+}
+
+// TestFailedCompaction keeps the old log the truth.
+func TestFailedCompaction(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	records(t, l)
+	for n := 0; n < 50; n++ {
+		l.Append([]byte(body(n)), true)
+	}
+	finish, err := l.Cut()
+	if err != nil {
+		t.Fatal(err)
+	}
+	failure := errors.New("the dump failed")
+	if err := finish(func(func([]byte) error) error { return failure }); !errors.Is(err, failure) {
+		t.Fatalf("finish: %v", err)
+	}
+	if err := l.WaitSynced(l.Append([]byte(body(50)), true)); err != nil {
+		t.Fatal(err)
+	}
+	abandon(l)
+	list := replayed(t, dir)
+	if len(list) != 51 {
+		t.Fatalf("%d records", len(list))
+	}
+	expectPrefix(t, list)
+}
+
+// TestCrashInCompaction copies the directory at every step of a compaction: each copy opens with every record.
+func TestCrashInCompaction(t *testing.T) {
+	dir := t.TempDir()
+	copies := t.TempDir()
+	var mu sync.Mutex
+	steps := map[string]bool{}
+	var l *Log
+	snap := func(name string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if steps[name] {
+			return
+		}
+		steps[name] = true
+		if err := os.CopyFS(filepath.Join(copies, fmt.Sprintf("%02d", len(steps))), os.DirFS(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
+	}
+	l, err := openLog(Options{Dir: dir, Name: "log"}, productionSeams())
+	if err != nil {
+		t.Fatal(err)
+	}
+	records(t, l)
+	for n := 0; n < 40; n++ {
+		l.Append([]byte(body(n)), true)
+	}
+	if err := l.WaitSynced(40); err != nil {
+		t.Fatal(err)
+	}
+	l.seams.step = snap
+	finish, err := l.Cut()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := finish(func(emit func([]byte) error) error {
+		for n := 0; n < 40; n++ {
+			if err := emit([]byte(body(n))); err != nil {
+				return err
+			}
+		}
+		snap("dump: written")
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if len(steps) < 3 {
+		t.Fatalf("only the steps %v were seen", steps)
+	}
+	states, err := os.ReadDir(copies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range states {
+		list := replayed(t, filepath.Join(copies, state.Name()))
+		if len(list) != 40 {
+			t.Errorf("state %s of %v: %d records", state.Name(), steps, len(list))
+		}
+		expectPrefix(t, list)
+	}
+	t.Logf("%d states", len(states))
+}
+
+// TestLock gives a directory to one process only.
+func TestLock(t *testing.T) {
+	dir := t.TempDir()
 	lock, err := LockDirectory(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = LockDirectory(dir)
 	var inUse *InUseError
-	if !errors.As(err, &inUse) || inUse.PID != os.Getpid() || !strings.Contains(err.Error(), fmt.Sprint("pid ", os.Getpid())) {
-		t.Fatalf("second lock: %v", err)
+	if _, err := LockDirectory(dir); !errors.As(err, &inUse) || inUse.PID != os.Getpid() {
+		t.Fatalf("a second lock: %v", err)
 	}
-	if err := lock.Unlock(); err != nil {
-		t.Fatal(err)
-	}
+	lock.Unlock()
 	if lock, err = LockDirectory(dir); err != nil {
 		t.Fatal(err)
 	}
 	lock.Unlock()
 }
 
-func TestOptionsAreChecked(t *testing.T) {
-	for _, name := range []string{"", "..", "a/b", "A", "x y"} {
-		if _, err := Open(Options{Dir: t.TempDir(), Name: name}); err == nil {
-			t.Errorf("name %q was taken", name)
+func FuzzFrame(f *testing.F) {
+	f.Add([]byte{}, uint32(1))
+	f.Add(bytes.Repeat([]byte{0}, 64), uint32(0))
+	f.Fuzz(func(t *testing.T, data []byte, seed uint32) {
+		frame, length, err := decodeEntry(data, seed)
+		if err == nil && (length > len(data) || frame.index == 0) {
+			t.Fatalf("accepted %d of %d bytes, index %d", length, len(data), frame.index)
 		}
-	}
+		resync(data, seed, 1)
+	})
 }
 
-func TestAppendAllocatesNothing(t *testing.T) {
-	var b batch
-	body := bytes.Repeat([]byte("x"), 160)
-	for n := range 1000 {
-		b.add(body, uint64(n), true)
-	}
-	if allocs := testing.AllocsPerRun(100, func() {
-		b.reset()
-		for n := range 1000 {
-			b.add(body, uint64(n), true)
+func FuzzManifest(f *testing.F) {
+	f.Add(manifest{generations: []uint64{1}}.encode())
+	f.Add(manifest{snapshot: 4, generations: []uint64{4, 5}}.encode())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if m, err := decodeManifest(data); err == nil && !bytes.Equal(m.encode(), data) {
+			t.Fatal("accepted what encode does not write")
 		}
-	}); allocs > 0 {
-		t.Fatalf("%v allocations per 1000 records", allocs)
-	}
+	})
 }
 
-func BenchmarkGroupCommit(b *testing.B) {
-	l, err := Open(Options{Dir: b.TempDir(), Name: "bench", Logger: slog.New(slog.DiscardHandler)})
+func FuzzSnapshot(f *testing.F) {
+	dir := f.TempDir()
+	path := filepath.Join(dir, "seed")
+	if err := writeSnapshot(path, logID{1}, 2, func(emit func([]byte) error) error { return emit([]byte("record")) }); err != nil {
+		f.Fatal(err)
+	}
+	seed, err := os.ReadFile(path)
 	if err != nil {
-		b.Fatal(err)
+		f.Fatal(err)
 	}
-	defer l.Close()
-	body := bytes.Repeat([]byte("x"), 160)
-	const workers, depth = 50, 16
-	var left atomic.Int64
-	left.Store(int64(b.N))
-	b.ReportAllocs()
-	b.ResetTimer()
-	var group sync.WaitGroup
-	for range workers {
-		group.Add(1)
-		go func() {
-			defer group.Done()
-			for left.Add(-depth) > -depth {
-				var seq uint64
-				for range depth {
-					seq = l.Append(body, true)
-				}
-				if err := l.WaitSynced(seq); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		}()
-	}
-	group.Wait()
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	f.Add(seed)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "snap")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := readSnapshot(path, logID{1}, 2, func([]byte) error { return nil })
+		if err == nil && !bytes.Equal(data, seed) && len(data) < len(seed) {
+			t.Fatal("a shorter snapshot was accepted")
+		}
+	})
 }
