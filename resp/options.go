@@ -14,6 +14,9 @@ type Options struct {
 	UnixSocket string         // path of a Unix socket, made with mode 0600; empty for none
 	Listeners  []net.Listener // further listeners, open already; the server closes them. tls.NewListener's are fine
 	Logger     *slog.Logger   // default: slog.New(slog.DiscardHandler)
+	// Panicked hears of a panic in the handler before its connection is closed, on the goroutine that panicked and with the
+	// frames of the panic still on the stack: it may end the process. Default: nothing.
+	Panicked func(reason any)
 
 	MaxClients int // connections at a time; default 10,000
 

@@ -348,6 +348,9 @@ func (c *Conn) Blocked() bool { return c.block.state.Load() != blockIdle }
 
 func (s *Server) notePanic(c *Conn, reason any) {
 	s.counters.panics.Add(1)
+	if s.options.Panicked != nil {
+		s.options.Panicked(reason)
+	}
 	s.options.Logger.Error("connection closed by a panic", "client", c.RemoteAddr().String(), "id", c.id, "panic", reason,
 		"stack", string(debug.Stack()))
 }

@@ -15,6 +15,7 @@ import (
 
 const (
 	exitError     = 1
+	exitPanic     = 2 // a broker panicked; Go's own exit code for a panic
 	exitCorrupted = 3 // the data directory is damaged: nothing was changed, see the repair command that was printed
 )
 

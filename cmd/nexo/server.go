@@ -98,7 +98,10 @@ func open(o options, logger *slog.Logger) (s *server, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.door, err = resp.Listen(resp.Options{Addr: net.JoinHostPort(o.host, strconv.Itoa(o.port)), MaxClients: o.maxClients, IdleTimeout: o.timeout, Logger: logger}, table)
+	s.door, err = resp.Listen(resp.Options{
+		Addr: net.JoinHostPort(o.host, strconv.Itoa(o.port)), MaxClients: o.maxClients, IdleTimeout: o.timeout, Logger: logger,
+		Panicked: fence(logger, os.Exit),
+	}, table)
 	if err != nil {
 		return s, err
 	}
