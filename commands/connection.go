@@ -93,7 +93,7 @@ func hello(ctx *Context, args [][]byte) {
 		return
 	}
 	if !ctx.Session.authenticated {
-		ctx.W.Error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
+		ctx.W.Error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 		return
 	}
 	if rename {
