@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -21,6 +22,12 @@ func (s *Server) serverSpecs() []Spec {
 			{Name: "usage", Group: "server", Summary: "Answers the bytes that a key takes, as maxmemory counts them", Since: "0.1.0", Reply: ":bytes | null", Arity: -3,
 				Flags: ReadOnly | Fast, FirstKey: 2, LastKey: 2, KeyStep: 1, Handler: memoryUsage, Arguments: []Argument{{Name: "key", Type: "key"},
 					{Name: "count", Type: "integer", Token: "SAMPLES", Optional: true}}},
+			{Name: "stats", Group: "server", Summary: "Answers where the memory is", Since: "0.1.0", Reply: "%n name value", Arity: 2, Flags: ReadOnly, Handler: memoryStats},
+			{Name: "doctor", Group: "server", Summary: "Says whether the store is near its limit", Since: "0.1.0", Reply: "=text", Arity: 2, Flags: ReadOnly, Handler: memoryDoctor},
+			{Name: "purge", Group: "server", Summary: "Collects garbage and gives free memory back to the system", Since: "0.1.0", Reply: "+OK", Arity: 2, Flags: Admin, Handler: func(ctx *Context, _ [][]byte) {
+				debug.FreeOSMemory()
+				ctx.W.OK()
+			}},
 			{Name: "help", Group: "server", Summary: "Lists the subcommands", Since: "0.1.0", Reply: "*n +line", Arity: 2, Flags: Loading, Handler: s.help("memory")},
 		}},
 		spec("lastsave", "Answers when the server started: logs are written all the time, there are no snapshots to save", ":unix-seconds", 1, Loading|Fast,
@@ -98,6 +105,46 @@ func memoryUsage(ctx *Context, args [][]byte) {
 		return
 	}
 	ctx.W.Int(info.Bytes)
+}
+
+func memoryStats(ctx *Context, _ [][]byte) {
+	var process runtime.MemStats
+	runtime.ReadMemStats(&process)
+	counters := ctx.Server.Store.Counters()
+	limit, _ := ctx.Server.Store.MaxMemory()
+	keys := int64(0)
+	for _, size := range counters.Databases {
+		keys += int64(size.Keys)
+	}
+	perKey := int64(0)
+	if keys > 0 {
+		perKey = int64(counters.Memory) / keys
+	}
+	fields := []struct {
+		name  string
+		value int64
+	}{
+		{"total.allocated", int64(process.HeapAlloc)}, {"process.resident", int64(process.Sys - process.HeapReleased)},
+		{"dataset.bytes", int64(counters.Memory)}, {"dataset.limit", limit}, {"keys.count", keys}, {"keys.bytes-per-key", perKey},
+	}
+	ctx.W.Map(len(fields))
+	for _, field := range fields {
+		ctx.W.BulkString(field.name)
+		ctx.W.Int(field.value)
+	}
+}
+
+func memoryDoctor(ctx *Context, _ [][]byte) {
+	used := int64(ctx.Server.Store.Counters().Memory)
+	limit, policy := ctx.Server.Store.MaxMemory()
+	switch {
+	case limit == 0:
+		ctx.W.Verbatim(fmt.Sprintf("The store takes %d bytes. There is no limit: set maxmemory, or it may take the memory of the whole machine.\n", used))
+	case used > limit/10*9:
+		ctx.W.Verbatim(fmt.Sprintf("The store takes %d of the %d bytes of maxmemory; when they are full, %v decides what happens.\n", used, limit, policy))
+	default:
+		ctx.W.Verbatim(fmt.Sprintf("The store takes %d of the %d bytes of maxmemory. Nothing is wrong.\n", used, limit))
+	}
 }
 
 func serverTime(ctx *Context, _ [][]byte) {

@@ -124,6 +124,7 @@ func clientInfo(ctx *Context, _ [][]byte) {
 
 func clientList(ctx *Context, args [][]byte) {
 	wanted := map[uint64]bool{}
+	listed := func(*resp.Conn) bool { return true }
 	if len(args) > 2 {
 		switch {
 		case is(args[2], "ID") && len(args) > 3:
@@ -135,13 +136,11 @@ func clientList(ctx *Context, args [][]byte) {
 				}
 				wanted[id] = true
 			}
-		case is(args[2], "TYPE") && len(args) == 4 && (is(args[3], "NORMAL") || is(args[3], "PUBSUB")):
-		case is(args[2], "TYPE") && len(args) == 4 && (is(args[3], "MASTER") || is(args[3], "REPLICA")):
-			ctx.W.Verbatim("")
-			return
 		case is(args[2], "TYPE") && len(args) == 4:
-			ctx.W.Error(fmt.Sprintf("ERR Unknown client type '%s'", shorten(args[3])))
-			return
+			if listed = ctx.Server.ofType(args[3]); listed == nil {
+				ctx.W.Error(fmt.Sprintf("ERR Unknown client type '%s'", shorten(args[3])))
+				return
+			}
 		default:
 			ctx.fail(errSyntax)
 			return
@@ -150,13 +149,37 @@ func clientList(ctx *Context, args [][]byte) {
 	var lines []string
 	now := ctx.Server.Clock.Now()
 	ctx.Server.eachConn(func(c *resp.Conn) {
-		if len(wanted) == 0 || wanted[c.ID()] {
+		if (len(wanted) == 0 || wanted[c.ID()]) && listed(c) {
 			if line := ctx.Server.describe(c, now); line != "" {
 				lines = append(lines, line+"\n")
 			}
 		}
 	})
 	ctx.W.Verbatim(strings.Join(lines, ""))
+}
+
+// ofType is the test for one of Redis' types of clients: subscribers are pubsub, others are normal, nobody is a replica or a
+// master. It is nil when there is no such type.
+func (s *Server) ofType(word []byte) func(c *resp.Conn) bool {
+	subscriber := func(c *resp.Conn) bool {
+		session := s.sessions.get(c.ID())
+		if session == nil {
+			return false
+		}
+		session.shown.Lock()
+		defer session.shown.Unlock()
+		channels, patterns, shards := session.shown.bus.counts()
+		return channels+patterns+shards > 0
+	}
+	switch {
+	case is(word, "NORMAL"):
+		return func(c *resp.Conn) bool { return !subscriber(c) }
+	case is(word, "PUBSUB"):
+		return subscriber
+	case is(word, "MASTER"), is(word, "REPLICA"), is(word, "SLAVE"):
+		return func(*resp.Conn) bool { return false }
+	}
+	return nil
 }
 
 // eachConn visits the connections in the order they came.
@@ -210,12 +233,13 @@ func clientKill(ctx *Context, args [][]byte) {
 				ctx.W.Error(fmt.Sprintf("ERR No such user '%s'", shorten(args[i+1])))
 				return
 			}
-		case is(args[i], "TYPE") && is(args[i+1], "NORMAL"):
-		case is(args[i], "TYPE") && (is(args[i+1], "MASTER") || is(args[i+1], "REPLICA") || is(args[i+1], "SLAVE")):
-			tests = append(tests, func(*resp.Conn) bool { return false })
-		case is(args[i], "TYPE") && !is(args[i+1], "PUBSUB"):
-			ctx.W.Error(fmt.Sprintf("ERR Unknown client type '%s'", shorten(args[i+1])))
-			return
+		case is(args[i], "TYPE"):
+			test := ctx.Server.ofType(args[i+1])
+			if test == nil {
+				ctx.W.Error(fmt.Sprintf("ERR Unknown client type '%s'", shorten(args[i+1])))
+				return
+			}
+			tests = append(tests, test)
 		case is(args[i], "SKIPME") && is(args[i+1], "YES"):
 			skipMe = true
 		case is(args[i], "SKIPME") && is(args[i+1], "NO"):

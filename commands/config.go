@@ -2,12 +2,19 @@ package commands
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/nexobroker/nexo/brokers/store"
+	"github.com/nexobroker/nexo/resp"
 )
 
 // Config is what the process decides for the commands.
@@ -21,14 +28,13 @@ type Config struct {
 	Port          int
 	Bind          string
 	DataDirectory string
-	Fsync         string // always, interval, never
+	Fsync         string        // always, interval, never
+	Timeout       time.Duration // after which the door closes idle connections; 0 never
 }
 
 // settings are the parameters of CONFIG GET and CONFIG SET. Those that mean something here are applied; the other tunables
 // of Redis are remembered, since tools and client libraries set them and stop at an error.
 type settings struct {
-	apply func(name, value string) error
-
 	debug    bool
 	password atomic.Pointer[[sha256.Size]byte] // nil: none
 	guard    atomic.Bool                       // protected mode asked for
@@ -49,8 +55,8 @@ func newSettings(c Config) *settings {
 		"save": "", "appendonly": appendonly, "appendfsync": map[string]string{"always": "always", "interval": "everysec", "never": "no"}[c.Fsync],
 		"maxmemory": strconv.FormatInt(c.MaxMemory, 10), "maxmemory-policy": c.MaxMemoryRule, "maxclients": strconv.Itoa(c.MaxClients),
 		"databases": strconv.Itoa(databases), "port": strconv.Itoa(c.Port), "bind": c.Bind, "dir": c.DataDirectory, "dbfilename": "",
-		"timeout": "0", "tcp-keepalive": "60", "requirepass": "", "protected-mode": yesNo(c.ProtectedMode), "proto-max-bulk-len": "33554432",
-		"notify-keyspace-events": "", "lua-time-limit": "5000", "slowlog-log-slower-than": "10000", "slowlog-max-len": "128",
+		"timeout": strconv.Itoa(int(c.Timeout.Seconds())), "tcp-keepalive": "60", "requirepass": "", "protected-mode": yesNo(c.ProtectedMode), "proto-max-bulk-len": "33554432",
+		"notify-keyspace-events": "", "lua-time-limit": "5000", "slowlog-log-slower-than": strconv.Itoa(slowerThanDefault), "slowlog-max-len": strconv.Itoa(slowEntriesDefault),
 		"list-max-listpack-size": "-2", "list-max-ziplist-size": "-2", "list-compress-depth": "0", "hash-max-listpack-entries": "128",
 		"hash-max-ziplist-entries": "128", "hash-max-listpack-value": "64", "hash-max-ziplist-value": "64", "set-max-intset-entries": "512",
 		"set-max-listpack-entries": "128", "zset-max-listpack-entries": "128", "zset-max-ziplist-entries": "128", "zset-max-listpack-value": "64",
@@ -121,6 +127,7 @@ func configGet(ctx *Context, args [][]byte) {
 	}
 }
 
+// configSet changes all the parameters or none, as Redis does.
 func configSet(ctx *Context, args [][]byte) {
 	if len(args)%2 != 0 {
 		ctx.fail(errSyntax)
@@ -129,61 +136,116 @@ func configSet(ctx *Context, args [][]byte) {
 	s := ctx.Server.config
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var changes []settingChange
 	for i := 2; i < len(args); i += 2 {
 		name := strings.ToLower(string(args[i]))
-		if _, known := s.values[name]; !known {
+		current, known := s.values[name]
+		if !known {
 			ctx.W.Error(fmt.Sprintf("ERR Unknown option or number of arguments for CONFIG SET - '%s'", shorten(args[i])))
 			return
 		}
-		for _, fixed := range fixedSettings {
-			if name == fixed {
-				ctx.W.Error(fmt.Sprintf("ERR CONFIG SET failed (possibly related to argument '%s') - can't set immutable config", name))
-				return
-			}
+		err := errImmutable
+		change := settingChange{name: name}
+		switch {
+		case slices.Contains(fixedSettings, name):
+		case slices.ContainsFunc(changes, func(c settingChange) bool { return c.name == name }):
+			err = errDuplicate
+		default:
+			change.value, change.apply, err = ctx.Server.prepareSetting(name, current, string(args[i+1]))
 		}
-	}
-	for i := 2; i < len(args); i += 2 {
-		name, value := strings.ToLower(string(args[i])), string(args[i+1])
-		if err := s.apply(name, value); err != nil {
+		if err != nil {
 			ctx.W.Error(fmt.Sprintf("ERR CONFIG SET failed (possibly related to argument '%s') - %v", name, err))
 			return
 		}
-		if name == "requirepass" {
-			value = ""
+		changes = append(changes, change)
+	}
+	for _, change := range changes {
+		if change.apply != nil {
+			change.apply()
 		}
-		s.values[name] = value
+		s.values[change.name] = change.value
 	}
 	ctx.W.OK()
 }
 
-// applySetting makes a parameter that means something here take effect.
-func (s *Server) applySetting(name, value string) error {
+// settingChange is a change that was checked: applying it cannot fail.
+type settingChange struct {
+	name, value string
+	apply       func() // nil when the value is only remembered
+}
+
+var (
+	errImmutable  = errors.New("can't set immutable config")
+	errDuplicate  = errors.New("duplicate parameter")
+	errNotYesOrNo = errors.New("argument must be 'yes' or 'no'")
+)
+
+// prepareSetting checks a new value. It returns the value as CONFIG GET will tell it, and what makes it take effect.
+func (s *Server) prepareSetting(name, current, given string) (value string, apply func(), err error) {
+	number := func(least, most int64) (n int64) {
+		if n, err = strconv.ParseInt(given, 10, 64); err != nil {
+			err = errors.New("argument couldn't be parsed into an integer")
+		} else if n < least || n > most {
+			err = fmt.Errorf("argument must be between %d and %d inclusive", least, most)
+		}
+		return n
+	}
 	switch name {
 	case "maxmemory":
-		bytes, err := ParseBytes(value)
-		if err != nil {
-			return fmt.Errorf("argument must be a memory value")
+		bytes, problem := ParseBytes(given)
+		if problem != nil {
+			return "", nil, errors.New("argument must be a memory value")
 		}
-		s.Store.SetMaxMemory(bytes)
+		return strconv.FormatInt(bytes, 10), func() { s.Store.SetMaxMemory(bytes) }, nil
 	case "maxmemory-policy":
-		return s.Store.SetMaxMemoryPolicy(value)
+		policy := strings.ToLower(given)
+		if _, err := store.ParsePolicy(policy); err != nil {
+			return "", nil, err
+		}
+		return policy, func() { _ = s.Store.SetMaxMemoryPolicy(policy) }, nil
 	case "maxclients":
-		n, err := strconv.Atoi(value)
-		if err != nil || n < 1 || n > 1_000_000 {
-			return fmt.Errorf("argument must be between 1 and 1000000 inclusive")
-		}
-		if s.door != nil {
-			s.door.SetMaxClients(n)
-		}
+		n := number(1, 1_000_000)
+		return given, func() { s.onDoor(func(door *resp.Server) { door.SetMaxClients(int(n)) }) }, err
+	case "timeout":
+		n := number(0, math.MaxInt32)
+		return given, func() { s.onDoor(func(door *resp.Server) { door.SetIdleTimeout(time.Duration(n) * time.Second) }) }, err
+	case "slowlog-log-slower-than":
+		n := number(-1, math.MaxInt64)
+		return given, func() { s.slow.slowerThan.Store(n) }, err
+	case "slowlog-max-len":
+		n := number(0, slowEntriesMax)
+		return given, func() { s.slow.setMax(int(n)) }, err
 	case "requirepass":
-		s.config.setPassword(value)
+		return "", func() { s.config.setPassword(given) }, nil // never told
 	case "protected-mode":
-		if value != "yes" && value != "no" {
-			return fmt.Errorf("argument must be 'yes' or 'no'")
-		}
-		s.config.guard.Store(value == "yes")
+		value, err = yesOrNo(given)
+		return value, func() { s.config.guard.Store(value == "yes") }, err
 	}
-	return nil
+	// What Redis tunes and we do not have is remembered, if it is of the kind that it was.
+	if current == "yes" || current == "no" {
+		value, err = yesOrNo(given)
+		return value, nil, err
+	}
+	if _, problem := strconv.ParseInt(current, 10, 64); problem == nil {
+		if bytes, problem := ParseBytes(given); problem == nil {
+			return strconv.FormatInt(bytes, 10), nil, nil
+		}
+		number(math.MinInt64, math.MaxInt64)
+	}
+	return given, nil, err
+}
+
+func (s *Server) onDoor(change func(door *resp.Server)) {
+	if s.door != nil {
+		change(s.door)
+	}
+}
+
+func yesOrNo(word string) (string, error) {
+	if lower := strings.ToLower(word); lower == "yes" || lower == "no" {
+		return lower, nil
+	}
+	return "", errNotYesOrNo
 }
 
 // ParseBytes reads a number of bytes with an optional unit: k, m, g are powers of 1000, kb, mb, gb of 1024, as in Redis.

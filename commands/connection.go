@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -237,12 +238,17 @@ func hostOf(addr net.Addr) string {
 }
 
 // denies tells whether protected mode keeps this client out: no password, and not from this machine.
-func (s *Server) denies(c *resp.Conn) bool {
+func (s *Server) denies(c *resp.Conn) bool { return s.deniesAddress(c.RemoteAddr()) }
+
+func (s *Server) deniesAddress(remote net.Addr) bool {
 	if !s.config.protected() {
 		return false
 	}
-	ip := net.ParseIP(hostOf(c.RemoteAddr()))
-	return ip != nil && !ip.IsLoopback()
+	if remote.Network() == "unix" {
+		return false
+	}
+	ip, err := netip.ParseAddr(hostOf(remote)) // knows the zones of link-local addresses
+	return err != nil || !ip.Unmap().IsLoopback()
 }
 
 func ping(ctx *Context, args [][]byte) {

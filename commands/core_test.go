@@ -22,6 +22,11 @@ import (
 // openCoreDoor serves every command over brokers with journals in memory.
 func openCoreDoor(t testing.TB, config Config, shutdown func()) (addr string, server *Server) {
 	t.Helper()
+	return openCoreDoorAt(t, "127.0.0.1:0", config, shutdown)
+}
+
+func openCoreDoorAt(t testing.TB, at string, config Config, shutdown func()) (addr string, server *Server) {
+	t.Helper()
 	clock := brokers.SystemClock{}
 	deps := Deps{Clock: clock, Shutdown: shutdown}
 	var problems [4]error
@@ -38,7 +43,7 @@ func openCoreDoor(t testing.TB, config Config, shutdown func()) (addr string, se
 	if err != nil {
 		t.Fatal(err)
 	}
-	door, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0"}, server)
+	door, err := resp.Listen(resp.Options{Addr: at}, server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +84,27 @@ CONFIG SET maxmemory 1 x
 CONFIG SET nothing-like-it 1
 CONFIG SET databases 3
 CONFIG SET maxmemory abc
+CONFIG SET maxmemory 1gb
+CONFIG GET maxmemory
+CONFIG SET maxmemory 0 maxclients foo
+CONFIG GET maxmemory
+CONFIG SET maxmemory 0 maxmemory 1
+CONFIG SET maxmemory 0 maxmemory-policy ALLKEYS-LRU
+CONFIG GET maxmemory*policy
+CONFIG SET maxmemory-policy noeviction
+CONFIG SET timeout x
+CONFIG SET timeout -1
+CONFIG SET timeout 300
+CONFIG GET timeout
+CONFIG SET timeout 0
+CONFIG SET slowlog-log-slower-than x
+CONFIG SET slowlog-log-slower-than 10000
+CONFIG SET slowlog-max-len 64
+CONFIG SET protected-mode x
+CONFIG SET activedefrag x
+CONFIG SET stream-node-max-entries 4 hash-max-listpack-entries 512
+CONFIG GET stream-node-max-entries
+CONFIG SET lua-time-limit x
 CONFIG GET nothing-like-it
 CONFIG GET DATABASES
 CONFIG GET save
@@ -162,6 +188,23 @@ CLIENT UNPAUSE
 CLIENT UNPAUSE x
 CLIENT LIST FOO
 CLIENT LIST TYPE foo
+CLIENT LIST TYPE pubsub
+CLIENT LIST TYPE replica
+CLIENT KILL TYPE pubsub
+SLOWLOG
+SLOWLOG FOO
+SLOWLOG RESET
+SLOWLOG LEN
+SLOWLOG GET
+SLOWLOG GET x
+SLOWLOG GET -2
+SLOWLOG GET -1
+LATENCY LATEST
+LATENCY RESET
+LATENCY HISTORY command
+LATENCY GRAPH command
+LATENCY FOO
+MEMORY PURGE
 CLIENT LIST ID x
 CLIENT GETREDIR
 CLIENT TRACKINGINFO

@@ -16,7 +16,8 @@ func New(deps Deps, config Config) (*Server, error) {
 		s.Clock = brokers.SystemClock{}
 	}
 	s.started = s.Clock.Now()
-	s.config.apply = s.applySetting
+	s.slow.slowerThan.Store(slowerThanDefault)
+	s.slow.max = slowEntriesDefault
 	for _, spec := range s.specs() {
 		if s.table[spec.Name] != nil {
 			panic("BUG: two commands are named " + spec.Name)
@@ -120,14 +121,33 @@ func (s *Server) Command(c *resp.Conn, args [][]byte) {
 	if !s.waitPause(ctx, spec) {
 		return
 	}
-	from := ctx.W.Len()
-	silent := ctx.Session.replyOff || ctx.Session.replySkip
+	if ctx.Session.replyOff || ctx.Session.replySkip {
+		ctx.runSilently(spec, args)
+		return
+	}
+	s.run(ctx, spec, args)
+}
+
+func (s *Server) run(ctx *Context, spec *Spec, args [][]byte) {
+	if spec.timed() {
+		s.runTimed(ctx, spec, args)
+		return
+	}
+	spec.Handler(ctx, args)
+}
+
+// runSilently runs a command after CLIENT REPLY OFF or SKIP. The replies before it are sent first, since a command that blocks
+// sends them too, and the writer must hold its own reply alone.
+func (ctx *Context) runSilently(spec *Spec, args [][]byte) {
+	if ctx.W.Len() > 0 {
+		ctx.Conn.FlushReplies()
+	}
 	if spec.Name != "reply" {
 		ctx.Session.replySkip = false
 	}
-	spec.Handler(ctx, args)
-	if silent && ctx.W.Len() > from && (ctx.Session.replyOff || spec.Name != "reply") {
-		ctx.W.Truncate(from)
+	ctx.Server.run(ctx, spec, args)
+	if ctx.Session.replyOff || spec.Name != "reply" {
+		ctx.W.Truncate(0)
 	}
 }
 

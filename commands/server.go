@@ -35,6 +35,7 @@ type Server struct {
 	counters counters
 	pause    pause
 	failures loginFailures
+	slow     slowLog
 	started  time.Time
 }
 

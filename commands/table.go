@@ -4,7 +4,7 @@ package commands
 func (s *Server) specs() []Spec {
 	var all []Spec
 	for _, family := range [][]Spec{
-		s.connectionSpecs(), s.serverSpecs(), s.introspectionSpecs(),
+		s.connectionSpecs(), s.serverSpecs(), s.introspectionSpecs(), s.diagnosisSpecs(),
 		s.genericSpecs(), s.stringSpecs(), s.storeSpecs(),
 		s.pubsubSpecs(), s.busSpecs(),
 		s.queueSpecs(), s.streamSpecs(),

@@ -28,6 +28,7 @@ type Server struct {
 	started    time.Time
 	heldInput  atomic.Int64
 	maxClients atomic.Int64
+	idleMax    atomic.Int64 // Options.IdleTimeout, until SetIdleTimeout
 	counters   counters
 	timers     sync.Pool
 	pieces     sync.Pool
@@ -84,6 +85,7 @@ func Listen(options Options, handler Handler) (*Server, error) {
 	}
 	s.clock.Store(1)
 	s.maxClients.Store(int64(s.options.MaxClients))
+	s.idleMax.Store(int64(s.options.IdleTimeout))
 	s.pieces.New = func() any { return new([]byte) }
 	if err := s.open(); err != nil {
 		s.closeListeners()
@@ -157,6 +159,9 @@ func (s *Server) Addr() net.Addr { return s.listeners[0].Addr() }
 
 // SetMaxClients changes the limit for connections to come. Any goroutine.
 func (s *Server) SetMaxClients(n int) { s.maxClients.Store(int64(n)) }
+
+// SetIdleTimeout changes Options.IdleTimeout, for open connections too; it is kept to within a second. Any goroutine.
+func (s *Server) SetIdleTimeout(d time.Duration) { s.idleMax.Store(int64(d)) }
 
 // Serve accepts connections until Shutdown.
 func (s *Server) Serve() error {
@@ -397,7 +402,7 @@ func (c *Conn) enforce(now int64) {
 			reason = "its command is not complete"
 		}
 	}
-	if o.IdleTimeout > 0 && now-c.lastActive.Load() > int64(o.IdleTimeout) && c.block.state.Load() == blockIdle && !c.out.used() {
+	if idle := c.server.idleMax.Load(); idle > 0 && now-c.lastActive.Load() > idle && c.block.state.Load() == blockIdle && !c.out.used() {
 		reason = "it is idle"
 	}
 	if reason == "" || c.dead() {

@@ -93,7 +93,7 @@ func open(o options, logger *slog.Logger) (s *server, err error) {
 	}
 	table, err := commands.New(deps, commands.Config{
 		Password: o.password, ProtectedMode: o.protected, EnableDebug: o.debug, MaxClients: o.maxClients, MaxMemory: o.maxMemory,
-		MaxMemoryRule: o.maxMemoryPolicy, Port: o.port, Bind: o.host, DataDirectory: o.data, Fsync: o.fsync.String(),
+		MaxMemoryRule: o.maxMemoryPolicy, Port: o.port, Bind: o.host, DataDirectory: o.data, Fsync: o.fsync.String(), Timeout: o.timeout,
 	})
 	if err != nil {
 		return s, err
