@@ -536,7 +536,7 @@ func (g generator) command() []string {
 		{"APPEND", k, v}, {"GETRANGE", k, position(), position()}, {"SETRANGE", k, position(), v},
 		{"INCR", k}, {"DECR", k}, {"INCRBY", k, v}, {"DECRBY", k, v},
 		{"DEL", k}, {"UNLINK", k, g.key(), g.key()}, {"EXISTS", k, g.key(), k}, {"TYPE", k}, {"TOUCH", k, g.key()},
-		{"EXPIRE", k, g.seconds()}, {"EXPIRE", k, g.seconds(), g.pick("NX", "XX", "GT", "LT")},
+		{"EXPIRE", k, g.seconds()}, {"EXPIRE", k, g.seconds(), g.pick("NX", "XX")},
 		{"PEXPIREAT", k, g.pick("33177117420123", "33177117420124", "1", "-1"), g.pick("NX", "XX", "GT", "LT")},
 		{"TTL", k}, {"PTTL", k}, {"PERSIST", k}, {"RENAME", k, g.key()}, {"RENAMENX", k, g.key()},
 		{"COPY", k, g.key(), g.pick("REPLACE", "DB"), "1"}, {"COPY", k, g.key(), "REPLACE"}, {"COPY", k, g.key(), "DB", g.pick("0", "1")},

@@ -34,6 +34,8 @@ type Broker struct {
 	streams map[string]*Stream
 	nextID  uint64
 
+	notifying sync.Mutex // one batch is shown at a time; taken before every other lock
+
 	unseen struct { // streams with entries above their high
 		sync.Mutex
 		streams []*Stream
@@ -72,6 +74,9 @@ func Open(o Options) (*Broker, error) {
 	for _, s := range b.all() {
 		s.mu.Lock()
 		s.high = s.next - 1
+		for _, g := range s.groups {
+			g.next = min(g.next, s.next) // a repair may have lost what was delivered
+		}
 		s.retainLocked(b.clock.Now().UnixMilli())
 		s.mu.Unlock()
 	}
@@ -193,7 +198,10 @@ func (b *Broker) Drop(names [][]byte) (n int, r brokers.Receipt) {
 		}
 		s.mu.Lock()
 		delete(b.streams, s.name)
-		r = s.receipt(b.journal.Append(encodeDrop(nil, s.id), s.config.Sync == brokers.Always))
+		// Of several streams the most durable one is waited for: the log is one, so the last of those covers the others.
+		if own := s.receipt(b.journal.Append(encodeDrop(nil, s.id), s.config.Sync == brokers.Always)); own.Durability >= r.Durability {
+			r = own
+		}
 		s.dropLocked()
 		s.mu.Unlock()
 		n++
@@ -230,6 +238,8 @@ func (b *Broker) DefaultDurability() brokers.Durability { return b.options.Durab
 
 // notified shows what has become durable. The journal's writer calls it after each batch.
 func (b *Broker) notified(written, synced uint64) {
+	b.notifying.Lock()
+	defer b.notifying.Unlock()
 	u := &b.unseen
 	u.Lock()
 	list := u.streams
@@ -238,9 +248,11 @@ func (b *Broker) notified(written, synced uint64) {
 	for _, s := range list {
 		s.mu.Lock()
 		s.unseenListed = false
-		s.showLocked(written, synced)
-		if len(s.unseen) > 0 && !s.dropped {
-			s.listUnseenLocked()
+		if !s.dropped {
+			s.showLocked(written, synced)
+			if len(s.unseen) > 0 {
+				s.listUnseenLocked()
+			}
 		}
 		s.mu.Unlock()
 	}

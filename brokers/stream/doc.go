@@ -11,7 +11,7 @@
 //   - Broker.world is held shared by every change and alone by the cut of a compaction, so that a snapshot stands at
 //     one place of the log.
 //
-// Lock order: world, Broker.mu, Stream.mu, the journal's own. Payloads are immutable once appended, so a reader takes
+// Lock order: notifying (the journal's writer alone), world, Broker.mu, Stream.mu, the journal's own. Payloads are immutable once appended, so a reader takes
 // slices under the lock and uses them after it.
 //
 // # Groups

@@ -32,6 +32,9 @@ type pendingEntry struct {
 	dueMs      int64 // Unix time of the redelivery; 0 never
 }
 
+// nobody is the consumer of a pending entry that was given back.
+const nobody = ""
+
 type parkedEntry struct {
 	deliveries int
 	parkedMs   int64
@@ -250,7 +253,8 @@ func (b *Broker) Consume(name, groupName, consumer []byte, o ConsumeOptions, int
 			g.armLocked(now)
 			return nil
 		}
-		g.wakeLocked() // what is left is for the next in line
+		g.wakeLocked()   // what is left is for the next in line
+		g.armLocked(now) // and so is this delivery, if it is not acknowledged
 		return nil
 	})
 	return got, err
@@ -387,24 +391,26 @@ func (b *Broker) Return(name, groupName []byte, entries []Delivery) {
 		now := b.clock.Now().UnixMilli()
 		var back []*pendingEntry
 		for _, d := range entries {
-			if p := g.pending[d.Offset]; p != nil && p.deliveries == d.Deliveries {
-				back = append(back, &pendingEntry{offset: d.Offset, consumer: p.consumer, deliveries: d.Deliveries - 1, dueMs: now})
+			if p := g.pending[d.Offset]; p != nil && p.deliveries == d.Deliveries && p.consumer != nobody {
+				back = append(back, &pendingEntry{offset: d.Offset, consumer: nobody, deliveries: d.Deliveries - 1, dueMs: now})
 			}
 		}
-		g.rescheduleLocked(back)
+		g.rescheduleLocked(back, false)
 		return nil
 	})
 }
 
-func (g *group) rescheduleLocked(list []*pendingEntry) {
+// rescheduleLocked makes entries pending as given and tells the sequence of the record; 0 when there are none.
+func (g *group) rescheduleLocked(list []*pendingEntry, sync bool) (seq uint64) {
 	for _, p := range list {
 		g.setPending(p)
 	}
 	if len(list) > 0 {
-		g.stream.broker.journal.Append(g.encodeDelivered(nil, list), false)
+		seq = g.stream.broker.journal.Append(g.encodeDelivered(nil, list), sync)
 		g.wakeLocked()
 		g.armLocked(g.stream.broker.clock.Now().UnixMilli())
 	}
+	return seq
 }
 
 // eachPending visits the pending entries in the ranges.
@@ -494,7 +500,13 @@ func (b *Broker) Nack(name, groupName []byte, mode NackMode, which Resolver, del
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		now := b.clock.Now().UnixMilli()
 		var list []*pendingEntry
-		g.eachPending(which(s.exactLocked), func(p *pendingEntry) { list = append(list, p) })
+		seen := map[uint64]bool{} // an entry may be named twice
+		g.eachPending(which(s.exactLocked), func(p *pendingEntry) {
+			if !seen[p.offset] {
+				seen[p.offset] = true
+				list = append(list, p)
+			}
+		})
 		n = len(list)
 		var back []*pendingEntry
 		for _, p := range list {
@@ -506,12 +518,12 @@ func (b *Broker) Nack(name, groupName []byte, mode NackMode, which Resolver, del
 				continue
 			}
 			deliveries := p.deliveries
-			if mode == NackSilent {
+			if mode == NackSilent && p.consumer != nobody {
 				deliveries--
 			}
-			back = append(back, &pendingEntry{offset: p.offset, consumer: p.consumer, deliveries: deliveries, dueMs: now + delay.Milliseconds()})
+			back = append(back, &pendingEntry{offset: p.offset, consumer: nobody, deliveries: deliveries, dueMs: now + delay.Milliseconds()})
 		}
-		g.rescheduleLocked(back)
+		g.rescheduleLocked(back, false)
 		g.wakeLocked()
 		return nil
 	})
@@ -523,11 +535,15 @@ func (b *Broker) Extend(name, groupName []byte, d time.Duration, which Resolver)
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		due := b.clock.Now().UnixMilli() + d.Milliseconds()
 		var list []*pendingEntry
+		seen := map[uint64]bool{}
 		g.eachPending(which(s.exactLocked), func(p *pendingEntry) {
-			list = append(list, &pendingEntry{offset: p.offset, consumer: p.consumer, deliveries: p.deliveries, dueMs: due})
+			if !seen[p.offset] {
+				seen[p.offset] = true
+				list = append(list, &pendingEntry{offset: p.offset, consumer: p.consumer, deliveries: p.deliveries, dueMs: due})
+			}
 		})
 		n = len(list)
-		g.rescheduleLocked(list)
+		g.rescheduleLocked(list, false)
 		return nil
 	})
 	return n, err
@@ -539,12 +555,12 @@ func (b *Broker) Leave(name, groupName, consumer []byte) (n int, err error) {
 		now := b.clock.Now().UnixMilli()
 		var back []*pendingEntry
 		for _, p := range g.sortedPending() {
-			if p.consumer == string(consumer) {
-				back = append(back, &pendingEntry{offset: p.offset, consumer: p.consumer, deliveries: p.deliveries - 1, dueMs: now})
+			if p.consumer == string(consumer) && p.consumer != nobody {
+				back = append(back, &pendingEntry{offset: p.offset, consumer: nobody, deliveries: p.deliveries - 1, dueMs: now})
 			}
 		}
 		n = len(back)
-		g.rescheduleLocked(back)
+		g.rescheduleLocked(back, false)
 		return nil
 	})
 	return n, err
@@ -612,16 +628,17 @@ func (b *Broker) Unpark(name, groupName []byte, which Resolver, drop bool) (n in
 		for _, offset := range offsets {
 			delete(g.parked, offset)
 		}
-		r = s.receipt(b.journal.Append(g.encodeAcked(nil, offsets), s.config.Sync == brokers.Always))
 		if drop {
+			r = s.receipt(b.journal.Append(g.encodeAcked(nil, offsets), s.config.Sync == brokers.Always))
 			return nil
 		}
 		now := b.clock.Now().UnixMilli()
 		back := make([]*pendingEntry, 0, n)
 		for _, offset := range offsets {
-			back = append(back, &pendingEntry{offset: offset, deliveries: 0, dueMs: now})
+			back = append(back, &pendingEntry{offset: offset, consumer: nobody, dueMs: now})
 		}
-		g.rescheduleLocked(back)
+		// One record takes them out of the parked and makes them pending: no crash can fall between.
+		r = s.receipt(g.rescheduleLocked(back, s.config.Sync == brokers.Always))
 		return nil
 	})
 	return n, r, err

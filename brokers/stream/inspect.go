@@ -65,7 +65,9 @@ func (b *Broker) GroupStats(name, groupName []byte) (st GroupStats, err error) {
 			Skipped: g.skipped, Waiters: len(g.waiters), Floor: g.next - 1}
 		consumers := map[string]bool{}
 		for offset, p := range g.pending {
-			consumers[p.consumer] = true
+			if p.consumer != nobody {
+				consumers[p.consumer] = true
+			}
 			st.Floor = min(st.Floor, offset-1)
 		}
 		for offset := range g.parked {
@@ -124,7 +126,7 @@ func (b *Broker) Verify(name []byte, from, to Position) (v Verification, err err
 		s.mu.Unlock()
 		return v, notChained(s.name)
 	}
-	v = Verification{OK: true, From: max(s.resolveLocked(from), s.first), To: min(s.resolveEndLocked(to), s.high)}
+	v = Verification{OK: true, From: min(max(s.resolveLocked(from), s.first), s.high+1), To: min(s.resolveEndLocked(to), s.high)}
 	// Payloads and the slice of hashes never change, so the hashing needs no lock.
 	before := s.anchor
 	first, hashes := s.first, s.hashes

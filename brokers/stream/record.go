@@ -31,6 +31,7 @@ const (
 	snapshotBatch  = 256 // entries in one record of a snapshot
 	snapshotBytes  = 1 << 20
 	recordKeptSize = 64 << 10
+	offsetMax      = 1 << 62 // no log gets there
 	lostMax        = 1 << 20 // entries that a repair may have lost in one place
 )
 
@@ -203,7 +204,9 @@ func (b *Broker) replayOp(op byte, r *reader) error {
 		delete(b.streams, s.name)
 		delete(b.replaying, id)
 	case opConfig:
+		chain := s.config.Chain // chosen when the stream was made
 		s.config = r.config()
+		s.config.Chain = chain
 	case opAppend:
 		return s.replayAppend(r)
 	case opTrim:
@@ -211,7 +214,13 @@ func (b *Broker) replayOp(op byte, r *reader) error {
 			s.cutLocked(first)
 		}
 	case opStreamState:
+		if s.next != 1 {
+			return errors.New("a state behind entries")
+		}
 		s.first, s.next, s.lastMs, s.lastSeq = r.number(), r.number(), int64(r.number()), r.number()
+		if s.first == 0 || s.first > offsetMax {
+			return errors.New("an offset out of range")
+		}
 		copy(s.anchor[:], r.bytes())
 		s.appended, s.duplicates = r.number(), r.number()
 		s.next = s.first // its entries follow
@@ -235,7 +244,7 @@ func (s *Stream) replayAppend(r *reader) error {
 	if r.err != nil {
 		return nil
 	}
-	if offset < s.next || offset-s.next > lostMax {
+	if offset < s.next || offset-s.next > lostMax || offset > offsetMax {
 		return fmt.Errorf("stream %q: offset %d follows %d", s.name, offset, s.next-1)
 	}
 	for s.next < offset {
@@ -270,7 +279,8 @@ func (s *Stream) replayGroup(op byte, r *reader) error {
 		next := r.number()
 		for n := r.count(); n > 0; n-- {
 			p := &pendingEntry{offset: r.number(), consumer: string(r.bytes()), deliveries: int(r.number()), dueMs: int64(r.number())}
-			if p.offset >= s.first && r.err == nil {
+			if p.offset >= s.first && p.offset < s.next && r.err == nil {
+				delete(g.parked, p.offset)
 				g.setPending(p)
 			}
 		}
@@ -285,7 +295,7 @@ func (s *Stream) replayGroup(op byte, r *reader) error {
 		offset := r.number()
 		p := &parkedEntry{deliveries: int(r.number()), parkedMs: int64(r.number()), reason: string(r.bytes())}
 		g.removePending(offset)
-		if offset >= s.first {
+		if offset >= s.first && offset < s.next {
 			g.parked[offset] = p
 		}
 	case opSeek:

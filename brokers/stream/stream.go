@@ -3,6 +3,8 @@ package stream
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
+	"math"
 	"sort"
 	"sync"
 	"time"
@@ -80,7 +82,12 @@ func (b *Broker) Append(name []byte, payloads [][]byte, x Expect, dedupKey []byt
 	}
 	b.world.RLock()
 	defer b.world.RUnlock()
-	s, err := b.findOrCreate(name, create && x.Kind != ExpectExists)
+	// A refused append makes no stream: only these two expectations can hold of one that is missing.
+	missingFits := x.Kind == ExpectAny || x.Kind == ExpectNone || x.Kind == ExpectOffset && x.Offset == 0
+	s, err := b.findOrCreate(name, create && missingFits)
+	if err != nil && create && x.Kind == ExpectOffset && errors.Is(err, noStream("")) {
+		return AppendResult{}, none, brokers.Errorf("EXPECT", "expected %d, is 0", x.Offset)
+	}
 	if err != nil {
 		return AppendResult{}, none, err
 	}
@@ -103,6 +110,9 @@ func (b *Broker) Append(name []byte, payloads [][]byte, x Expect, dedupKey []byt
 	if err := b.journal.Ready(); err != nil {
 		return AppendResult{}, none, err
 	}
+	if s.config.Sync != brokers.Never {
+		s.listUnseenLocked() // before the journal has the record: it may be durable before we are back
+	}
 	ms, seq := s.nextIDLocked(now)
 	record := encodeAppend(recordBuffer(), s.id, s.next, ms, seq, now+s.config.DedupWindow.Milliseconds(), dedupKey, payloads)
 	position := b.journal.Append(record, s.config.Sync == brokers.Always)
@@ -116,8 +126,6 @@ func (b *Broker) Append(name []byte, payloads [][]byte, x Expect, dedupKey []byt
 	s.unseen = append(s.unseen, unseenBatch{seq: position, last: result.Last})
 	if s.config.Sync == brokers.Never {
 		s.showLocked(position, position)
-	} else {
-		s.listUnseenLocked()
 	}
 	s.retainLocked(now)
 	return result, s.receipt(position), nil
@@ -240,6 +248,9 @@ func (s *Stream) showLocked(written, synced uint64) {
 	for _, g := range s.groups {
 		g.wakeLocked()
 	}
+	if s.config.MaxLen > 0 || s.config.MaxBytes > 0 {
+		s.retainLocked(s.broker.clock.Now().UnixMilli()) // what was not shown could not be removed
+	}
 }
 
 // atLocked is the entry of an offset between first and next-1.
@@ -318,6 +329,10 @@ func (b *Broker) Fetch(name []byte, from Position, o FetchOptions, into []Entry)
 	size := 0
 	page.Next = start
 	for offset := start; offset <= end && len(page.Entries) < o.Count; offset++ {
+		if s.atLocked(offset).lost() {
+			page.Next = offset + 1
+			continue
+		}
 		e := s.viewLocked(offset)
 		if e.Payload == nil {
 			page.Skipped++
@@ -343,9 +358,12 @@ func (b *Broker) Fetch(name []byte, from Position, o FetchOptions, into []Entry)
 func (s *Stream) resolveEndLocked(p Position) uint64 {
 	switch p.Kind {
 	case AtTime:
-		return s.resolveLocked(Position{Kind: AtTime, Ms: p.Ms + 1}) - 1
+		return s.resolveEndLocked(Position{Kind: AtID, Ms: p.Ms, Seq: math.MaxUint64})
 	case AtID:
-		return s.resolveLocked(Position{Kind: AtID, Ms: p.Ms, Seq: p.Seq + 1}) - 1
+		return s.first - 1 + uint64(sort.Search(len(s.entries), func(i int) bool {
+			e := &s.entries[i]
+			return e.ms > p.Ms || e.ms == p.Ms && e.seq > p.Seq
+		}))
 	case First:
 		return s.first
 	}
@@ -360,6 +378,10 @@ func (s *Stream) fetchReverseLocked(page *Fetch, start uint64, o FetchOptions) {
 	size := 0
 	page.Next = start
 	for offset := start; offset >= end && offset > 0 && len(page.Entries) < o.Count; offset-- {
+		if s.atLocked(offset).lost() {
+			page.Next = offset - 1
+			continue
+		}
 		e := s.viewLocked(offset)
 		if e.Payload == nil {
 			page.Skipped++
@@ -405,13 +427,14 @@ func (s *Stream) cutLocked(first uint64) {
 	}
 	if len(s.hashes) > 0 {
 		s.anchor = s.hashes[n-1]
-		s.hashes = append([][sha256.Size]byte(nil), s.hashes[n:]...)
+		s.hashes = s.hashes[n:] // the next growth lets go of the front
 	}
 	clear(s.entries[:n]) // let go of the payloads
 	s.entries = s.entries[n:]
 	s.first = first
 	for _, g := range s.groups {
 		g.cutLocked(first)
+		g.wakeLocked() // MAXPENDING may have room again
 	}
 }
 
