@@ -26,9 +26,10 @@ type faultyWAL struct {
 // faults decides which calls fail.
 type faults struct {
 	mu           sync.Mutex
-	write        error // of WriteBatch, while set
-	sync         error // of the next Sync, once
-	open         error // of Open, while set
+	write        error  // of WriteBatch, while set
+	writeOp      string // what WriteBatch was doing: "sync" when it failed to close a segment
+	sync         error  // of the next Sync, once
+	open         error  // of Open, while set
 	writes       int
 	misuse       bool // a wal was written to or fsynced after it had failed
 	halfWritten  bool
@@ -70,7 +71,7 @@ func (w *faultyWAL) WriteBatch(batch *wal.Batch) error {
 	if err := os.WriteFile(next, []byte("begun"), 0o600); err != nil {
 		return err
 	}
-	return &os.PathError{Op: "write", Path: w.path, Err: w.faults.write}
+	return &os.PathError{Op: w.faults.writeOp, Path: w.path, Err: w.faults.write}
 }
 
 func (w *faultyWAL) Sync() error {
@@ -89,7 +90,7 @@ func (w *faultyWAL) Sync() error {
 
 func openFaulty(t *testing.T, options Options) (*Log, *faults) {
 	t.Helper()
-	f := &faults{}
+	f := &faults{writeOp: "write"}
 	with := productionSeams()
 	production := with.open
 	with.open = func(path string, options *wal.Options) (segmentLog, error) {
@@ -172,6 +173,28 @@ func TestWritesAreDoneAgainWhenSpaceReturns(t *testing.T) {
 	}
 }
 
+// A tail that is over the size of segments, because that was made smaller since, is closed before the first write: the
+// rewind must know, or it would remove the new segment and what was acked in it.
+func TestRewindAfterSmallerSegments(t *testing.T) {
+	options := testOptions(t.TempDir())
+	l := mustOpen(t, options)
+	appendSynced(t, l, 0, 50)
+	mustClose(t, l)
+	options.SegmentBytes = 1500
+	l, f := openFaulty(t, options)
+	wantRecords(t, records(t, l), 0, 50)
+	appendSynced(t, l, 50, 55)
+	f.set(func(f *faults) { f.write = syscall.ENOSPC })
+	l.Append([]byte(record(55)), true)
+	eventually(t, "a failed write", func() bool { f.mu.Lock(); defer f.mu.Unlock(); return f.writes > 0 })
+	f.set(func(f *faults) { f.write = nil })
+	if err := l.WaitSynced(6); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, l)
+	wantRecords(t, records(t, mustOpen(t, options)), 0, 56)
+}
+
 // A Wait does not last for ever on a full disk, and says that it knows nothing; the record is written all the same.
 func TestWaitGivesUpOnAFullDisk(t *testing.T) {
 	options := testOptions(t.TempDir())
@@ -210,6 +233,8 @@ func TestFailuresThatAreFinal(t *testing.T) {
 		"fsync EIO":    func(f *faults) { f.sync = syscall.EIO },
 		"fsync ENOSPC": func(f *faults) { f.sync = syscall.ENOSPC },
 		"write EIO":    func(f *faults) { f.write = syscall.EIO },
+		// The wal fsyncs a segment by itself before it begins the next: the same rule, whatever the errno.
+		"roll fsync ENOSPC": func(f *faults) { f.write, f.writeOp = syscall.ENOSPC, "sync" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			options := testOptions(t.TempDir())

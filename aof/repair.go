@@ -77,9 +77,15 @@ func (s *salvage) prepare() (err error) {
 		}
 		return nil
 	}
-	l.manifest = manifest{generations: s.found.generations}
+	l.manifest = manifest{}
 	if n := len(s.found.snapshots); n > 0 {
 		l.manifest.snapshot = s.found.snapshots[n-1]
+	}
+	// What the snapshot has replaced must not come back behind it, although a compaction may not have removed it yet.
+	for _, generation := range s.found.generations {
+		if generation >= l.manifest.snapshot {
+			l.manifest.generations = append(l.manifest.generations, generation)
+		}
 	}
 	if mark, err := readWatermark(l.directory); err == nil {
 		l.manifest.id = mark.id
@@ -133,7 +139,7 @@ func (s *salvage) lost(r LostRange) {
 	}
 }
 
-// generation feeds the valid records of one generation, whatever its files are called.
+// generation feeds the valid records of one generation, passing over what is damaged or missing.
 func (s *salvage) generation(generation uint64, fn func(body []byte) error) error {
 	directory := filepath.Join(s.log.directory, generationName(generation))
 	entries, err := os.ReadDir(directory)
@@ -147,7 +153,8 @@ func (s *salvage) generation(generation uint64, fn func(body []byte) error) erro
 	seed := seedOf(s.log.manifest.id, generation)
 	next := uint64(1)
 	for _, entry := range entries {
-		if _, err := strconv.ParseUint(entry.Name(), 10, 64); err != nil || !entry.Type().IsRegular() {
+		first, err := strconv.ParseUint(entry.Name(), 10, 64)
+		if err != nil || !entry.Type().IsRegular() {
 			continue
 		}
 		bytes, err := os.ReadFile(filepath.Join(directory, entry.Name()))
@@ -155,7 +162,8 @@ func (s *salvage) generation(generation uint64, fn func(body []byte) error) erro
 			return err
 		}
 		for {
-			f, offset, length, found := resync(bytes, seed, next)
+			// The name says where the segment starts: what is lost before it may be far more than its own size.
+			f, offset, length, found := resync(bytes, seed, max(next, first))
 			if !found {
 				break
 			}
@@ -210,6 +218,10 @@ func (s *salvage) rebuild() error {
 			return err
 		}
 	}
+	// Its bytes stay in quarantine under the second name; the next start must make a file of its own.
+	if err := os.Remove(filepath.Join(l.directory, watermarkName)); err != nil && !isMissing(err) {
+		return err
+	}
 	s.report.Quarantine = kept
 	return syncDirectory(l.directory)
 }
@@ -251,5 +263,19 @@ func (s *salvage) quarantine() (kept string, err error) {
 			return "", fmt.Errorf("quarantine: %w", err)
 		}
 	}
-	return kept, syncDirectory(kept)
+	return kept, s.syncQuarantine(kept)
+}
+
+// syncQuarantine makes the second names durable, before the first ones are removed.
+func (s *salvage) syncQuarantine(kept string) error {
+	var directories []string
+	for _, generation := range s.found.generations {
+		directories = append(directories, filepath.Join(kept, generationName(generation)))
+	}
+	for _, directory := range append(directories, kept, filepath.Dir(kept), s.log.directory) {
+		if err := syncDirectory(directory); err != nil {
+			return fmt.Errorf("quarantine: %w", err)
+		}
+	}
+	return nil
 }

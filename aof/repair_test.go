@@ -1,0 +1,230 @@
+package aof
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// longLog writes many small frames into several segments and leaves a short last one.
+func longLog(t *testing.T, dir string) (options Options, segments []segmentFile) {
+	t.Helper()
+	options = testOptions(dir)
+	options.SegmentBytes = 60_000
+	l := mustOpen(t, options)
+	for n := 0; ; n++ {
+		appendSynced(t, l, n, n+1)
+		if n > 1800 && l.writer.tailBytes > 0 && l.writer.tailBytes < 300 {
+			break
+		}
+	}
+	mustClose(t, l)
+	segments, err := listSegments(filepath.Join(dir, options.Name, "wal-1"))
+	if err != nil || len(segments) < 3 {
+		t.Fatalf("%d segments, %v", len(segments), err)
+	}
+	return options, segments
+}
+
+// Whichever segment is lost, emptied or cut short: a start refuses and names it, and a repair keeps every other record.
+func TestLostSegments(t *testing.T) {
+	dir := t.TempDir()
+	options, segments := longLog(t, dir)
+	all := records(t, mustOpen(t, options))
+	if err := os.Remove(filepath.Join(dir, options.Name, ballastName)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range segments {
+		for _, way := range []string{"deleted", "emptied", "short"} {
+			t.Run(fmt.Sprintf("%s %d of %d", way, i+1, len(segments)), func(t *testing.T) {
+				tried := filepath.Join(t.TempDir(), "copy")
+				if err := os.CopyFS(tried, os.DirFS(dir)); err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join(tried, options.Name, "wal-1", segmentName(segments[i].first))
+				var err error
+				switch way {
+				case "deleted":
+					err = os.Remove(path)
+				case "emptied":
+					err = os.Truncate(path, 0)
+				default:
+					info, statErr := os.Stat(path)
+					if statErr != nil {
+						t.Fatal(statErr)
+					}
+					err = os.Truncate(path, info.Size()-1)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				again := options
+				again.Dir = tried
+				_, err = Open(again)
+				var corruption *CorruptionError
+				if !errors.As(err, &corruption) || corruption.Repair == "" {
+					t.Fatalf("opened without segment %d: %v", i, err)
+				}
+				if _, err := Repair(tried, RepairOptions{AcceptLoss: true}); err != nil {
+					t.Fatal(err)
+				}
+				wantAllBut(t, records(t, mustOpen(t, again)), all, segments, i, way)
+			})
+		}
+	}
+}
+
+// wantAllBut checks that exactly the records of one segment are gone, or only its last one when it was cut short. Each
+// record has a frame of its own, so frame n holds record n-1.
+func wantAllBut(t *testing.T, got, all []string, segments []segmentFile, lost int, way string) {
+	t.Helper()
+	first, last := int(segments[lost].first), len(all)
+	if lost+1 < len(segments) {
+		last = int(segments[lost+1].first) - 1
+	}
+	if way == "short" {
+		first = last
+		if lost+1 == len(segments) {
+			first, last = len(all)+1, len(all) // the last frame is the CLOSE frame
+		}
+	}
+	want := append(append([]string(nil), all[:first-1]...), all[last:]...)
+	if len(got) != len(want) {
+		t.Fatalf("%d records, want %d", len(got), len(want))
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			t.Fatalf("record %d is %q, want %q", i, got[i], want[i])
+		}
+	}
+}
+
+// Without MANIFEST, repair must not bring back what a snapshot has replaced, whichever of a compaction's files are there.
+func TestRepairWithoutManifest(t *testing.T) {
+	for _, stop := range []string{"snapshot: renamed", "snapshot: manifest written", "snapshot: old files removed"} {
+		t.Run(stop, func(t *testing.T) {
+			dir := t.TempDir()
+			copied := filepath.Join(t.TempDir(), "copy")
+			options := testOptions(dir)
+			with := productionSeams()
+			with.step = func(name string) {
+				if name == stop {
+					if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			l, err := openLog(options, with)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			appendSynced(t, l, 0, 10)
+			finish, err := l.Cut()
+			if err != nil {
+				t.Fatal(err)
+			}
+			appendSynced(t, l, 10, 15)
+			if err := finish(func(emit func([]byte) error) error {
+				for n := range 10 {
+					if err := emit([]byte(record(n))); err != nil {
+						return err
+					}
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(filepath.Join(copied, options.Name, manifestName)); err != nil {
+				t.Fatal(err)
+			}
+			options.Dir = copied
+			if _, err := Open(options); err == nil {
+				t.Fatal("opened without MANIFEST")
+			}
+			if _, err := Repair(copied, RepairOptions{AcceptLoss: true}); err != nil {
+				t.Fatal(err)
+			}
+			wantRecords(t, records(t, mustOpen(t, options)), 0, 15)
+		})
+	}
+}
+
+// What repair sets aside must stay as it was: the log that goes on must not write into it.
+func TestQuarantineIsNotWrittenTo(t *testing.T) {
+	dir := t.TempDir()
+	options := testOptions(dir)
+	l := mustOpen(t, options)
+	appendSynced(t, l, 0, 10)
+	mustClose(t, l)
+	segment := filepath.Join(dir, options.Name, "wal-1", segmentName(1))
+	bytes, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bytes[100] ^= 1
+	if err := os.WriteFile(segment, bytes, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(filepath.Join(dir, options.Name, watermarkName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := Repair(dir, RepairOptions{AcceptLoss: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l = mustOpen(t, options)
+	appendSynced(t, l, 0, 3)
+	after, err := os.ReadFile(filepath.Join(report.Logs[0].Quarantine, watermarkName))
+	if err != nil || string(after) != string(before) {
+		t.Fatalf("the watermark in quarantine has changed: %v", err)
+	}
+}
+
+// Every bit of a snapshot, and every shorter one, is noticed.
+func TestDamagedSnapshot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "snap-3")
+	id := logID{1, 2, 3}
+	if err := writeSnapshot(path, id, 3, func(emit func([]byte) error) error {
+		for n := range 5 {
+			if err := emit([]byte(record(n))); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(bytes []byte) error {
+		if err := os.WriteFile(path, bytes, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := readSnapshot(path, id, 3, nil)
+		return err
+	}
+	if err := read(good); err != nil {
+		t.Fatal(err)
+	}
+	for size := range good {
+		if read(good[:size]) == nil {
+			t.Fatalf("%d of %d bytes were accepted", size, len(good))
+		}
+	}
+	for bit := range 8 * len(good) {
+		damaged := append([]byte(nil), good...)
+		damaged[bit/8] ^= 1 << (bit % 8)
+		if read(damaged) == nil {
+			t.Fatalf("bit %d was not noticed", bit)
+		}
+	}
+	if read(append(good, 0)) == nil {
+		t.Fatal("a byte behind the end was not noticed")
+	}
+}
