@@ -22,10 +22,12 @@ type Journal struct {
 		next     uint64
 		written  uint64
 		synced   uint64
-		err      error // sticky: every Wait fails with it
-		ready    error
-		cutting  bool
-		bytes    int64
+		// told is how far Notify has been told, which is what the Waits go by.
+		toldWritten, toldSynced uint64
+		err                     error // sticky: every Wait fails with it
+		ready                   error
+		cutting                 bool
+		bytes                   int64
 	}
 	changed *sync.Cond
 	notify  func(written, synced uint64)
@@ -121,6 +123,10 @@ func (j *Journal) Advance(written, synced uint64) {
 	if j.notify != nil {
 		j.notify(written, synced)
 	}
+	j.mu.Lock()
+	j.mu.toldWritten = max(j.mu.toldWritten, written)
+	j.mu.toldSynced = max(j.mu.toldSynced, synced)
+	j.mu.Unlock()
 	j.changed.Broadcast()
 }
 
@@ -133,11 +139,11 @@ func (j *Journal) Fail(err error) {
 }
 
 func (j *Journal) WaitWritten(seq uint64) error {
-	return j.wait(func() bool { return j.mu.written >= seq })
+	return j.wait(func() bool { return j.mu.toldWritten >= seq })
 }
 
 func (j *Journal) WaitSynced(seq uint64) error {
-	return j.wait(func() bool { return j.mu.synced >= seq })
+	return j.wait(func() bool { return j.mu.toldSynced >= seq })
 }
 
 func (j *Journal) wait(done func() bool) error {
