@@ -1,5 +1,6 @@
 // Package brokers holds the few words that the four brokers share: the journal they write to, the clock they read,
-// how durable a change is, and the error they answer with. It stores nothing and imports nothing of ours.
+// how durable a change is, the error they answer with, and the glob that picks names. It stores nothing and imports
+// nothing of ours.
 //
 // The rules every broker follows:
 //
@@ -69,7 +70,8 @@ type Journal interface {
 	Replay(fn func(body []byte) error) error
 
 	// Notify sets the function that the writer calls after each batch with the highest sequence written and the
-	// highest fsynced. It runs with no journal lock held and must be short. Set it once, before the first Append.
+	// highest fsynced, before the Waits for those sequences return: what a client was told is durable can be seen. It
+	// runs with no journal lock held and must be short. Set it once, before the first Append.
 	Notify(fn func(written, synced uint64))
 
 	// Ready is nil when data may be added, or the *Error (IOERR or DISKFULL) to refuse with. A change that adds data

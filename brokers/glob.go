@@ -1,20 +1,18 @@
-package store
+package brokers
 
 // globStepsMax bounds the work of one match. It is far beyond what a pattern that somebody means needs for a key of
 // ordinary length; a pattern built to burn time is taken for one that does not match.
 const globStepsMax = 1 << 20
 
-// Match tells whether a name matches a Redis glob: * ? [abc] [^abc] [a-z] and \ to take the next byte as it is. Only the
-// last star is ever retried, so the work is at most the product of the lengths, and bounded besides.
-func Match(pattern, name string) bool {
-	if pattern == "*" {
-		return true
-	}
-	if name == "" {
-		return pattern == "" // Redis: nothing else matches the empty name
+// MatchGlob tells whether a name matches a Redis glob: * ? [abc] [^abc] [a-z] and \ to take the next byte as it is; a class
+// that is never closed ends with the pattern. As in Redis nothing but the empty pattern matches the empty name, not even
+// a star. Only the last star is ever retried, so the work is at most the product of the lengths, and bounded besides.
+func MatchGlob[T string | []byte](pattern string, name T) bool {
+	if len(name) == 0 {
+		return pattern == ""
 	}
 	g := glob{pattern: pattern, steps: globStepsMax}
-	return g.match(name)
+	return matchGlob(&g, name)
 }
 
 type glob struct {
@@ -22,7 +20,7 @@ type glob struct {
 	steps   int
 }
 
-func (g *glob) match(name string) bool {
+func matchGlob[T string | []byte](g *glob, name T) bool {
 	at := 0               // in the pattern
 	star, resume := -1, 0 // behind the last star, and where in the name it ends for now
 	for i := 0; i < len(name); {

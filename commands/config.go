@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/resp"
 )
@@ -104,7 +105,7 @@ func (s *settings) matching(patterns [][]byte) (names []string, values map[strin
 	values = map[string]string{}
 	for name, value := range s.values {
 		for _, pattern := range patterns {
-			if queueNameMatches(strings.ToLower(string(pattern)), name) {
+			if brokers.MatchGlob(strings.ToLower(string(pattern)), name) {
 				if strings.EqualFold(string(pattern), name) {
 					name = string(pattern) // as the client wrote it
 				}

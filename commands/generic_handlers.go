@@ -182,11 +182,14 @@ func persistCommand(ctx *Context, args [][]byte) {
 	ctx.number(boolInt(changed), receipt, nil)
 }
 
+// keyMatches is the glob of KEYS and SCAN: for them, as in Redis, a lone star stands for every key, the empty one included.
+func keyMatches(pattern, key string) bool { return pattern == "*" || brokers.MatchGlob(pattern, key) }
+
 func keysCommand(ctx *Context, args [][]byte) {
 	pattern := string(args[1])
 	var found []string
 	ctx.Server.Store.Keys(ctx.Session.Database, func(key string) {
-		if store.Match(pattern, key) {
+		if keyMatches(pattern, key) {
 			found = append(found, key)
 		}
 	})
@@ -266,7 +269,7 @@ func scan(ctx *Context, args [][]byte) {
 // takes tells whether a key is one that the scan asks for.
 func (r *scanRequest) takes(item store.Item) bool {
 	return (r.kind == "" || strings.EqualFold(item.Kind.String(), r.kind)) &&
-		(!r.match || store.Match(r.pattern, item.Key))
+		(!r.match || keyMatches(r.pattern, item.Key))
 }
 
 func randomkey(ctx *Context, args [][]byte) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/resp"
 )
 
@@ -75,7 +76,7 @@ func (s *Server) commandList(ctx *Context, args [][]byte) {
 	case len(args) == 2:
 	case len(args) == 5 && is(args[2], "FILTERBY") && is(args[3], "PATTERN"):
 		pattern := strings.ToLower(string(args[4]))
-		keep = func(spec *Spec) bool { return queueNameMatches(pattern, spec.Name) }
+		keep = func(spec *Spec) bool { return brokers.MatchGlob(pattern, spec.Name) }
 	case len(args) == 5 && is(args[2], "FILTERBY") && is(args[3], "ACLCAT"):
 		category := strings.ToLower(string(args[4]))
 		keep = func(spec *Spec) bool { return spec.Group == category }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/queue"
 )
 
@@ -26,7 +27,7 @@ func qlist(ctx *Context, args [][]byte) {
 		switch {
 		case o.word("MATCH", 1<<0):
 			pattern := string(o.value())
-			match = func(name string) bool { return queueNameMatches(pattern, name) }
+			match = func(name string) bool { return brokers.MatchGlob(pattern, name) }
 		case o.word("COUNT", 1<<1):
 			count = int(o.integer(1, 10_000))
 		case o.word("CURSOR", 1<<2):

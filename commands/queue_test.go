@@ -268,21 +268,6 @@ func TestUnblock(t *testing.T) {
 	}
 }
 
-func TestQueueGlob(t *testing.T) {
-	for _, c := range []struct {
-		pattern, name string
-		want          bool
-	}{
-		{"*", "anything", true}, {"a*c", "abc", true}, {"a*c", "abd", false}, {"a?c", "abc", true}, {"[a-c]x", "bx", true},
-		{"[^a-c]x", "bx", false}, {"\\*", "*", true}, {"\\*", "x", false}, {"*.mail", "a.b.mail", true}, {"[", "x", false},
-		{"", "", true}, {"a", "", false}, {strings.Repeat("*a", 50), strings.Repeat("a", 49), false},
-	} {
-		if got := queueNameMatches(c.pattern, c.name); got != c.want {
-			t.Errorf("%q %q: %v", c.pattern, c.name, got)
-		}
-	}
-}
-
 // FuzzQueueArguments: whatever the words, there is a reply and no panic, and the broker stays sound.
 func FuzzQueueArguments(f *testing.F) {
 	for i := 0; i < len(queueSteps); i += 2 {

@@ -178,7 +178,7 @@ func xlist(ctx *Context, args [][]byte) {
 		ctx.fail(o.err)
 		return
 	}
-	names, more := ctx.Server.Stream.Names(after, count, func(name string) bool { return queueNameMatches(pattern, name) })
+	names, more := ctx.Server.Stream.Names(after, count, func(name string) bool { return brokers.MatchGlob(pattern, name) })
 	cursor := "0"
 	if more {
 		cursor = ">" + names[len(names)-1]

@@ -126,7 +126,7 @@ func (c *Cursor) step() *message {
 	if c.kind == Glob {
 		c.from = m.key + "\x00"
 		c.topic = appendTopic(c.topic[:0], m.key)
-		if globMatches(c.name, c.topic) {
+		if brokers.MatchGlob(c.name, c.topic) {
 			return m
 		}
 		return nil

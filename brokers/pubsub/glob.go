@@ -1,87 +1,10 @@
 package pubsub
 
-import "strings"
+import (
+	"strings"
 
-// globMatches tells whether a glob pattern matches a text, byte by byte and with the corner cases of Redis:
-// '*' '?' '[abc]' '[^a-z]' and '\' before a byte that is meant literally; a class without its ']' ends with the pattern.
-// After a mismatch it goes back to the last '*' only, which is enough, so the time is at most pattern times text.
-func globMatches(pattern string, text []byte) bool {
-	p, t := 0, 0
-	starPattern, starText := -1, 0
-	for t < len(text) {
-		if p < len(pattern) && pattern[p] == '*' {
-			for p < len(pattern) && pattern[p] == '*' {
-				p++
-			}
-			if p == len(pattern) {
-				return true
-			}
-			starPattern, starText = p, t
-			continue
-		}
-		if p < len(pattern) {
-			if next, ok := globOne(pattern, p, text[t]); ok {
-				p, t = next, t+1
-				continue
-			}
-		}
-		if starPattern < 0 {
-			return false
-		}
-		starText++
-		p, t = starPattern, starText
-	}
-	// An empty text matches only the empty pattern, also in Redis; behind a text that was consumed stars match nothing.
-	if len(text) > 0 {
-		for p < len(pattern) && pattern[p] == '*' {
-			p++
-		}
-	}
-	return p == len(pattern)
-}
-
-// globOne matches one byte against the element at p, which is not a star, and returns where the next element begins.
-func globOne(pattern string, p int, b byte) (next int, ok bool) {
-	switch pattern[p] {
-	case '?':
-		return p + 1, true
-	case '[':
-		return globClass(pattern, p+1, b)
-	case '\\':
-		if p+1 < len(pattern) {
-			p++
-		}
-	}
-	return p + 1, pattern[p] == b
-}
-
-func globClass(pattern string, p int, b byte) (next int, ok bool) {
-	negated := p < len(pattern) && pattern[p] == '^'
-	if negated {
-		p++
-	}
-	found := false
-	for ; p < len(pattern) && pattern[p] != ']'; p++ {
-		switch {
-		case pattern[p] == '\\' && p+1 < len(pattern):
-			p++
-			found = found || pattern[p] == b
-		case p+2 < len(pattern) && pattern[p+1] == '-':
-			low, high := pattern[p], pattern[p+2]
-			if low > high {
-				low, high = high, low
-			}
-			p += 2
-			found = found || (low <= b && b <= high)
-		default:
-			found = found || pattern[p] == b
-		}
-	}
-	if p < len(pattern) {
-		p++ // the closing bracket
-	}
-	return p, found != negated
-}
+	"github.com/nexobroker/nexo/brokers"
+)
 
 // globSpecial holds the bytes that begin something other than themselves.
 const globSpecial = "*?[\\"
@@ -164,7 +87,7 @@ func (x *globIndex) match(text []byte, found func(*roster)) {
 
 func tryGlobs(patterns map[string]*roster, text []byte, found func(*roster)) {
 	for pattern, r := range patterns {
-		if globMatches(pattern, text) {
+		if brokers.MatchGlob(pattern, text) {
 			found(r)
 		}
 	}

@@ -3,6 +3,8 @@ package pubsub
 import (
 	"slices"
 	"strings"
+
+	"github.com/nexobroker/nexo/brokers"
 )
 
 // pageBytesMax bounds the payloads of one page of retained messages.
@@ -103,7 +105,7 @@ func (b *Broker) Channels(pattern []byte, shard bool) []string {
 	glob := string(pattern)
 	var names []string
 	space.each(func(r *roster) {
-		if pattern == nil || globMatches(glob, []byte(r.filter)) {
+		if pattern == nil || brokers.MatchGlob(glob, r.filter) {
 			names = append(names, r.filter)
 		}
 	})
@@ -160,7 +162,7 @@ func covers(filter, name string) bool {
 func (r *roster) concerns(topic []byte) bool {
 	concerned := false
 	r.each(func(sub *Subscription) bool {
-		concerned = sub.Kind == Glob && globMatches(sub.Name, topic) ||
+		concerned = sub.Kind == Glob && brokers.MatchGlob(sub.Name, topic) ||
 			sub.Kind != Glob && filterMatches(sub.Name, topic)
 		return false
 	})

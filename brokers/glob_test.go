@@ -1,0 +1,78 @@
+package brokers
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMatchGlob(t *testing.T) {
+	for _, vector := range []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"*", "a", true}, {"*", "", false}, {"", "", true}, {"h?llo", "hello", true}, {"h*llo", "heeello", true},
+		{"h[ae]llo", "hallo", true}, {"h[^e]llo", "hello", false}, {"h[a-c]llo", "hbllo", true}, {"h[c-a]llo", "hbllo", true},
+		{"h\\*llo", "h*llo", true}, {"h\\*llo", "hxllo", false}, {"a[bc", "ab", true}, {"a[]", "a", false}, {"a[^]", "ax", true},
+		{"a\\", "a\\", true}, {"a**", "a", true}, {"*b*c", "abxc", true}, {"a[\\]]", "a]", true}, {strings.Repeat("*a", 50), strings.Repeat("a", 49), false}, {"*.mail", "a.b.mail", true}, {"[", "x", false}, {"a", "", false},
+		{"x", "xy", false}, {"xy", "x", false},
+	} {
+		if got := MatchGlob(vector.pattern, vector.text); got != vector.want {
+			t.Errorf("%q ~ %q: got %v", vector.pattern, vector.text, got)
+		}
+		if got := MatchGlob(vector.pattern, []byte(vector.text)); got != vector.want {
+			t.Errorf("%q ~ %q as bytes: got %v", vector.pattern, vector.text, got)
+		}
+	}
+}
+
+func TestGlobBombsEnd(t *testing.T) {
+	name := strings.Repeat("a", 1<<20)
+	for _, pattern := range []string{
+		strings.Repeat("*a", 1000) + "b",
+		strings.Repeat("a*", 10_000) + "b",
+		"*" + strings.Repeat("?", 1<<16) + "b",
+		"*" + strings.Repeat("[a-z]", 10_000) + "b",
+		"*[" + strings.Repeat("b", 1<<16),
+	} {
+		start := time.Now()
+		MatchGlob(pattern, name)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("%.20s... took %s", pattern, took)
+		}
+	}
+}
+
+// slowMatch is the glob by its definition, without any cleverness.
+func slowMatch(pattern, name string) bool {
+	if pattern == "" {
+		return name == ""
+	}
+	if pattern[0] == '*' {
+		return slowMatch(pattern[1:], name) || (name != "" && slowMatch(pattern, name[1:]))
+	}
+	if name == "" {
+		return false
+	}
+	g := glob{pattern: pattern, steps: globStepsMax}
+	next, ok := g.one(0, name[0])
+	return ok && slowMatch(pattern[next:], name[1:])
+}
+
+func FuzzMatchGlob(f *testing.F) {
+	for _, seed := range [][2]string{{"*", ""}, {"a*b", "ab"}, {"[^a-c]?", "dx"}, {`\*`, "*"}, {"[", "["}, {"[]", "]"}, {"a**b*", "aXbY"}, {`[\]]`, "]"}} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		if len(pattern) > 12 || len(name) > 12 {
+			return
+		}
+		want := slowMatch(pattern, name)
+		if name == "" {
+			want = pattern == ""
+		}
+		if got := MatchGlob(pattern, name); got != want {
+			t.Errorf("MatchGlob(%q, %q) = %v", pattern, name, got)
+		}
+	})
+}
