@@ -33,7 +33,7 @@ func openCoreDoorAt(t testing.TB, at string, config Config, shutdown func()) (ad
 	deps.Store, problems[0] = store.Open(store.Options{Clock: clock})
 	deps.PubSub, problems[1] = pubsub.Open(pubsub.Options{Journal: brokertest.NewJournal(), Clock: clock})
 	deps.Queue, problems[2] = queue.Open(queue.Options{Journal: brokertest.NewJournal(), Clock: clock})
-	deps.Stream, problems[3] = stream.Open(stream.Options{Journal: brokertest.NewJournal(), Clock: clock})
+	deps.Stream, problems[3] = stream.Open(stream.Options{Journal: brokertest.NewJournal(), Directory: t.TempDir(), Clock: clock})
 	for _, err := range problems {
 		if err != nil {
 			t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 func openStreamDoor(t testing.TB) (addr string, broker *stream.Broker, clock *brokertest.Clock) {
 	t.Helper()
 	clock = brokertest.NewClock(time.UnixMilli(1_700_000_000_000))
-	broker, err := stream.Open(stream.Options{Journal: brokertest.NewJournal(), Clock: clock, Durability: brokers.Never, MaxPayload: 1 << 10})
+	broker, err := stream.Open(stream.Options{Journal: brokertest.NewJournal(), Directory: t.TempDir(), Clock: clock, Durability: brokers.Never, MaxPayload: 1 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}

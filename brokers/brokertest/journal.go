@@ -109,6 +109,17 @@ func (j *Journal) Append(body []byte, sync bool) uint64 {
 	return seq
 }
 
+// SetAuto changes Auto while the journal is in use; what was appended before becomes durable when it is set.
+func (j *Journal) SetAuto(auto bool) {
+	j.mu.Lock()
+	j.Auto = auto
+	next := j.mu.next
+	j.mu.Unlock()
+	if auto {
+		j.Advance(next, next)
+	}
+}
+
 // Advance makes records up to written readable by the kernel and up to synced durable, and tells the broker.
 func (j *Journal) Advance(written, synced uint64) {
 	j.mu.Lock()

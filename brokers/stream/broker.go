@@ -7,18 +7,21 @@ import (
 	"sync/atomic"
 
 	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/stream/segment"
 )
 
 // Options configures the broker.
 type Options struct {
 	Journal    brokers.Journal
+	Directory  string             // of the segment files
 	Clock      brokers.Clock      // nil: the system's
 	Durability brokers.Durability // of streams that do not say SYNC
 	MaxPayload int                // bytes; 0: 10 MiB
 	MaxStreams int                // 0: 100,000
-	// CompactBytes is how much log starts a compaction, if it is also more than half of the live bytes; 0: 64 MiB.
+	// CompactBytes is how much log starts a compaction, if it is also more than the last snapshot; 0: 64 MiB.
 	CompactBytes int64
-	// Failed is told of a compaction that failed; the log stays the truth. May be nil.
+	BlockBytes   int // of the segment files; 0: 64 KiB
+	// Failed is told of work in the background that failed; nothing is lost by it. May be nil.
 	Failed func(error)
 }
 
@@ -30,9 +33,22 @@ type Broker struct {
 
 	world sync.RWMutex // changes hold it shared, the cut of a compaction alone
 
-	mu      sync.RWMutex // guards streams and nextID
-	streams map[string]*Stream
-	nextID  uint64
+	mu          sync.RWMutex // guards streams and the numbers
+	streams     map[string]*Stream
+	nextID      uint64
+	nextSegment uint64
+
+	// files are the segment files that the journal lists: read under world shared, changed under world alone, in the
+	// order of the records that tell of it.
+	files    map[uint64]*sealed
+	cache    segment.Cache
+	sealing  sync.Mutex // one compaction at a time
+	tidying  sync.Mutex // one merge at a time
+	untidy   atomic.Bool
+	leftover *segment.File // of a compaction that failed; under sealing
+
+	snapshotBytes atomic.Int64 // of the last one
+	retryBytes    atomic.Int64 // log at which a compaction that failed is tried again
 
 	notifying sync.Mutex // one batch is shown at a time; taken before every other lock
 
@@ -44,14 +60,21 @@ type Broker struct {
 
 	closed     atomic.Bool
 	compacting atomic.Bool
+	merging    atomic.Bool
+
+	spawning   sync.Mutex // nothing is spawned once closed is set under it
 	background sync.WaitGroup
-	replaying  map[uint64]*Stream
+
+	// During replay only.
+	replaying map[uint64]*Stream
+	listed    map[uint64]bool // segment files
+	listing   bool            // a list of segment files was found
 }
 
 // Open replays the journal.
 func Open(o Options) (*Broker, error) {
-	if o.Journal == nil {
-		return nil, errors.New("stream: a journal is required")
+	if o.Journal == nil || o.Directory == "" {
+		return nil, errors.New("stream: a journal and a directory are required")
 	}
 	if o.Clock == nil {
 		o.Clock = brokers.SystemClock{}
@@ -65,11 +88,16 @@ func Open(o Options) (*Broker, error) {
 	if o.CompactBytes == 0 {
 		o.CompactBytes = 64 << 20
 	}
-	b := &Broker{options: o, journal: o.Journal, clock: o.Clock, streams: map[string]*Stream{}, replaying: map[uint64]*Stream{}}
+	b := &Broker{options: o, journal: o.Journal, clock: o.Clock, streams: map[string]*Stream{}, replaying: map[uint64]*Stream{},
+		files: map[uint64]*sealed{}, listed: map[uint64]bool{}, nextSegment: 1}
 	if err := b.journal.Replay(b.replay); err != nil {
 		return nil, err
 	}
-	b.replaying = nil
+	if err := b.openSegments(); err != nil {
+		b.closeFiles()
+		return nil, err
+	}
+	b.replaying, b.listed = nil, nil
 	b.journal.Notify(b.notified)
 	for _, s := range b.all() {
 		s.mu.Lock()
@@ -77,22 +105,51 @@ func Open(o Options) (*Broker, error) {
 		for _, g := range s.groups {
 			g.next = min(g.next, s.next) // a repair may have lost what was delivered
 		}
-		s.retainLocked(b.clock.Now().UnixMilli())
+		s.retainSoonLocked(b.clock.Now().UnixMilli())
 		s.mu.Unlock()
 	}
 	return b, nil
 }
 
-// Close ends timers and waits for a compaction under way; the journal is closed by who opened it.
+// Close ends timers and waits for work in the background; the journal is closed by who opened it.
 func (b *Broker) Close() error {
+	b.spawning.Lock()
 	b.closed.Store(true)
+	b.spawning.Unlock()
 	b.background.Wait()
 	for _, s := range b.all() {
 		s.mu.Lock()
 		s.stopTimersLocked()
 		s.mu.Unlock()
 	}
-	return nil
+	return b.closeFiles()
+}
+
+func (b *Broker) closeFiles() error {
+	b.world.Lock()
+	defer b.world.Unlock()
+	var problems []error
+	for _, file := range b.files {
+		problems = append(problems, file.Close())
+	}
+	return errors.Join(problems...)
+}
+
+// spawn runs fn in the background, unless the broker is closed.
+func (b *Broker) spawn(fn func()) bool {
+	b.spawning.Lock()
+	defer b.spawning.Unlock()
+	if b.closed.Load() {
+		return false
+	}
+	b.background.Go(fn)
+	return true
+}
+
+func (b *Broker) failed(err error) {
+	if b.options.Failed != nil {
+		b.options.Failed(err)
+	}
 }
 
 // all returns the streams by name.
@@ -263,46 +320,41 @@ func (b *Broker) notified(written, synced uint64) {
 	b.compactIfDue()
 }
 
-// compactIfDue begins a compaction when the log has grown past its live bytes.
+// compactIfDue begins a compaction when the log has grown past what a compaction costs, and a merge when one is due.
 func (b *Broker) compactIfDue() {
-	if b.journal.LogBytes() < b.options.CompactBytes || b.closed.Load() || !b.compacting.CompareAndSwap(false, true) {
+	if b.journal.LogBytes() >= max(b.options.CompactBytes, b.snapshotBytes.Load(), b.retryBytes.Load()) && b.compacting.CompareAndSwap(false, true) {
+		if !b.spawn(b.compactInBackground) {
+			b.compacting.Store(false)
+		}
+	}
+	if b.untidy.Load() {
+		b.tidyInBackground()
+	}
+}
+
+func (b *Broker) compactInBackground() {
+	defer b.compacting.Store(false)
+	b.retryBytes.Store(0)
+	if err := b.Compact(); err != nil {
+		b.retryBytes.Store(b.journal.LogBytes() + b.options.CompactBytes/2)
+		if !b.closed.Load() {
+			b.failed(err)
+		}
 		return
 	}
-	b.background.Go(func() {
-		defer b.compacting.Store(false)
-		if b.journal.LogBytes() < b.liveBytes()/2 {
-			return
-		}
-		if err := b.Compact(); err != nil && b.options.Failed != nil {
-			b.options.Failed(err)
-		}
-	})
+	b.tidyInBackground()
 }
 
-func (b *Broker) liveBytes() (n int64) {
-	for _, s := range b.all() {
-		s.mu.Lock()
-		n += s.bytes
-		s.mu.Unlock()
+func (b *Broker) tidyInBackground() {
+	if !b.merging.CompareAndSwap(false, true) {
+		return
 	}
-	return n
-}
-
-// Compact replaces the log by a snapshot.
-func (b *Broker) Compact() error {
-	b.world.Lock()
-	finish, err := b.journal.Cut()
-	if err != nil {
-		b.world.Unlock()
-		return err
+	if !b.spawn(func() {
+		defer b.merging.Store(false)
+		if err := b.tidy(); err != nil && !b.closed.Load() {
+			b.failed(err)
+		}
+	}) {
+		b.merging.Store(false)
 	}
-	copies := make([]*snapshot, 0)
-	for _, s := range b.all() {
-		s.mu.Lock()
-		copies = append(copies, s.snapshotLocked())
-		s.mu.Unlock()
-	}
-	nextID := b.nextID
-	b.world.Unlock()
-	return finish(func(emit brokers.Emit) error { return dump(copies, nextID, emit) })
 }

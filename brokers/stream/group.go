@@ -1,7 +1,7 @@
 package stream
 
 import (
-	"sort"
+	"errors"
 	"time"
 
 	"github.com/tidwall/btree"
@@ -17,9 +17,9 @@ type group struct {
 	epoch  uint64
 	next   uint64 // first offset never delivered
 
-	pending map[uint64]*pendingEntry
+	pending btree.Map[uint64, *pendingEntry]
 	due     *btree.BTreeG[*pendingEntry] // by time, then offset; only those with a time
-	parked  map[uint64]*parkedEntry
+	parked  btree.Map[uint64, *parkedEntry]
 	skipped uint64 // entries lost to retention before they were delivered
 	waiters []*Waiter
 	timer   brokers.Timer
@@ -50,7 +50,6 @@ type Waiter struct {
 func newGroup(s *Stream, name string, c GroupConfig, next uint64) *group {
 	return &group{
 		stream: s, name: name, config: c, epoch: 1, next: next,
-		pending: map[uint64]*pendingEntry{}, parked: map[uint64]*parkedEntry{},
 		due: btree.NewBTreeGOptions(func(a, b *pendingEntry) bool {
 			return a.dueMs < b.dueMs || a.dueMs == b.dueMs && a.offset < b.offset
 		}, btree.Options{NoLocks: true}),
@@ -59,18 +58,17 @@ func newGroup(s *Stream, name string, c GroupConfig, next uint64) *group {
 
 func (g *group) setPending(p *pendingEntry) {
 	g.removePending(p.offset)
-	g.pending[p.offset] = p
+	g.pending.Set(p.offset, p)
 	if p.dueMs > 0 {
 		g.due.Set(p)
 	}
 }
 
 func (g *group) removePending(offset uint64) *pendingEntry {
-	p := g.pending[offset]
-	if p == nil {
+	p, found := g.pending.Delete(offset)
+	if !found {
 		return nil
 	}
-	delete(g.pending, offset)
 	if p.dueMs > 0 {
 		g.due.Delete(p)
 	}
@@ -79,15 +77,19 @@ func (g *group) removePending(offset uint64) *pendingEntry {
 
 // cutLocked forgets what retention has removed.
 func (g *group) cutLocked(first uint64) {
-	for offset := range g.pending {
-		if offset < first {
-			g.removePending(offset)
+	for {
+		offset, _, found := g.pending.Min()
+		if !found || offset >= first {
+			break
 		}
+		g.removePending(offset)
 	}
-	for offset := range g.parked {
-		if offset < first {
-			delete(g.parked, offset)
+	for {
+		offset, _, found := g.parked.Min()
+		if !found || offset >= first {
+			break
 		}
+		g.parked.PopMin()
 	}
 	if g.next < first {
 		g.skipped += first - g.next
@@ -116,7 +118,7 @@ func (g *group) readyLocked(now int64) bool {
 	if p, ok := g.due.Min(); ok && p.dueMs <= now {
 		return true
 	}
-	return g.next <= g.stream.high && len(g.pending) < g.config.MaxPending
+	return g.next <= g.stream.high && g.pending.Len() < g.config.MaxPending
 }
 
 // armLocked sets the timer for the next redelivery while somebody waits for it.
@@ -147,6 +149,10 @@ func (g *group) tick() {
 // CreateGroup makes a group that starts at a position.
 func (b *Broker) CreateGroup(name, groupName []byte, c GroupConfig, start Position, ifNew bool) (brokers.Receipt, error) {
 	if err := CheckName("group", groupName); err != nil {
+		return brokers.Receipt{}, err
+	}
+	start, err := b.located(name, &start)
+	if err != nil {
 		return brokers.Receipt{}, err
 	}
 	b.world.RLock()
@@ -214,52 +220,6 @@ func (b *Broker) withGroup(name, groupName []byte, fn func(s *Stream, g *group) 
 	return fn(s, g)
 }
 
-// ConsumeOptions says what a consumer takes.
-type ConsumeOptions struct {
-	Count    int
-	MaxBytes int
-	NoAck    bool
-	Make     bool // make the group with defaults
-	Wait     bool // return a waiter when there is nothing
-}
-
-// Consumed is what a consumer got.
-type Consumed struct {
-	Epoch, Lag uint64
-	Entries    []Delivery
-	Waiter     *Waiter // set when there was nothing and waiting was asked for
-}
-
-// Consume gives a consumer the redeliveries that are due, then entries never delivered.
-func (b *Broker) Consume(name, groupName, consumer []byte, o ConsumeOptions, into []Delivery) (got Consumed, err error) {
-	if err := CheckName("consumer", consumer); err != nil {
-		return got, err
-	}
-	if o.Make {
-		if err := b.makeGroup(name, groupName); err != nil {
-			return got, err
-		}
-	}
-	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
-		now := b.clock.Now().UnixMilli()
-		take := taking{g: g, consumer: string(consumer), now: now, room: o.MaxBytes, count: o.Count, entries: into}
-		take.redeliveries()
-		take.fresh(o.NoAck)
-		take.journal(o.NoAck)
-		got = Consumed{Epoch: g.epoch, Lag: g.lagLocked(), Entries: take.entries}
-		if len(take.entries) == 0 && o.Wait {
-			got.Waiter = &Waiter{C: make(chan struct{}, 1), group: g}
-			g.waiters = append(g.waiters, got.Waiter)
-			g.armLocked(now)
-			return nil
-		}
-		g.wakeLocked()   // what is left is for the next in line
-		g.armLocked(now) // and so is this delivery, if it is not acknowledged
-		return nil
-	})
-	return got, err
-}
-
 // makeGroup makes stream and group with defaults when they are missing.
 func (b *Broker) makeGroup(name, groupName []byte) error {
 	if err := CheckName("group", groupName); err != nil {
@@ -286,91 +246,6 @@ func (g *group) lagLocked() uint64 {
 	return g.stream.high + 1 - g.next
 }
 
-// taking gathers one delivery.
-type taking struct {
-	g         *group
-	consumer  string
-	now       int64
-	room      int
-	count     int
-	entries   []Delivery
-	delivered []*pendingEntry
-	parked    []uint64
-}
-
-func (t *taking) full(size int) bool {
-	return len(t.entries) >= t.count || len(t.entries) > 0 && size > t.room
-}
-
-func (t *taking) add(offset uint64, deliveries int) {
-	e := t.g.stream.viewLocked(offset)
-	t.room -= len(e.Payload)
-	t.entries = append(t.entries, Delivery{Entry: e, Deliveries: deliveries})
-}
-
-func (t *taking) dueMs() int64 {
-	if t.g.config.AckWait <= 0 {
-		return 0
-	}
-	return t.now + t.g.config.AckWait.Milliseconds()
-}
-
-func (t *taking) redeliveries() {
-	g := t.g
-	for {
-		p, ok := g.due.Min()
-		if !ok || p.dueMs > t.now {
-			return
-		}
-		if g.config.MaxDeliver > 0 && p.deliveries >= g.config.MaxDeliver {
-			g.removePending(p.offset)
-			g.parked[p.offset] = &parkedEntry{deliveries: p.deliveries, parkedMs: t.now, reason: "delivered too often without an ack"}
-			t.parked = append(t.parked, p.offset)
-			continue
-		}
-		if t.full(len(g.stream.atLocked(p.offset).payload)) {
-			return
-		}
-		next := &pendingEntry{offset: p.offset, consumer: t.consumer, deliveries: p.deliveries + 1, dueMs: t.dueMs()}
-		g.setPending(next)
-		t.delivered = append(t.delivered, next)
-		t.add(p.offset, next.deliveries)
-	}
-}
-
-func (t *taking) fresh(noAck bool) {
-	g := t.g
-	for g.next <= g.stream.high && (noAck || len(g.pending) < g.config.MaxPending) {
-		if g.stream.atLocked(g.next).lost() {
-			g.skipped++
-			g.next++
-			continue
-		}
-		if t.full(len(g.stream.atLocked(g.next).payload)) {
-			return
-		}
-		if !noAck {
-			p := &pendingEntry{offset: g.next, consumer: t.consumer, deliveries: 1, dueMs: t.dueMs()}
-			g.setPending(p)
-			t.delivered = append(t.delivered, p)
-		}
-		t.add(g.next, 1)
-		g.next++
-	}
-}
-
-// journal logs the delivery lazily: an acknowledgement that becomes durable comes after it in the log.
-func (t *taking) journal(noAck bool) {
-	g := t.g
-	b := g.stream.broker
-	for _, offset := range t.parked {
-		b.journal.Append(g.encodeParked(nil, offset, g.parked[offset]), false)
-	}
-	if len(t.delivered) > 0 || noAck && len(t.entries) > 0 {
-		b.journal.Append(g.encodeDelivered(recordBuffer(), t.delivered), false)
-	}
-}
-
 // Cancel ends a wait. A wake-up that came meanwhile goes to the next in line.
 func (b *Broker) Cancel(w *Waiter) {
 	s := w.group.stream
@@ -391,7 +266,7 @@ func (b *Broker) Return(name, groupName []byte, entries []Delivery) {
 		now := b.clock.Now().UnixMilli()
 		var back []*pendingEntry
 		for _, d := range entries {
-			if p := g.pending[d.Offset]; p != nil && p.deliveries == d.Deliveries && p.consumer != nobody {
+			if p, found := g.pending.Get(d.Offset); found && p.deliveries == d.Deliveries && p.consumer != nobody {
 				back = append(back, &pendingEntry{offset: d.Offset, consumer: nobody, deliveries: d.Deliveries - 1, dueMs: now})
 			}
 		}
@@ -413,64 +288,60 @@ func (g *group) rescheduleLocked(list []*pendingEntry, sync bool) (seq uint64) {
 	return seq
 }
 
-// eachPending visits the pending entries in the ranges.
+// eachPending visits the pending entries in the ranges; visit may change them.
 func (g *group) eachPending(ranges []Range, visit func(p *pendingEntry)) {
 	for _, r := range ranges {
-		if r.To < r.From {
-			continue
-		}
-		if r.To-r.From < uint64(len(g.pending)) {
-			for offset := r.From; ; offset++ {
-				if p := g.pending[offset]; p != nil {
-					visit(p)
-				}
-				if offset == r.To {
-					break
-				}
+		offset := r.From
+		for offset <= r.To {
+			var found *pendingEntry
+			g.pending.Ascend(offset, func(_ uint64, p *pendingEntry) bool {
+				found = p
+				return false
+			})
+			if found == nil || found.offset > r.To {
+				break
 			}
-			continue
-		}
-		for _, p := range g.sortedPending() {
-			if p.offset >= r.From && p.offset <= r.To {
-				visit(p)
-			}
+			visit(found)
+			offset = found.offset + 1
 		}
 	}
 }
 
-func (g *group) sortedPending() []*pendingEntry {
-	list := make([]*pendingEntry, 0, len(g.pending))
-	for _, p := range g.pending {
-		list = append(list, p)
-	}
-	sort.Slice(list, func(i, k int) bool { return list[i].offset < list[k].offset })
-	return list
-}
-
-// Resolver turns the positions of acknowledgements into offsets, under the stream's lock.
+// Resolver turns the positions of acknowledgements into offsets.
 type Resolver func(resolve func(Position) (uint64, bool)) []Range
 
-// exactLocked is the offset of the entry that a position names exactly.
-func (s *Stream) exactLocked(p Position) (uint64, bool) {
-	offset := s.resolveLocked(p)
-	if offset < s.first || offset >= s.next {
-		return 0, false
+// ranges runs a resolver, which may have to read files, before the stream is locked.
+func (b *Broker) ranges(name []byte, which Resolver) (list []Range, err error) {
+	s := b.find(name)
+	if s == nil {
+		return nil, noStream(string(name))
 	}
-	if p.Kind == AtID {
-		e := s.atLocked(offset)
-		return offset, e.ms == p.Ms && e.seq == p.Seq
-	}
-	return offset, true
+	list = which(func(p Position) (uint64, bool) {
+		at, exact, locateErr := b.locate(s, p)
+		err = errors.Join(err, locateErr)
+		if p.Kind == AtID {
+			return at.Offset, exact
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		offset := s.resolveLocked(at)
+		return offset, offset >= s.first && offset < s.next
+	})
+	return list, err
 }
 
 // Ack acknowledges entries and tells how many were pending. An epoch other than 0 must be the group's.
 func (b *Broker) Ack(name, groupName []byte, which Resolver, epoch uint64) (n int, r brokers.Receipt, err error) {
+	ranges, err := b.ranges(name, which)
+	if err != nil {
+		return 0, r, err
+	}
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		if epoch != 0 && epoch != g.epoch {
 			return brokers.Errorf("FENCED", "epoch %d, now %d", epoch, g.epoch)
 		}
 		var acked []uint64
-		g.eachPending(which(s.exactLocked), func(p *pendingEntry) {
+		g.eachPending(ranges, func(p *pendingEntry) {
 			acked = append(acked, p.offset)
 			g.removePending(p.offset)
 		})
@@ -497,11 +368,15 @@ const (
 
 // Nack gives entries back or parks them.
 func (b *Broker) Nack(name, groupName []byte, mode NackMode, which Resolver, delay time.Duration, reason string) (n int, r brokers.Receipt, err error) {
+	ranges, err := b.ranges(name, which)
+	if err != nil {
+		return 0, r, err
+	}
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		now := b.clock.Now().UnixMilli()
 		var list []*pendingEntry
 		seen := map[uint64]bool{} // an entry may be named twice
-		g.eachPending(which(s.exactLocked), func(p *pendingEntry) {
+		g.eachPending(ranges, func(p *pendingEntry) {
 			if !seen[p.offset] {
 				seen[p.offset] = true
 				list = append(list, p)
@@ -513,7 +388,7 @@ func (b *Broker) Nack(name, groupName []byte, mode NackMode, which Resolver, del
 			if mode == NackFatal || mode == NackFail && g.config.MaxDeliver > 0 && p.deliveries >= g.config.MaxDeliver {
 				g.removePending(p.offset)
 				parked := &parkedEntry{deliveries: p.deliveries, parkedMs: now, reason: reason}
-				g.parked[p.offset] = parked
+				g.parked.Set(p.offset, parked)
 				r = s.receipt(b.journal.Append(g.encodeParked(nil, p.offset, parked), s.config.Sync == brokers.Always))
 				continue
 			}
@@ -532,11 +407,15 @@ func (b *Broker) Nack(name, groupName []byte, mode NackMode, which Resolver, del
 
 // Extend moves the redelivery of entries to a duration from now.
 func (b *Broker) Extend(name, groupName []byte, d time.Duration, which Resolver) (n int, err error) {
+	ranges, err := b.ranges(name, which)
+	if err != nil {
+		return 0, err
+	}
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		due := b.clock.Now().UnixMilli() + d.Milliseconds()
 		var list []*pendingEntry
 		seen := map[uint64]bool{}
-		g.eachPending(which(s.exactLocked), func(p *pendingEntry) {
+		g.eachPending(ranges, func(p *pendingEntry) {
 			if !seen[p.offset] {
 				seen[p.offset] = true
 				list = append(list, &pendingEntry{offset: p.offset, consumer: p.consumer, deliveries: p.deliveries, dueMs: due})
@@ -554,11 +433,12 @@ func (b *Broker) Leave(name, groupName, consumer []byte) (n int, err error) {
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		now := b.clock.Now().UnixMilli()
 		var back []*pendingEntry
-		for _, p := range g.sortedPending() {
+		g.pending.Scan(func(offset uint64, p *pendingEntry) bool {
 			if p.consumer == string(consumer) && p.consumer != nobody {
-				back = append(back, &pendingEntry{offset: p.offset, consumer: nobody, deliveries: p.deliveries - 1, dueMs: now})
+				back = append(back, &pendingEntry{offset: offset, consumer: nobody, deliveries: p.deliveries - 1, dueMs: now})
 			}
-		}
+			return true
+		})
 		n = len(back)
 		g.rescheduleLocked(back, false)
 		return nil
@@ -568,6 +448,9 @@ func (b *Broker) Leave(name, groupName, consumer []byte) (n int, err error) {
 
 // Seek moves a group: what was pending or parked is forgotten, the epoch grows, who waits tries again.
 func (b *Broker) Seek(name, groupName []byte, p Position) (epoch, next uint64, r brokers.Receipt, err error) {
+	if p, err = b.located(name, &p); err != nil {
+		return 0, 0, r, err
+	}
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		g.seekLocked(g.epoch+1, min(max(s.resolveLocked(p), s.first), s.high+1))
 		epoch, next = g.epoch, g.next
@@ -580,53 +463,68 @@ func (b *Broker) Seek(name, groupName []byte, p Position) (epoch, next uint64, r
 
 func (g *group) seekLocked(epoch, next uint64) {
 	g.epoch, g.next = epoch, next
-	clear(g.pending)
-	clear(g.parked)
+	g.pending.Clear()
+	g.parked.Clear()
 	g.due.Clear()
 }
 
 // ParkedEntries lists parked entries from an offset on.
 func (b *Broker) ParkedEntries(name, groupName []byte, from Position, count int) (list []Parked, err error) {
+	if from, err = b.located(name, &from); err != nil {
+		return nil, err
+	}
+	var stream *Stream
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
-		start := s.resolveLocked(from)
-		offsets := make([]uint64, 0, len(g.parked))
-		for offset := range g.parked {
-			if offset >= start {
-				offsets = append(offsets, offset)
+		stream = s
+		g.parked.Ascend(s.resolveLocked(from), func(offset uint64, p *parkedEntry) bool {
+			if len(list) == count {
+				return false
 			}
-		}
-		sort.Slice(offsets, func(i, k int) bool { return offsets[i] < offsets[k] })
-		for _, offset := range offsets[:min(count, len(offsets))] {
-			p := g.parked[offset]
-			list = append(list, Parked{Entry: s.viewLocked(offset), Deliveries: p.deliveries, ParkedMs: p.parkedMs, Reason: p.reason})
-		}
+			list = append(list, Parked{Entry: Entry{Offset: offset}, Deliveries: p.deliveries, ParkedMs: p.parkedMs, Reason: p.reason})
+			return true
+		})
 		return nil
 	})
-	return list, err
+	if err != nil {
+		return nil, err
+	}
+	kept := list[:0]
+	for _, p := range list {
+		var found bool
+		if p.Entry, found, err = b.entryAt(stream, p.Offset); err != nil {
+			return nil, err
+		}
+		if found { // not trimmed meanwhile
+			kept = append(kept, p)
+		}
+	}
+	return kept, nil
 }
 
 // Unpark lets parked entries be delivered again with a fresh count, or drops them. A nil Resolver means all.
 func (b *Broker) Unpark(name, groupName []byte, which Resolver, drop bool) (n int, r brokers.Receipt, err error) {
+	ranges := []Range{{From: 0, To: ^uint64(0)}}
+	if which != nil {
+		if ranges, err = b.ranges(name, which); err != nil {
+			return 0, r, err
+		}
+	}
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		var offsets []uint64
-		ranges := []Range{{From: 0, To: ^uint64(0)}}
-		if which != nil {
-			ranges = which(s.exactLocked)
-		}
-		for offset := range g.parked {
+		g.parked.Scan(func(offset uint64, _ *parkedEntry) bool {
 			for _, r := range ranges {
 				if offset >= r.From && offset <= r.To {
 					offsets = append(offsets, offset)
 					break
 				}
 			}
-		}
-		sort.Slice(offsets, func(i, k int) bool { return offsets[i] < offsets[k] })
+			return true
+		})
 		if n = len(offsets); n == 0 {
 			return nil
 		}
 		for _, offset := range offsets {
-			delete(g.parked, offset)
+			g.parked.Delete(offset)
 		}
 		if drop {
 			r = s.receipt(b.journal.Append(g.encodeAcked(nil, offsets), s.config.Sync == brokers.Always))

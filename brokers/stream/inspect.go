@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/stream/segment"
 )
 
 // Stats describes a stream.
@@ -31,16 +32,17 @@ type GroupStats struct {
 
 // Stats describes a stream.
 func (b *Broker) Stats(name []byte) (Stats, error) {
-	s, err := b.use(name)
-	if err != nil {
+	s := b.find(name)
+	if s == nil {
+		return Stats{}, noStream(string(name))
+	}
+	if err := s.settle(); err != nil {
 		return Stats{}, err
 	}
 	defer s.mu.Unlock()
-	st := Stats{Config: s.config, First: s.first, Next: s.next, High: s.high, Entries: int64(len(s.entries)), Bytes: s.bytes,
+	st := Stats{Config: s.config, First: s.first, Next: s.next, High: s.high, Entries: int64(s.next - s.first), Bytes: s.liveBytesLocked(),
 		Appended: s.appended, Duplicates: s.duplicates, LastMs: s.lastMs}
-	if len(s.entries) > 0 {
-		st.FirstMs = s.entries[0].ms
-	}
+	st.FirstMs, _ = s.firstMsLocked()
 	for g := range s.groups {
 		st.Groups = append(st.Groups, g)
 	}
@@ -61,16 +63,19 @@ func (b *Broker) Length(name []byte) (uint64, error) {
 // GroupStats describes a group.
 func (b *Broker) GroupStats(name, groupName []byte) (st GroupStats, err error) {
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
-		st = GroupStats{Config: g.config, Epoch: g.epoch, Next: g.next, Lag: g.lagLocked(), Pending: len(g.pending), Parked: len(g.parked),
+		st = GroupStats{Config: g.config, Epoch: g.epoch, Next: g.next, Lag: g.lagLocked(), Pending: g.pending.Len(), Parked: g.parked.Len(),
 			Skipped: g.skipped, Waiters: len(g.waiters), Floor: g.next - 1}
 		consumers := map[string]bool{}
-		for offset, p := range g.pending {
+		g.pending.Scan(func(_ uint64, p *pendingEntry) bool {
 			if p.consumer != nobody {
 				consumers[p.consumer] = true
 			}
+			return true
+		})
+		if offset, _, ok := g.pending.Min(); ok {
 			st.Floor = min(st.Floor, offset-1)
 		}
-		for offset := range g.parked {
+		if offset, _, ok := g.parked.Min(); ok {
 			st.Floor = min(st.Floor, offset-1)
 		}
 		st.Consumers = len(consumers)
@@ -100,7 +105,7 @@ func (b *Broker) Configure(name []byte, change func(c *Config) error) (brokers.R
 	}
 	s.config = c
 	seq := b.journal.Append(s.encodeConfig(nil), c.Sync == brokers.Always)
-	s.retainLocked(b.clock.Now().UnixMilli())
+	s.retainSoonLocked(b.clock.Now().UnixMilli())
 	return s.receipt(seq), nil
 }
 
@@ -118,33 +123,112 @@ func notChained(name string) error {
 
 // Verify computes the hashes of a range again from the entries and compares them with those kept.
 func (b *Broker) Verify(name []byte, from, to Position) (v Verification, err error) {
-	s, err := b.use(name)
+	s := b.find(name)
+	if s == nil {
+		return v, noStream(string(name))
+	}
+	if from, _, err = b.locate(s, from); err == nil {
+		to, err = b.locateEnd(s, to)
+	}
 	if err != nil {
 		return v, err
 	}
+	if err := s.settle(); err != nil {
+		return v, err
+	}
+	defer s.mu.Unlock()
 	if !s.config.Chain {
-		s.mu.Unlock()
 		return v, notChained(s.name)
 	}
-	v = Verification{OK: true, From: min(max(s.resolveLocked(from), s.first), s.high+1), To: min(s.resolveEndLocked(to), s.high)}
-	// Payloads and the slice of hashes never change, so the hashing needs no lock.
-	before := s.anchor
-	first, hashes := s.first, s.hashes
-	entries := append([]entry(nil), s.entries...) // retention clears the ones it removes
-	s.mu.Unlock()
-	if v.From > first {
-		before = hashes[v.From-first-1]
-	}
-	v.Head = before
-	for offset := v.From; offset <= v.To; offset++ {
-		computed := chainHash(v.Head, offset, entries[offset-first])
-		if computed != hashes[offset-first] {
-			v.OK, v.FirstBad = false, offset
-			return v, nil
+	v = Verification{OK: true, From: min(max(s.resolveLocked(from), s.first), s.high+1), To: min(s.resolveLocked(to), s.high)}
+	c := &chaining{b: b, s: s, v: &v, next: v.From}
+	return v, c.run()
+}
+
+// chaining follows the integrity chain. It is entered and left with the stream locked, and unlocks it while it reads and
+// hashes.
+type chaining struct {
+	b       *Broker
+	s       *Stream
+	v       *Verification
+	next    uint64
+	started bool
+}
+
+func (c *chaining) run() error {
+	for c.next <= c.v.To && c.v.OK {
+		if c.s.dropped {
+			return noStream(c.s.name)
 		}
-		v.Head = computed
+		if c.next < c.s.first { // retention was faster
+			c.v.From, c.next, c.started = c.s.first, c.s.first, false
+			continue
+		}
+		cold, found := c.s.coldLocked(c.next)
+		i := c.s.hotIndexLocked(c.next)
+		content := &segment.Content{Entries: c.s.hot[i:], Before: c.s.hotBefore}
+		if i > 0 {
+			content.Before = c.s.hotHashes[i-1]
+		}
+		if !found {
+			content.Hashes = c.s.hotHashes[i:]
+		}
+		c.s.mu.Unlock()
+		retry, err := false, error(nil)
+		if found {
+			content, retry, err = c.b.load(cold)
+		}
+		if err == nil && !retry {
+			c.check(content, !found)
+		}
+		c.s.mu.Lock()
+		if err != nil {
+			return err
+		}
 	}
-	return v, nil
+	if !c.started && c.next == c.s.high+1 {
+		c.v.Head = c.s.hashBeforeLocked(c.next)
+	}
+	return nil
+}
+
+// check verifies the entries of a block, or of memory, that are in the range.
+func (c *chaining) check(content *segment.Content, last bool) {
+	before := content.Before
+	for i := range content.Entries {
+		e := &content.Entries[i]
+		if e.Offset > c.v.To {
+			break
+		}
+		hash := content.Hashes[i]
+		if e.Offset >= c.next {
+			if !c.started {
+				c.started, c.v.Head = true, before
+			}
+			// What a repair has lost shows as an entry that does not follow the one before it.
+			if chainHash(c.v.Head, e) != hash || e.Offset != c.next {
+				c.v.OK, c.v.FirstBad = false, c.next
+				return
+			}
+			c.v.Head = hash
+			c.next++
+		}
+		before = hash
+	}
+	if last && c.next <= c.v.To {
+		c.v.OK, c.v.FirstBad = false, c.next // the last ones were lost
+	}
+}
+
+// hashBeforeLocked is the hash of the entry before an offset that is not below the last cold one.
+func (s *Stream) hashBeforeLocked(offset uint64) segment.Hash {
+	if i := s.hotIndexLocked(offset); i > 0 {
+		return s.hotHashes[i-1]
+	}
+	if len(s.hot) > 0 {
+		return s.hotBefore
+	}
+	return s.head
 }
 
 // Head is the last shown entry of a chained stream and its hash: the anchor to keep elsewhere.
@@ -157,9 +241,11 @@ func (b *Broker) Head(name []byte) (offset uint64, ms int64, seq uint64, hash [s
 	if !s.config.Chain {
 		return 0, 0, 0, hash, notChained(s.name)
 	}
-	if s.high < s.first {
-		return s.high, 0, 0, s.anchor, nil
+	hash = s.hashBeforeLocked(s.high + 1)
+	if i := s.hotIndexLocked(s.high + 1); i > 0 {
+		ms, seq = s.hot[i-1].Ms, s.hot[i-1].Seq
+	} else if n := len(s.cold); n > 0 {
+		ms, seq = s.cold[n-1].block.LastMs, s.cold[n-1].block.LastSeq
 	}
-	e := s.atLocked(s.high)
-	return s.high, e.ms, e.seq, s.hashes[s.high-s.first], nil
+	return s.high, ms, seq, hash, nil
 }

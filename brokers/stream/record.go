@@ -27,12 +27,11 @@ const (
 	opStreamState  = 12 // id first next last-ms last-seq anchor appended duplicates: snapshots only
 	opBrokerState  = 13 // next id: snapshots only
 	opDedupKey     = 14 // id key offset expires: snapshots only
+	opSegments     = 15 // count id*: snapshots only
+	opReplaced     = 16 // new id (0 none) count id*
 	configIsChain  = 1
-	snapshotBatch  = 256 // entries in one record of a snapshot
-	snapshotBytes  = 1 << 20
 	recordKeptSize = 64 << 10
 	offsetMax      = 1 << 62 // no log gets there
-	lostMax        = 1 << 20 // entries that a repair may have lost in one place
 )
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
@@ -184,6 +183,22 @@ func (b *Broker) replayOp(op byte, r *reader) error {
 	case opBrokerState:
 		b.nextID = max(b.nextID, id)
 		return nil
+	case opSegments:
+		if id > uint64(len(r.b)) {
+			return errShort
+		}
+		b.listing = true
+		b.list(r, int(id))
+		return nil
+	case opReplaced:
+		b.listing = true
+		if id != 0 {
+			b.list(&reader{b: numbers(nil, id)}, 1)
+		}
+		for n := r.count(); n > 0; n-- {
+			delete(b.listed, r.number())
+		}
+		return nil
 	case opCreate:
 		name := string(r.bytes())
 		s := newStream(b, id, name, r.config())
@@ -218,12 +233,11 @@ func (b *Broker) replayOp(op byte, r *reader) error {
 			return errors.New("a state behind entries")
 		}
 		s.first, s.next, s.lastMs, s.lastSeq = r.number(), r.number(), int64(r.number()), r.number()
-		if s.first == 0 || s.first > offsetMax {
+		if s.first == 0 || s.first > s.next || s.next > offsetMax {
 			return errors.New("an offset out of range")
 		}
-		copy(s.anchor[:], r.bytes())
+		copy(s.head[:], r.bytes())
 		s.appended, s.duplicates = r.number(), r.number()
-		s.next = s.first // its entries follow
 	case opDedupKey:
 		key := string(r.bytes())
 		s.dedup.add(key, r.number(), int64(r.number()))
@@ -231,6 +245,15 @@ func (b *Broker) replayOp(op byte, r *reader) error {
 		return s.replayGroup(op, r)
 	}
 	return nil
+}
+
+// list notes segment files that a start must find.
+func (b *Broker) list(r *reader, count int) {
+	for ; count > 0; count-- {
+		id := r.number()
+		b.listed[id] = true
+		b.nextSegment = max(b.nextSegment, id+1)
+	}
 }
 
 func (s *Stream) replayAppend(r *reader) error {
@@ -244,12 +267,10 @@ func (s *Stream) replayAppend(r *reader) error {
 	if r.err != nil {
 		return nil
 	}
-	if offset < s.next || offset-s.next > lostMax || offset > offsetMax {
+	if offset < s.next || offset > offsetMax {
 		return fmt.Errorf("stream %q: offset %d follows %d", s.name, offset, s.next-1)
 	}
-	for s.next < offset {
-		s.addLostLocked() // a repair has left a hole; the offsets behind it keep their meaning
-	}
+	s.next = offset // above the expected one when a repair has left a hole: the offsets behind it keep their meaning
 	if len(key) > 0 {
 		s.dedup.add(string(key), offset, expires)
 	}
@@ -280,7 +301,7 @@ func (s *Stream) replayGroup(op byte, r *reader) error {
 		for n := r.count(); n > 0; n-- {
 			p := &pendingEntry{offset: r.number(), consumer: string(r.bytes()), deliveries: int(r.number()), dueMs: int64(r.number())}
 			if p.offset >= s.first && p.offset < s.next && r.err == nil {
-				delete(g.parked, p.offset)
+				g.parked.Delete(p.offset)
 				g.setPending(p)
 			}
 		}
@@ -289,14 +310,14 @@ func (s *Stream) replayGroup(op byte, r *reader) error {
 		for n := r.count(); n > 0; n-- {
 			offset := r.number()
 			g.removePending(offset)
-			delete(g.parked, offset)
+			g.parked.Delete(offset)
 		}
 	case opParked:
 		offset := r.number()
 		p := &parkedEntry{deliveries: int(r.number()), parkedMs: int64(r.number()), reason: string(r.bytes())}
 		g.removePending(offset)
 		if offset >= s.first && offset < s.next {
-			g.parked[offset] = p
+			g.parked.Set(offset, p)
 		}
 	case opSeek:
 		g.seekLocked(r.number(), r.number())

@@ -4,26 +4,17 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"math"
-	"sort"
 	"sync"
-	"time"
 
 	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/stream/segment"
 )
-
-// entry is what is kept of one entry; its offset follows from its place. One that a repair of the log has lost has a nil
-// payload: readers pass over it.
-type entry struct {
-	ms      int64
-	seq     uint64
-	payload []byte
-}
 
 // entryOverhead is counted for each entry beside its payload.
 const entryOverhead = 48
 
-// Stream is one log and its groups.
+// Stream is one log and its groups. Its newest entries are in memory: those that are in the journal and not yet in a segment
+// file. The others are in blocks of segment files.
 type Stream struct {
 	broker *Broker
 	id     uint64 // never reused
@@ -34,16 +25,26 @@ type Stream struct {
 	created uint64 // sequence of the create record
 	dropped bool
 
-	entries []entry // of the offsets first..next-1; the slice is only appended to and cut in front
-	first   uint64
+	first   uint64 // what is below it is trimmed
 	next    uint64
 	high    uint64 // last offset shown
 	lastMs  int64
 	lastSeq uint64
-	bytes   int64
+	head    segment.Hash // of entry next-1, in a stream with INTEGRITY CHAIN
+	bytes   int64        // of the hot entries and of all cold blocks, whole
+	gone    int64        // of it, those of the first cold block that are trimmed
 
-	hashes [][sha256.Size]byte // of the entries, in a stream with INTEGRITY CHAIN
-	anchor [sha256.Size]byte   // hash of the entry before first
+	// hot entries come after all cold ones. The slice is only appended to and cut in front, and its entries never change,
+	// so a copy of the slice may be read without the lock. An offset that is missing was lost by a repair of the log.
+	hot       []Entry
+	hotHashes []segment.Hash // of the hot entries, in a chained stream
+	hotBefore segment.Hash   // of the entry before hot[0]
+
+	cold  []coldBlock  // by offset, none wholly below first
+	front []frontEntry // of cold[0], while retention takes it apart; nil when not known
+	// frontBroken: cold[0] cannot be read, so it stays until all of it is too old.
+	frontBroken bool
+	settling    bool // a goroutine reads what retention needs to know
 
 	unseen       []unseenBatch // appended and above high, in order
 	unseenListed bool          // in broker.unseen
@@ -51,6 +52,7 @@ type Stream struct {
 	groups       map[string]*group
 	changed      chan struct{} // closed when high grows; nil when nobody waits
 	expiry       brokers.Timer // of the first entry's MAXAGE
+	expiryMs     int64         // when it fires
 
 	appended, duplicates uint64
 }
@@ -127,7 +129,7 @@ func (b *Broker) Append(name []byte, payloads [][]byte, x Expect, dedupKey []byt
 	if s.config.Sync == brokers.Never {
 		s.showLocked(position, position)
 	}
-	s.retainLocked(now)
+	s.retainSoonLocked(now)
 	return result, s.receipt(position), nil
 }
 
@@ -167,52 +169,37 @@ func (s *Stream) addLocked(ms int64, seq uint64, payloads [][]byte) {
 		size += len(payload)
 	}
 	memory := make([]byte, 0, size) // one piece for the batch
+	if len(s.hot) == 0 {
+		s.hotBefore = s.head
+	}
 	for i, payload := range payloads {
 		from := len(memory)
 		memory = append(memory, payload...)
-		e := entry{ms: ms, seq: seq + uint64(i), payload: memory[from:len(memory):len(memory)]}
+		e := Entry{Offset: s.next, Ms: ms, Seq: seq + uint64(i), Payload: memory[from:len(memory):len(memory)]}
 		if s.config.Chain {
-			s.hashes = append(s.hashes, chainHash(s.headHashLocked(), s.next, e))
+			s.head = chainHash(s.head, &e)
+			s.hotHashes = append(s.hotHashes, s.head)
 		}
-		s.entries = append(s.entries, e)
-		s.bytes += int64(len(payload)) + entryOverhead
+		s.hot = append(s.hot, e)
+		s.bytes += weight(&e)
 		s.next++
-		s.lastMs, s.lastSeq = e.ms, e.seq
+		s.lastMs, s.lastSeq = e.Ms, e.Seq
 	}
 }
 
-// addLostLocked keeps the place of an entry that a repair of the log has lost.
-func (s *Stream) addLostLocked() {
-	e := entry{ms: s.lastMs, seq: s.lastSeq + 1}
-	if s.config.Chain {
-		s.hashes = append(s.hashes, chainHash(s.headHashLocked(), s.next, e))
-	}
-	s.entries = append(s.entries, e)
-	s.bytes += entryOverhead
-	s.next++
-	s.lastSeq++
-}
-
-func (e *entry) lost() bool { return e.payload == nil }
-
-// headHashLocked is the hash of the last entry.
-func (s *Stream) headHashLocked() [sha256.Size]byte {
-	if n := len(s.hashes); n > 0 {
-		return s.hashes[n-1]
-	}
-	return s.anchor
-}
+// weight is what an entry counts against MAXBYTES.
+func weight(e *Entry) int64 { return int64(len(e.Payload)) + entryOverhead }
 
 // chainHash is SHA-256 over a zero byte, the hash before, the offset, the time and the payload.
-func chainHash(before [sha256.Size]byte, offset uint64, e entry) [sha256.Size]byte {
+func chainHash(before segment.Hash, e *Entry) segment.Hash {
 	h := sha256.New()
 	var head [1 + sha256.Size + 16]byte
 	copy(head[1:], before[:])
-	binary.BigEndian.PutUint64(head[1+sha256.Size:], offset)
-	binary.BigEndian.PutUint64(head[1+sha256.Size+8:], uint64(e.ms))
+	binary.BigEndian.PutUint64(head[1+sha256.Size:], e.Offset)
+	binary.BigEndian.PutUint64(head[1+sha256.Size+8:], uint64(e.Ms))
 	h.Write(head[:])
-	h.Write(e.payload)
-	return [sha256.Size]byte(h.Sum(nil))
+	h.Write(e.Payload)
+	return segment.Hash(h.Sum(nil))
 }
 
 func (s *Stream) listUnseenLocked() {
@@ -234,13 +221,18 @@ func (s *Stream) showLocked(written, synced uint64) {
 	}
 	shown := 0
 	for shown < len(s.unseen) && s.unseen[shown].seq <= durable {
-		s.high = s.unseen[shown].last
 		shown++
 	}
-	if shown == 0 {
+	s.showBatchesLocked(shown)
+}
+
+// showBatchesLocked shows the oldest batches that were not shown.
+func (s *Stream) showBatchesLocked(n int) {
+	if n == 0 {
 		return
 	}
-	s.unseen = s.unseen[:copy(s.unseen, s.unseen[shown:])]
+	s.high = s.unseen[n-1].last
+	s.unseen = s.unseen[:copy(s.unseen, s.unseen[n:])]
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil
@@ -249,241 +241,8 @@ func (s *Stream) showLocked(written, synced uint64) {
 		g.wakeLocked()
 	}
 	if s.config.MaxLen > 0 || s.config.MaxBytes > 0 {
-		s.retainLocked(s.broker.clock.Now().UnixMilli()) // what was not shown could not be removed
+		s.retainSoonLocked(s.broker.clock.Now().UnixMilli()) // what was not shown could not be removed
 	}
-}
-
-// atLocked is the entry of an offset between first and next-1.
-func (s *Stream) atLocked(offset uint64) *entry { return &s.entries[offset-s.first] }
-
-func (s *Stream) viewLocked(offset uint64) Entry {
-	e := s.atLocked(offset)
-	return Entry{Offset: offset, Ms: e.ms, Seq: e.seq, Payload: e.payload}
-}
-
-// resolveLocked turns a position into the first offset at or after it.
-func (s *Stream) resolveLocked(p Position) uint64 {
-	after := func(match func(e *entry) bool) uint64 {
-		return s.first + uint64(sort.Search(len(s.entries), func(i int) bool { return match(&s.entries[i]) }))
-	}
-	switch p.Kind {
-	case AtID:
-		return after(func(e *entry) bool { return e.ms > p.Ms || e.ms == p.Ms && e.seq >= p.Seq })
-	case AtTime:
-		return after(func(e *entry) bool { return e.ms >= p.Ms })
-	case First:
-		return s.first
-	case Last:
-		return max(s.high, s.first)
-	case Next:
-		return s.high + 1
-	}
-	return p.Offset
-}
-
-// Fetch is a page of a stream.
-type Fetch struct {
-	Next, High, Skipped uint64
-	Entries             []Entry
-	Changed             <-chan struct{} // closed when there is more; only set when asked for and the page is empty
-}
-
-// FetchOptions says what to read.
-type FetchOptions struct {
-	To       *Position
-	Count    int
-	MaxBytes int
-	Reverse  bool
-	Strict   bool
-	Watch    bool
-}
-
-// Fetch reads entries at and after a position; with Reverse at and before it. Entries are appended to into.
-func (b *Broker) Fetch(name []byte, from Position, o FetchOptions, into []Entry) (Fetch, error) {
-	s, err := b.use(name)
-	if err != nil {
-		return Fetch{}, err
-	}
-	defer s.mu.Unlock()
-	s.retainLocked(b.clock.Now().UnixMilli())
-	start := s.resolveLocked(from)
-	if o.Reverse && from.Kind == Next {
-		start = s.high
-	}
-	page := Fetch{High: s.high, Entries: into}
-	if start < s.first && !o.Reverse {
-		page.Skipped = s.first - max(start, 1)
-		if o.Strict && page.Skipped > 0 {
-			return Fetch{}, brokers.Errorf("OFFSETGONE", "first is %d", s.first)
-		}
-		start = s.first
-	}
-	if o.Reverse {
-		s.fetchReverseLocked(&page, min(start, s.high), o)
-		return page, nil
-	}
-	end := s.high
-	if o.To != nil {
-		end = min(end, s.resolveEndLocked(*o.To))
-	}
-	size := 0
-	page.Next = start
-	for offset := start; offset <= end && len(page.Entries) < o.Count; offset++ {
-		if s.atLocked(offset).lost() {
-			page.Next = offset + 1
-			continue
-		}
-		e := s.viewLocked(offset)
-		if e.Payload == nil {
-			page.Skipped++
-			page.Next = offset + 1
-			continue
-		}
-		if size += len(e.Payload); size > o.MaxBytes && len(page.Entries) > 0 {
-			break
-		}
-		page.Entries = append(page.Entries, e)
-		page.Next = offset + 1
-	}
-	if len(page.Entries) == 0 && o.Watch && start > s.high {
-		if s.changed == nil {
-			s.changed = make(chan struct{})
-		}
-		page.Changed = s.changed
-	}
-	return page, nil
-}
-
-// resolveEndLocked is the last offset that an inclusive end covers.
-func (s *Stream) resolveEndLocked(p Position) uint64 {
-	switch p.Kind {
-	case AtTime:
-		return s.resolveEndLocked(Position{Kind: AtID, Ms: p.Ms, Seq: math.MaxUint64})
-	case AtID:
-		return s.first - 1 + uint64(sort.Search(len(s.entries), func(i int) bool {
-			e := &s.entries[i]
-			return e.ms > p.Ms || e.ms == p.Ms && e.seq > p.Seq
-		}))
-	case First:
-		return s.first
-	}
-	return s.resolveLocked(p)
-}
-
-func (s *Stream) fetchReverseLocked(page *Fetch, start uint64, o FetchOptions) {
-	end := s.first
-	if o.To != nil {
-		end = max(end, s.resolveLocked(*o.To))
-	}
-	size := 0
-	page.Next = start
-	for offset := start; offset >= end && offset > 0 && len(page.Entries) < o.Count; offset-- {
-		if s.atLocked(offset).lost() {
-			page.Next = offset - 1
-			continue
-		}
-		e := s.viewLocked(offset)
-		if e.Payload == nil {
-			page.Skipped++
-			continue
-		}
-		if size += len(e.Payload); size > o.MaxBytes && len(page.Entries) > 0 {
-			break
-		}
-		page.Entries = append(page.Entries, e)
-		page.Next = offset - 1
-	}
-}
-
-// retainLocked drops what the limits do not allow, from the front, and sets the timer for what comes next. Entries that
-// are not yet shown stay.
-func (s *Stream) retainLocked(now int64) {
-	cut := s.first
-	bytes := s.bytes
-	keep := s.high + 1
-	for cut < keep {
-		e := s.atLocked(cut)
-		tooMany := s.config.MaxLen > 0 && int64(s.next-cut) > s.config.MaxLen
-		tooBig := s.config.MaxBytes > 0 && bytes > s.config.MaxBytes
-		tooOld := s.config.MaxAge > 0 && e.ms+s.config.MaxAge.Milliseconds() <= now
-		if !tooMany && !tooBig && !tooOld {
-			break
-		}
-		bytes -= int64(len(e.payload)) + entryOverhead
-		cut++
-	}
-	if cut > s.first {
-		s.broker.journal.Append(encodeTrim(nil, s.id, cut), false)
-		s.cutLocked(cut)
-	}
-	s.armExpiryLocked(now)
-}
-
-// cutLocked forgets the entries before an offset.
-func (s *Stream) cutLocked(first uint64) {
-	n := int(first - s.first)
-	for i := range s.entries[:n] {
-		s.bytes -= int64(len(s.entries[i].payload)) + entryOverhead
-	}
-	if len(s.hashes) > 0 {
-		s.anchor = s.hashes[n-1]
-		s.hashes = s.hashes[n:] // the next growth lets go of the front
-	}
-	clear(s.entries[:n]) // let go of the payloads
-	s.entries = s.entries[n:]
-	s.first = first
-	for _, g := range s.groups {
-		g.cutLocked(first)
-		g.wakeLocked() // MAXPENDING may have room again
-	}
-}
-
-func (s *Stream) armExpiryLocked(now int64) {
-	if s.config.MaxAge <= 0 || len(s.entries) == 0 || s.dropped || s.broker.closed.Load() {
-		return
-	}
-	wait := time.Duration(max(1, s.entries[0].ms+s.config.MaxAge.Milliseconds()-now)) * time.Millisecond
-	if s.expiry == nil {
-		s.expiry = s.broker.clock.AfterFunc(wait, s.expire)
-		return
-	}
-	s.expiry.Reset(wait)
-}
-
-func (s *Stream) expire() {
-	s.broker.world.RLock()
-	defer s.broker.world.RUnlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.dropped && !s.broker.closed.Load() {
-		s.retainLocked(s.broker.clock.Now().UnixMilli())
-	}
-}
-
-// Trim removes entries from the front until maxLen are left, or those before an offset, and tells how many went.
-func (b *Broker) Trim(name []byte, maxLen *int64, before *Position) (n uint64, r brokers.Receipt, err error) {
-	b.world.RLock()
-	defer b.world.RUnlock()
-	s, err := b.use(name)
-	if err != nil {
-		return 0, r, err
-	}
-	defer s.mu.Unlock()
-	cut := s.first
-	if maxLen != nil && int64(s.next-s.first) > *maxLen {
-		cut = s.next - uint64(*maxLen)
-	}
-	if before != nil {
-		cut = max(cut, s.resolveLocked(*before))
-	}
-	cut = min(cut, s.high+1)
-	if cut <= s.first {
-		return 0, r, nil
-	}
-	n = cut - s.first
-	seq := b.journal.Append(encodeTrim(nil, s.id, cut), s.config.Sync == brokers.Always)
-	s.cutLocked(cut)
-	return n, s.receipt(seq), nil
 }
 
 func (s *Stream) dropLocked() {
@@ -496,7 +255,10 @@ func (s *Stream) dropLocked() {
 	for _, g := range s.groups {
 		g.wakeAllLocked()
 	}
-	s.entries, s.groups = nil, map[string]*group{}
+	for i := range s.cold {
+		s.cold[i].release()
+	}
+	s.hot, s.hotHashes, s.cold, s.front, s.groups = nil, nil, nil, nil, map[string]*group{}
 }
 
 func (s *Stream) stopTimersLocked() {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/stream/segment"
 )
 
 // Config is what XCREATE and XCONF set; zero limits are none.
@@ -34,13 +35,8 @@ func DefaultGroupConfig() GroupConfig {
 	return GroupConfig{AckWait: 30 * time.Second, MaxDeliver: 5, MaxPending: 10_000}
 }
 
-// Entry is one entry as readers see it. The payload is never changed.
-type Entry struct {
-	Offset  uint64
-	Ms      int64
-	Seq     uint64
-	Payload []byte
-}
+// Entry is one entry. The payload is never changed.
+type Entry = segment.Entry
 
 // Delivery is an entry given to a consumer, with how often it was.
 type Delivery struct {

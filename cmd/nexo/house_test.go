@@ -41,6 +41,8 @@ var allowedImports = map[string][]string{
 	"resp":                 {"github.com/tidwall/redcon"},
 	"brokers":              {},
 	"brokers/*":            {"github.com/tidwall/btree", module + "/brokers"},
+	"brokers/stream":       {"github.com/tidwall/btree", module + "/brokers", module + "/brokers/stream/segment"},
+	"brokers/stream/*":     {},
 	"commands":             {module + "/resp", module + "/brokers", module + "/brokers/*"},
 	"cmd/nexo":             {"github.com/urfave/cli/v2", module + "/*"},
 	"cmd/nexo/processtest": {},

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/nexobroker/nexo/brokers/queue"
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/brokers/stream"
+	"github.com/nexobroker/nexo/brokers/stream/segment"
 	"github.com/nexobroker/nexo/commands"
 	"github.com/nexobroker/nexo/resp"
 )
@@ -40,8 +42,14 @@ func runServer(c *cli.Context) error {
 	s, err := open(o, logger)
 	if err != nil {
 		var damage *aof.CorruptionError
-		if errors.As(err, &damage) {
+		var segmentDamage *segment.Damage
+		switch {
+		case errors.As(err, &damage):
 			return cli.Exit(err, exitCorrupted)
+		case errors.As(err, &segmentDamage) && segmentDamage.Missing != 0:
+			return cli.Exit(fmt.Sprintf("%v\nput it back, or give its entries up with: nexo repair --missing-segment %d --apply %s", err, segmentDamage.Missing, o.data), exitCorrupted)
+		case errors.As(err, &segmentDamage):
+			return cli.Exit(fmt.Sprintf("%v\nrun: nexo repair %s", err, o.data), exitCorrupted)
 		}
 		return err
 	}
@@ -155,9 +163,9 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	if log, err = journal("stream"); err != nil {
 		return err
 	}
-	deps.Stream, err = stream.Open(stream.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload,
+	deps.Stream, err = stream.Open(stream.Options{Journal: log, Directory: segmentDirectory(o.data), Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload,
 		Failed: func(err error) {
-			s.logger.Error("compaction of the stream log failed; the log stays the truth", "error", err)
+			s.logger.Error("work on the stream's files failed; what they hold stays as it was", "error", err)
 		}})
 	if err != nil {
 		return err
@@ -165,6 +173,9 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	keep(deps.Stream.Close)
 	return nil
 }
+
+// segmentDirectory is where the stream entries are that have left the journal.
+func segmentDirectory(data string) string { return filepath.Join(data, "segments") }
 
 // run serves until SIGTERM, SIGINT or SHUTDOWN, then drains: clients under way get their replies, journals their fsync. A
 // second signal ends the process at once.

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nexobroker/nexo/aof"
+	"github.com/nexobroker/nexo/brokers/stream/segment"
 )
 
 // directoryOf is the one argument of check and repair.
@@ -32,7 +33,11 @@ func checkCommand() *cli.Command {
 				return err
 			}
 			fmt.Fprint(c.App.Writer, report)
-			if report.Damaged() {
+			segments, err := segment.Check(segmentDirectory(dir))
+			if err != nil {
+				return err
+			}
+			if printSegments(c.App.Writer, segments) || report.Damaged() {
 				return cli.Exit("damage found: see nexo repair --help", exitCorrupted)
 			}
 			return nil
@@ -41,7 +46,10 @@ func checkCommand() *cli.Command {
 
 func repairCommand() *cli.Command {
 	return &cli.Command{Name: "repair", Usage: "rebuild damaged logs from their valid records; a dry run unless --apply is given", ArgsUsage: "DIR",
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "apply", Usage: "do it: accept the loss that the dry run shows; the old files are kept in quarantine"}},
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "apply", Usage: "do it: accept the loss that the dry run shows; the old files are kept in quarantine"},
+			&cli.Uint64Flag{Name: "missing-segment", Usage: "number of a segment file that is missing for good: an empty one takes its place"},
+		},
 		Action: func(c *cli.Context) error {
 			dir, err := directoryOf(c)
 			if err != nil {
@@ -57,11 +65,38 @@ func repairCommand() *cli.Command {
 				return err
 			}
 			fmt.Fprint(c.App.Writer, report)
-			if report.Damaged() && !report.Repaired {
+			damaged, err := repairSegments(c, segmentDirectory(dir))
+			if err != nil {
+				return err
+			}
+			if (damaged || report.Damaged()) && !c.Bool("apply") {
 				fmt.Fprintln(c.App.Writer, "nothing was changed: add --apply to accept this loss")
 			}
 			return nil
 		}}
+}
+
+func printSegments(w io.Writer, reports []segment.Report) (damaged bool) {
+	for _, report := range reports {
+		fmt.Fprint(w, report)
+		damaged = damaged || len(report.Damage) > 0
+	}
+	return damaged
+}
+
+// repairSegments repairs the segment files of the streams, or shows what it would.
+func repairSegments(c *cli.Context, dir string) (damaged bool, err error) {
+	work := segment.Check
+	if c.Bool("apply") {
+		work = segment.Repair
+		if c.IsSet("missing-segment") {
+			if err := segment.PutEmpty(dir, c.Uint64("missing-segment")); err != nil {
+				return false, err
+			}
+		}
+	}
+	reports, err := work(dir)
+	return printSegments(c.App.Writer, reports) || c.IsSet("missing-segment"), err
 }
 
 func healthCommand() *cli.Command {

@@ -1,0 +1,361 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"sync/atomic"
+	"time"
+
+	"github.com/nexobroker/nexo/brokers/stream/segment"
+)
+
+// sealed is a segment file and how much of it is in use.
+type sealed struct {
+	*segment.File
+	broker *Broker
+	live   atomic.Int64 // bytes of the blocks that a stream refers to
+}
+
+func (b *Broker) newSealed(f *segment.File) *sealed {
+	own := &sealed{File: f, broker: b}
+	own.live.Store(f.Bytes())
+	return own
+}
+
+// coldBlock is a run of entries of one stream in a segment file.
+type coldBlock struct {
+	file  *sealed
+	block *segment.Block
+}
+
+// weight is what the entries of the block count against MAXBYTES.
+func (c *coldBlock) weight() int64 { return c.block.Payload + int64(c.block.Count)*entryOverhead }
+
+// release tells the file that nothing refers to the block any more.
+func (c *coldBlock) release() {
+	if live := c.file.live.Add(-c.block.Size()); live*2 < c.file.Bytes() {
+		c.file.broker.untidy.Store(true)
+	}
+}
+
+// openSegments opens the files that the journal lists, gives the streams their blocks, and removes what a crash has left.
+func (b *Broker) openSegments() error {
+	directory := b.options.Directory
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return err
+	}
+	ids, unfinished, err := segment.List(directory)
+	if err != nil {
+		return err
+	}
+	for _, name := range unfinished {
+		if err := os.Remove(filepath.Join(directory, name)); err != nil {
+			return err
+		}
+	}
+	for id := range b.listed {
+		file, err := segment.Open(directory, id)
+		if errors.Is(err, fs.ErrNotExist) {
+			return &segment.Damage{Path: filepath.Join(directory, segment.Name(id)), Missing: id, Problem: "the journal lists it, and it is missing"}
+		}
+		if err != nil {
+			return err
+		}
+		b.files[id] = b.newSealed(file)
+	}
+	for _, id := range ids {
+		b.nextSegment = max(b.nextSegment, id+1)
+		if b.files[id] == nil {
+			if err := b.removeUnlisted(id); err != nil {
+				return err
+			}
+		}
+	}
+	return b.attachSegments()
+}
+
+// removeUnlisted removes a file that a crash has left: one that was not yet listed, whose entries are in the journal, or one
+// that was replaced. A journal that has never listed a file cannot tell this from a journal that was lost, so that file
+// is put aside.
+func (b *Broker) removeUnlisted(id uint64) error {
+	path := filepath.Join(b.options.Directory, segment.Name(id))
+	if b.listing {
+		return os.Remove(path)
+	}
+	aside := filepath.Join(b.options.Directory, "unlisted")
+	if err := os.MkdirAll(aside, 0o700); err != nil {
+		return err
+	}
+	return os.Rename(path, filepath.Join(aside, fmt.Sprintf("%s-%d", segment.Name(id), time.Now().UnixNano())))
+}
+
+func (b *Broker) attachSegments() error {
+	for _, file := range b.files {
+		blocks := file.Blocks()
+		for i := range blocks {
+			c := coldBlock{file, &blocks[i]}
+			s := b.replaying[c.block.Stream]
+			if s == nil || c.block.Last() < s.first {
+				c.release()
+				continue
+			}
+			s.cold = append(s.cold, c)
+			s.bytes += c.weight()
+		}
+	}
+	for _, s := range b.replaying {
+		s.sortCold()
+		end := s.next
+		if len(s.hot) > 0 {
+			end = s.hot[0].Offset
+		}
+		for i := range s.cold {
+			c := &s.cold[i]
+			if i > 0 && c.block.First <= s.cold[i-1].block.Last() || c.block.Last() >= end {
+				return &segment.Damage{Path: c.file.Path(), Position: c.block.Position,
+					Problem: fmt.Sprintf("stream '%s' has the offsets from %d on twice", s.name, c.block.First)}
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Stream) sortCold() {
+	sort.Slice(s.cold, func(i, k int) bool { return s.cold[i].block.First < s.cold[k].block.First })
+}
+
+// Segment files are merged when eight of a size class have gathered, so that the files stay few, and when less than half
+// of them is in use, so that the disk does. A merge copies the blocks in use of some files into a new one, sorted again
+// by stream; a record in the journal replaces the old by the new; then the old files are removed. A crash before the
+// record is durable leaves the new file unlisted, one after it the old ones.
+const (
+	mergeFan      = 8
+	mergeBytesMax = 512 << 20 // in use, of the files of one merge
+)
+
+// sizeClass is 0 below 1 MiB and grows by one with each factor of eight; files of class 3 are no longer merged for their
+// size.
+func sizeClass(bytes int64) (class int) {
+	for size := int64(1 << 20); bytes >= size && class < 3; size *= 8 {
+		class++
+	}
+	return class
+}
+
+// chooseMerge picks files to merge, nil when all is tidy.
+func (b *Broker) chooseMerge() (chosen []*sealed) {
+	b.world.RLock()
+	files := make([]*sealed, 0, len(b.files))
+	for _, file := range b.files {
+		files = append(files, file)
+	}
+	b.world.RUnlock()
+	sort.Slice(files, func(i, k int) bool { return files[i].ID() < files[k].ID() })
+	total := int64(0)
+	take := func(file *sealed) {
+		if live := file.live.Load(); total == 0 || total+live <= mergeBytesMax {
+			total += live
+			chosen = append(chosen, file)
+		}
+	}
+	var classes [3][]*sealed
+	for _, file := range files {
+		if file.live.Load()*2 < file.Bytes() {
+			take(file)
+		} else if class := sizeClass(file.Bytes()); class < len(classes) {
+			classes[class] = append(classes[class], file)
+		}
+	}
+	if len(chosen) > 0 {
+		return chosen
+	}
+	for _, class := range classes {
+		if len(class) >= mergeFan {
+			for _, file := range class[:mergeFan] {
+				take(file)
+			}
+			return chosen
+		}
+	}
+	return nil
+}
+
+// tidy merges until there is nothing to merge. One goroutine at a time.
+func (b *Broker) tidy() error {
+	b.tidying.Lock()
+	defer b.tidying.Unlock()
+	for !b.closed.Load() {
+		b.untidy.Store(false)
+		chosen := b.chooseMerge()
+		if len(chosen) == 0 {
+			return nil
+		}
+		if err := b.merge(chosen); err != nil {
+			return fmt.Errorf("merge segment files: %w", err)
+		}
+	}
+	return nil
+}
+
+func (b *Broker) merge(chosen []*sealed) error {
+	merged, err := b.writeMerged(chosen)
+	if err != nil {
+		return err
+	}
+	b.world.Lock()
+	record := numbers([]byte{opReplaced}, 0)
+	if merged != nil {
+		record = numbers([]byte{opReplaced}, merged.ID())
+		b.files[merged.ID()] = merged
+	}
+	record = numbers(record, uint64(len(chosen)))
+	for _, file := range chosen {
+		record = numbers(record, file.ID())
+		delete(b.files, file.ID())
+	}
+	seq := b.journal.Append(record, true)
+	b.world.Unlock()
+	b.replaceBlocks(chosen, merged)
+	if err := b.journal.WaitSynced(seq); err != nil {
+		return err // the files stay until a start finds what the journal says of them
+	}
+	var problems []error
+	for _, file := range chosen {
+		problems = append(problems, file.Remove())
+	}
+	return errors.Join(problems...)
+}
+
+// writeMerged writes what is in use of the files; nil when that is nothing.
+func (b *Broker) writeMerged(chosen []*sealed) (*sealed, error) {
+	w, err := segment.Create(b.options.Directory, b.takeSegmentID(), b.options.BlockBytes)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range b.byID() {
+		s.mu.Lock()
+		first, chained := s.first, s.config.Chain
+		var blocks []coldBlock
+		for _, c := range s.cold {
+			if slices.Contains(chosen, c.file) {
+				blocks = append(blocks, c)
+			}
+		}
+		s.mu.Unlock()
+		for _, c := range blocks {
+			if err := copyBlock(w, c, first, chained); err != nil {
+				return nil, errors.Join(err, w.Abort())
+			}
+		}
+		if b.closed.Load() {
+			return nil, errors.Join(errClosed, w.Abort())
+		}
+	}
+	if w.Empty() {
+		return nil, w.Abort()
+	}
+	file, err := w.Commit()
+	if err != nil {
+		return nil, err
+	}
+	return b.newSealed(file), nil
+}
+
+func copyBlock(w *segment.Writer, c coldBlock, first uint64, chained bool) error {
+	content, err := c.file.Load(c.block)
+	if err != nil {
+		return err
+	}
+	before := content.Before
+	for i := range content.Entries {
+		e := content.Entries[i]
+		var link *segment.Link
+		if chained {
+			link = &segment.Link{Before: before, Hash: content.Hashes[i]}
+			before = link.Hash
+		}
+		if e.Offset < first {
+			continue
+		}
+		if err := w.Add(c.block.Stream, e, link); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replaceBlocks points the streams to the new file.
+func (b *Broker) replaceBlocks(chosen []*sealed, merged *sealed) {
+	var blocks []segment.Block
+	if merged != nil {
+		blocks = merged.Blocks()
+	}
+	for _, s := range b.byID() {
+		for len(blocks) > 0 && blocks[0].Stream < s.id {
+			(&coldBlock{merged, &blocks[0]}).release() // dropped meanwhile
+			blocks = blocks[1:]
+		}
+		n := 0
+		for n < len(blocks) && blocks[n].Stream == s.id {
+			n++
+		}
+		s.mu.Lock()
+		s.replaceBlocksLocked(chosen, merged, blocks[:n])
+		s.mu.Unlock()
+		blocks = blocks[n:]
+	}
+	for i := range blocks {
+		(&coldBlock{merged, &blocks[i]}).release()
+	}
+}
+
+func (s *Stream) replaceBlocksLocked(chosen []*sealed, merged *sealed, blocks []segment.Block) {
+	kept := make([]coldBlock, 0, len(s.cold))
+	for _, c := range s.cold {
+		if slices.Contains(chosen, c.file) {
+			s.bytes -= c.weight()
+			continue
+		}
+		kept = append(kept, c)
+	}
+	for i := range blocks {
+		c := coldBlock{merged, &blocks[i]}
+		if s.dropped || c.block.Last() < s.first {
+			c.release()
+			continue
+		}
+		kept = append(kept, c)
+		s.bytes += c.weight()
+	}
+	if s.dropped || len(kept) == len(s.cold) && len(blocks) == 0 {
+		return
+	}
+	sameFront := len(s.cold) > 0 && len(kept) > 0 && s.cold[0] == kept[0]
+	front, broken, gone := s.front, s.frontBroken, s.gone
+	s.setColdLocked(kept)
+	s.sortCold()
+	if sameFront && s.cold[0] == kept[0] {
+		s.front, s.frontBroken, s.gone = front, broken, gone
+	}
+}
+
+// takeSegmentID gives out a number for a file.
+func (b *Broker) takeSegmentID() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	id := b.nextSegment
+	b.nextSegment++
+	return id
+}
+
+// byID returns the streams by number.
+func (b *Broker) byID() []*Stream {
+	list := b.all()
+	sort.Slice(list, func(i, k int) bool { return list[i].id < list[k].id })
+	return list
+}
