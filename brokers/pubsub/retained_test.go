@@ -58,7 +58,7 @@ func expect(t testing.TB, got []string, want ...string) {
 }
 
 func TestRetainReplaceClear(t *testing.T) {
-	b := open(t, Options{})
+	b := open(t, Options{Clock: brokertest.NewClock(epoch)})
 	live, _ := subscribe(b, Filter, "a/#")
 	retain(t, b, "a/b", "1", 0)
 	retain(t, b, "a", "2", 0)

@@ -34,6 +34,7 @@ func serverFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "store-default-ttl", EnvVars: env("STORE_DEFAULT_TTL"), Value: 0, Usage: "expiry that NSET sets when none is given; 0 none"},
 		&cli.StringFlag{Name: "max-payload", EnvVars: env("MAX_PAYLOAD"), Value: "10mb", Usage: "largest payload of a job, an entry or a message"},
 		&cli.StringFlag{Name: "min-free-disk", EnvVars: env("MIN_FREE_DISK"), Value: "64mb", Usage: "free space below which adding data is refused"},
+		&cli.StringFlag{Name: "compact-size", EnvVars: env("COMPACT_SIZE"), Value: "64mb", Usage: "log of queues or streams that is compacted; memory holds as much of the streams"},
 		&cli.BoolFlag{Name: "enable-debug", EnvVars: env("ENABLE_DEBUG"), Usage: "allow DEBUG"},
 		&cli.StringFlag{Name: "log-level", EnvVars: env("LOG_LEVEL"), Value: "info", Usage: "debug, info, warn or error"},
 	}
@@ -56,6 +57,7 @@ type options struct {
 	storeDefaultTTL time.Duration
 	maxPayload      int
 	minFreeDisk     int64
+	compactSize     int64
 	debug           bool
 	logLevel        string
 }
@@ -92,6 +94,9 @@ func readOptions(c *cli.Context) (o options, err error) {
 	o.maxPayload = int(payload)
 	if o.minFreeDisk, err = commands.ParseBytes(c.String("min-free-disk")); err != nil {
 		return o, fmt.Errorf("--min-free-disk: %w", err)
+	}
+	if o.compactSize, err = commands.ParseBytes(c.String("compact-size")); err != nil || o.compactSize < 1<<16 {
+		return o, fmt.Errorf("--compact-size: %q is not a size of at least 64kb", c.String("compact-size"))
 	}
 	if o.fsyncInterval <= 0 || o.fsyncInterval > time.Hour {
 		return o, fmt.Errorf("--fsync-interval: %v is not between 1ns and 1h", o.fsyncInterval)

@@ -151,7 +151,7 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	if log, err = journal("queue"); err != nil {
 		return err
 	}
-	deps.Queue, err = queue.Open(queue.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload,
+	deps.Queue, err = queue.Open(queue.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
 		Failed: func(err error) {
 			s.logger.Error("compaction of the queue log failed; the log stays the truth", "error", err)
 		}})
@@ -163,7 +163,7 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	if log, err = journal("stream"); err != nil {
 		return err
 	}
-	deps.Stream, err = stream.Open(stream.Options{Journal: log, Directory: segmentDirectory(o.data), Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload,
+	deps.Stream, err = stream.Open(stream.Options{Journal: log, Directory: segmentDirectory(o.data), Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
 		Failed: func(err error) {
 			s.logger.Error("work on the stream's files failed; what they hold stays as it was", "error", err)
 		}})

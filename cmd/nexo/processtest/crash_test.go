@@ -50,6 +50,9 @@ func campaign(t *testing.T, random *rand.Rand, level string, rounds int) {
 	dir := t.TempDir()
 	o := newOracle()
 	flags := []string{"--fsync", level, "--log-level", "warn"}
+	if random.IntN(2) == 0 {
+		flags = append(flags, "--compact-size", "1mb") // kills into compactions and merges
+	}
 	s := start(t, dir, flags...)
 	s.await(t)
 	mustDo(t, s, "QCREATE", "jobs", "LEASE", "200", "MAXATTEMPTS", "1000000", "BACKOFF", "NONE")
