@@ -1,0 +1,30 @@
+import { get, post } from '../http/client'
+import type { Page, Retained, Subscriber, Topic } from './types'
+
+export function fetchTopics(filter: string, cursor: string | null, signal?: AbortSignal) {
+  return get<Page<Topic>>('topics', { filter, cursor, count: 200 }, signal)
+}
+
+export function fetchSubscribers(topic: string) {
+  return get<{ rows: Subscriber[] }>('subscribers', { topic })
+}
+
+export function fetchRetained(filter: string, cursor: string | null, signal?: AbortSignal) {
+  return get<Page<Retained>>('retained', { filter, cursor, count: 200 }, signal)
+}
+
+export function deleteRetained(filter: string) {
+  return post<{ count: number }>('retained/delete', { filter })
+}
+
+export interface Publish {
+  topic: string
+  payload: string
+  retain: boolean
+  /** Milliseconds that a retained message lives; 0 is no expiry. */
+  ttl: number
+}
+
+export function publish(message: Publish) {
+  return post<{ receivers: number }>('publish', message)
+}

@@ -1,0 +1,134 @@
+import { useEffect, useRef } from 'react'
+import uPlot from 'uplot'
+import 'uplot/dist/uPlot.min.css'
+import { useTheme } from '../theme'
+
+export interface Series {
+  label: string
+  /** The name of a colour token: "queue" is var(--queue). */
+  tone: string
+  values: (number | null)[]
+  fill?: boolean
+  dash?: boolean
+}
+
+interface Props {
+  label: string
+  /** Unix seconds, ascending. */
+  times: number[]
+  series: Series[]
+  format: (value: number) => string
+  height?: number
+  /** Charts of one page with the same group share their cursor. */
+  group?: string
+}
+
+/** A time chart. The newest value of each series stands in the legend, and that of the moment under the cursor. */
+export function Chart({ label, times, series, format, height = 120, group }: Props) {
+  const host = useRef<HTMLDivElement>(null)
+  const plot = useRef<uPlot | null>(null)
+  const legend = useRef<HTMLUListElement>(null)
+  const theme = useTheme()
+  const latest = useRef({ times, series, format })
+  latest.current = { times, series, format }
+  const shape = series.map((line) => `${line.label}/${line.tone}/${line.fill}/${line.dash}`).join()
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the shape stands for the series; theme redraws the colours
+  useEffect(() => {
+    const element = host.current
+    if (!element) return
+    const style = getComputedStyle(element)
+    const token = (name: string) => style.getPropertyValue(`--${name}`).trim()
+    const axis = {
+      stroke: token('ink-3'),
+      font: `11px ${token('sans')}`,
+      grid: { stroke: token('line'), width: 1 },
+      ticks: { show: false },
+    }
+    const showValues = (chart: uPlot) => writeLegend(legend.current, latest.current, chart.cursor.idx ?? null)
+    const options: uPlot.Options = {
+      width: Math.max(element.clientWidth, 50),
+      height,
+      padding: [8, 0, 0, 0],
+      legend: { show: false },
+      cursor: {
+        y: false,
+        points: { size: 6 },
+        drag: { setScale: false },
+        ...(group ? { sync: { key: group } } : {}),
+      },
+      scales: { y: { range: (_chart, _low, high) => [0, Math.max(high, 1) * 1.08] } },
+      axes: [
+        { ...axis, grid: { show: false }, size: 22, space: 70, values: '{HH}:{mm}' },
+        {
+          ...axis,
+          size: 44,
+          space: 34,
+          gap: 4,
+          values: (_chart, ticks) =>
+            ticks.map((tick) => (Number.isInteger(tick) || tick < 1 ? latest.current.format(tick) : '')),
+        },
+      ],
+      series: [
+        {},
+        ...series.map((line) => ({
+          label: line.label,
+          stroke: token(line.tone),
+          width: 1.5,
+          points: { show: false },
+          ...(line.dash ? { dash: [4, 3] } : {}),
+          ...(line.fill ? { fill: `color-mix(in srgb, ${token(line.tone)} 12%, transparent)` } : {}),
+        })),
+      ],
+      hooks: { setCursor: [showValues], setData: [showValues] },
+    }
+    const chart = new uPlot(options, toData(latest.current), element)
+    plot.current = chart
+    const resize = new ResizeObserver(() => chart.setSize({ width: Math.max(element.clientWidth, 50), height }))
+    resize.observe(element)
+    return () => {
+      resize.disconnect()
+      chart.destroy()
+      plot.current = null
+    }
+  }, [shape, theme, height, group])
+
+  useEffect(() => {
+    plot.current?.setData(toData({ times, series }))
+  }, [times, series])
+
+  return (
+    <figure className="chart" aria-label={label}>
+      <div ref={host} className="chart-canvas" style={{ ['--chart-height' as string]: `${height}px` }} aria-hidden />
+      <ul className="legend" ref={legend}>
+        {series.map((line) => (
+          <li key={line.label} style={{ ['--tone' as string]: `var(--${line.tone})` }}>
+            {line.label} <b>{lastValue(line, format)}</b>
+          </li>
+        ))}
+      </ul>
+    </figure>
+  )
+}
+
+function toData({ times, series }: { times: number[]; series: Series[] }): uPlot.AlignedData {
+  return [times, ...series.map((line) => line.values)]
+}
+
+function lastValue(line: Series, format: (value: number) => string): string {
+  const value = line.values[line.values.length - 1]
+  return value === null || value === undefined ? '–' : format(value)
+}
+
+/** The legend follows the cursor at pointer speed, past React: a render per pointer event would be felt. */
+function writeLegend(
+  list: HTMLUListElement | null,
+  data: { series: Series[]; format: (value: number) => string },
+  index: number | null,
+) {
+  data.series.forEach((line, position) => {
+    const text = list?.children[position]?.querySelector('b')?.firstChild
+    const value = index === null ? null : line.values[index]
+    if (text) text.nodeValue = value === null || value === undefined ? lastValue(line, data.format) : data.format(value)
+  })
+}

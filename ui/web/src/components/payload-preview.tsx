@@ -1,0 +1,24 @@
+import type { WirePayload } from '../api/types'
+import { bytes as formatBytes } from '../format/number'
+import { fromBase64, oneLine, readPayload } from '../format/payload'
+
+/** The beginning that a row shows: a row is never wider than this many characters. */
+const rowCharacters = 240
+
+/** A payload in a row: its first line as text, or what kind of bytes it is. */
+export function PayloadPreview({ payload }: { payload: WirePayload }) {
+  if (payload.size === 0) return <span className="payload muted">empty</span>
+  const head = fromBase64(payload.b64.slice(0, 4 * Math.ceil(rowCharacters / 3)))
+  const text = readText(head, payload.size > head.length)
+  if (text === null) return <span className="payload muted">binary, {formatBytes(payload.size)}</span>
+  return <span className="payload">{oneLine(text)}</span>
+}
+
+/** A cut in the middle of a character must not make text binary: up to three bytes are left off. */
+function readText(head: Uint8Array, cut: boolean): string | null {
+  for (let short = 0; short <= (cut ? 3 : 0); short++) {
+    const { text } = readPayload(head.subarray(0, head.length - short))
+    if (text !== null) return text
+  }
+  return null
+}

@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest'
+import { fromBase64, hexRows, oneLine, prettyLimit, readPayload, textBytes, toBase64 } from './payload'
+
+describe('payload', () => {
+  it('offers JSON, text and hex for JSON objects', () => {
+    const payload = readPayload(textBytes('{"a":[1,2]}'))
+    expect(payload.forms).toEqual(['json', 'text', 'hex'])
+    expect(payload.json).toEqual({ a: [1, 2] })
+  })
+  it('offers text and hex for what only begins like JSON', () => {
+    expect(readPayload(textBytes('{not json')).forms).toEqual(['text', 'hex'])
+    expect(readPayload(textBytes('42')).forms).toEqual(['text', 'hex'])
+    expect(readPayload(textBytes('')).forms).toEqual(['text', 'hex'])
+  })
+  it('offers hex alone for bytes that are not UTF-8', () => {
+    expect(readPayload(new Uint8Array([0xff, 0xfe, 0])).forms).toEqual(['hex'])
+  })
+  it('strips the marker of binary bytes that happen to be UTF-8', () => {
+    const payload = readPayload(new Uint8Array([0xff, 0x6e, 0x62, 0x68, 0x69]))
+    expect(payload.forms).toEqual(['hex'])
+    expect(Array.from(payload.bytes)).toEqual([0x68, 0x69])
+  })
+  it('does not parse JSON that would freeze the page', () => {
+    expect(readPayload(textBytes(`["${'x'.repeat(prettyLimit)}"]`)).forms).toEqual(['text', 'hex'])
+  })
+  it('keeps every byte through base64', () => {
+    const bytes = Uint8Array.from({ length: 70_000 }, (_, index) => index % 256)
+    expect(fromBase64(toBase64(bytes))).toEqual(bytes)
+  })
+  it('writes hex rows of sixteen', () => {
+    const rows = hexRows(textBytes('<img src=x onerror=alert(1)>'))
+    expect(rows).toHaveLength(2)
+    expect(rows[0]).toEqual({
+      offset: '00000000',
+      hex: '3c 69 6d 67 20 73 72 63  3d 78 20 6f 6e 65 72 72',
+      text: '<img src=x onerr',
+    })
+  })
+  it('keeps a list row on one line', () => {
+    expect(oneLine('a\n\tb\u0000c')).toBe('a b·c')
+  })
+})

@@ -1,0 +1,121 @@
+import { Unplug } from 'lucide-react'
+import { useCallback, useState } from 'react'
+import { useAddress } from '../address'
+import { killClient } from '../api/server'
+import type { Client } from '../api/types'
+import { ChangeButton } from '../components/change-button'
+import { FormDialog } from '../components/dialog'
+import { Empty, Panel } from '../components/panel'
+import { SearchField } from '../components/search-field'
+import { tell } from '../components/toast'
+import { type Column, VirtualTable } from '../components/virtual-table'
+import { foldRows, type Rows, useTopic } from '../feed/react'
+import { useSorted, useWindowQuery } from '../feed/window'
+import { bytes, counted } from '../format/number'
+import { span } from '../format/time'
+
+export function ClientsPage() {
+  const { get, set } = useAddress()
+  const filter = get('filter') ?? ''
+  const [killing, setKilling] = useState<Client | null>(null)
+  const { sort, sortable } = useSorted('id')
+  const { query, onWindow } = useWindowQuery({ sort, filter })
+  const {
+    data,
+    query: shown,
+    problem,
+  } = useTopic<Rows<Client>>(
+    'clients',
+    query,
+    foldRows((row) => row.id),
+  )
+  const columns: Column<Client>[] = [
+    {
+      ...sortable('name', 'Client'),
+      width: 'minmax(120px, 1.4fr)',
+      cell: (row) => (row.name ? <b>{row.name}</b> : <span className="muted">client {row.id}</span>),
+    },
+    {
+      ...sortable('addr', 'Address'),
+      width: 'minmax(130px, 1fr)',
+      cell: (row) => <span className="number">{row.addr}</span>,
+    },
+    {
+      id: 'lib',
+      title: 'Library',
+      width: 'minmax(100px, 1fr)',
+      cell: (row) => row.lib || <span className="muted">unknown</span>,
+    },
+    { id: 'user', title: 'User', width: 'minmax(60px, 0.6fr)', cell: (row) => row.user },
+    { id: 'command', title: 'Last command', width: 'minmax(90px, 0.8fr)', cell: (row) => <code>{row.command}</code> },
+    { ...sortable('subs', 'Subscribed', true), width: '80px', end: true, cell: (row) => row.subs },
+    { ...sortable('idleMs', 'Idle', true), width: '80px', end: true, cell: (row) => span(row.idleMs) },
+    { ...sortable('ageMs', 'Age', true), width: '80px', end: true, cell: (row) => span(row.ageMs) },
+    { ...sortable('outBytes', 'Waiting out', true), width: '88px', end: true, cell: (row) => bytes(row.outBytes) },
+    {
+      id: 'kill',
+      title: <span className="hidden">Close</span>,
+      width: '28px',
+      cell: (row) => (
+        <ChangeButton className="small quiet icon" label={`Close client ${row.id}`} onClick={() => setKilling(row)}>
+          <Unplug aria-hidden />
+        </ChangeButton>
+      ),
+    },
+  ]
+  return (
+    <>
+      <header className="page-head">
+        <h1>Clients</h1>
+        <SearchField
+          label="Find by name, address or library"
+          value={filter}
+          onSearch={useCallback((text: string) => set({ filter: text }), [set])}
+        />
+      </header>
+      <div className="page-body">
+        <Panel className="grow live" foot={data ? counted(data.total, 'client') : 'Loading'}>
+          {problem && <p className="problem">{problem}</p>}
+          <VirtualTable
+            label="Clients"
+            columns={columns}
+            minWidth={960}
+            count={data?.total ?? 0}
+            row={(index) => data?.rows[index - Number(shown?.from ?? 0)]}
+            rowKey={(row) => row.id}
+            onWindow={onWindow}
+            empty={
+              data ? (
+                <Empty
+                  title={filter ? `No client has "${filter}" in it` : 'Nobody is connected'}
+                  command="redis-cli -p 7654"
+                >
+                  Every connection of the Redis protocol is listed here.
+                </Empty>
+              ) : (
+                <Empty title="Loading" />
+              )
+            }
+          />
+        </Panel>
+      </div>
+      {killing && (
+        <FormDialog
+          title={`Close ${killing.name || `client ${killing.id}`}`}
+          action="Close the connection"
+          danger
+          onSubmit={async () => {
+            const { count } = await killClient(killing.id)
+            tell(count > 0 ? `Closed client ${killing.id}` : `Client ${killing.id} was gone already`)
+          }}
+          onClose={() => setKilling(null)}
+        >
+          <p>
+            {killing.addr} is disconnected. Jobs that it leased come back when their lease ends; most libraries connect
+            again by themselves.
+          </p>
+        </FormDialog>
+      )}
+    </>
+  )
+}

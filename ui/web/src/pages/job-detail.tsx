@@ -1,0 +1,91 @@
+import { useQuery } from '@tanstack/react-query'
+import { RotateCcw, Trash2, X } from 'lucide-react'
+import { useMemo, useState } from 'react'
+import { fetchJob, type JobAction } from '../api/queue'
+import type { Job } from '../api/types'
+import { ChangeButton } from '../components/change-button'
+import { Empty, Facts, Panel } from '../components/panel'
+import { PayloadView } from '../components/payload-view'
+import { useNow } from '../feed/status'
+import { fromBase64 } from '../format/payload'
+import { moment, relative } from '../format/time'
+import { problemOf } from '../http/client'
+
+interface Props {
+  queue: string
+  id: string
+  onClose: () => void
+  onAct: (action: JobAction, ids: string[]) => Promise<void>
+}
+
+export function JobDetail({ queue, id, onClose, onAct }: Props) {
+  const [full, setFull] = useState(false)
+  const { data: job, error } = useQuery({
+    queryKey: ['job', queue, id, full],
+    queryFn: () => fetchJob(queue, id, full),
+    placeholderData: (before) => before,
+    refetchInterval: full ? false : 2000,
+  })
+  const raw = useMemo(() => (job ? fromBase64(job.payload.b64) : null), [job])
+  return (
+    <Panel
+      label={`Job ${id}`}
+      title={<h2 className="grow number">Job {id}</h2>}
+      actions={
+        <>
+          {job?.state === 'dead' && (
+            <ChangeButton className="small" onClick={() => onAct('replay', [id])}>
+              <RotateCcw aria-hidden /> Replay
+            </ChangeButton>
+          )}
+          <ChangeButton className="small danger" onClick={() => onAct('delete', [id])} disabled={!job}>
+            <Trash2 aria-hidden /> Delete
+          </ChangeButton>
+          <button type="button" className="button small quiet icon" aria-label="Close the job" onClick={onClose}>
+            <X aria-hidden />
+          </button>
+        </>
+      }
+    >
+      <div className="panel-body stack">
+        {error && <Empty title={problemOf(error)}>It was acknowledged, deleted, or has expired.</Empty>}
+        {job && !error && raw && (
+          <>
+            {job.reason && <p className="problem">{job.reason}</p>}
+            <PayloadView
+              raw={raw}
+              size={job.payload.size}
+              fileName={`${queue}-${id}`}
+              {...(full ? {} : { onLoadAll: () => setFull(true) })}
+            />
+            <JobFacts job={job} />
+          </>
+        )}
+      </div>
+    </Panel>
+  )
+}
+
+const stateWords = { ready: 'ready', delayed: 'delayed', inflight: 'in flight', dead: 'dead' }
+
+function JobFacts({ job }: { job: Job }) {
+  const now = useNow()
+  const time = (at: number) => (
+    <>
+      {relative(at, now)} <span className="muted">{moment(at)}</span>
+    </>
+  )
+  const facts: [string, React.ReactNode][] = [
+    ['State', stateWords[job.state]],
+    ['Attempts', `${job.attempts} of ${job.maxAttempts}`],
+    ['Deliveries', job.deliveries],
+    ['Priority', job.priority],
+  ]
+  if (job.pushedAt > 0) facts.push(['Pushed', time(job.pushedAt)])
+  if (job.dueAt > 0 && job.state === 'delayed') facts.push(['Due', time(job.dueAt)])
+  if (job.leaseUntil > 0) facts.push(['Lease ends', time(job.leaseUntil)])
+  if (job.failedAt > 0) facts.push(['Failed', time(job.failedAt)])
+  if (job.expiresAt > 0) facts.push(['Expires', time(job.expiresAt)])
+  if (job.dedup) facts.push(['Dedup key', <code key="dedup">{job.dedup}</code>])
+  return <Facts items={facts} />
+}

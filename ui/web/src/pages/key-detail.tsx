@@ -1,0 +1,145 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { Pencil, Timer, Trash2, X } from 'lucide-react'
+import { useMemo, useState } from 'react'
+import { deleteKeys, fetchKey } from '../api/store'
+import type { KeyDetail } from '../api/types'
+import { ChangeButton } from '../components/change-button'
+import { Empty, Facts, Panel } from '../components/panel'
+import { PayloadView } from '../components/payload-view'
+import { tell } from '../components/toast'
+import { useNow } from '../feed/status'
+import { bytes, exact } from '../format/number'
+import { fromBase64, readPayload } from '../format/payload'
+import { moment, span } from '../format/time'
+import { problemOf } from '../http/client'
+import { EditKey, ExpireKey } from './key-dialogs'
+
+/** Editing more than this in a text field is no pleasure, and saving it would send it back whole. */
+const editLimit = 256 * 1024
+
+interface Props {
+  db: number
+  name: string
+  onClose: () => void
+}
+
+export function KeyDetailPanel({ db, name, onClose }: Props) {
+  const [full, setFull] = useState(false)
+  const [open, setOpen] = useState<'edit' | 'expire' | null>(null)
+  const queries = useQueryClient()
+  const { data, error, dataUpdatedAt } = useQuery({
+    queryKey: ['key', db, name, full],
+    queryFn: () => fetchKey(db, name, full),
+    placeholderData: (before) => before,
+    refetchInterval: 2000,
+  })
+  const raw = useMemo(() => (data?.value ? fromBase64(data.value.b64) : null), [data?.value])
+  const editable =
+    raw !== null && data?.value?.size === raw.length && raw.length <= editLimit && readPayload(raw).text !== null
+  const again = () =>
+    queries.invalidateQueries({ predicate: ({ queryKey }) => ['key', 'tree', 'keys'].includes(String(queryKey[0])) })
+  const remove = async () => {
+    try {
+      await deleteKeys(db, [name])
+      tell(`Deleted ${name}`)
+      onClose()
+      await again()
+    } catch (problem) {
+      tell(problemOf(problem), 'bad')
+    }
+  }
+  return (
+    <Panel
+      label={`Key ${name}`}
+      title={
+        <h2 className="grow">
+          <code>{name}</code>
+        </h2>
+      }
+      actions={
+        <>
+          {editable && (
+            <ChangeButton className="small" onClick={() => setOpen('edit')}>
+              <Pencil aria-hidden /> Edit
+            </ChangeButton>
+          )}
+          <ChangeButton className="small" disabled={!data} onClick={() => setOpen('expire')}>
+            <Timer aria-hidden /> Expiry
+          </ChangeButton>
+          <ChangeButton className="small danger icon" label="Delete the key" disabled={!data} onClick={remove}>
+            <Trash2 aria-hidden />
+          </ChangeButton>
+          <button type="button" className="button small quiet icon" aria-label="Close the key" onClick={onClose}>
+            <X aria-hidden />
+          </button>
+        </>
+      }
+    >
+      <div className="panel-body stack">
+        {error && <Empty title={problemOf(error)}>It was deleted or has expired.</Empty>}
+        {data && !error && (
+          <>
+            {raw && data.value && (
+              <PayloadView
+                raw={raw}
+                size={data.value.size}
+                fileName={name}
+                {...(full ? {} : { onLoadAll: () => setFull(true) })}
+              />
+            )}
+            {data.items && <Items detail={data} />}
+            <KeyFacts detail={data} readAt={dataUpdatedAt} />
+          </>
+        )}
+      </div>
+      {open === 'edit' && raw && (
+        <EditKey db={db} name={name} before={raw} onClose={() => setOpen(null)} onDone={again} />
+      )}
+      {open === 'expire' && data && (
+        <ExpireKey db={db} name={name} ttl={data.ttl} onClose={() => setOpen(null)} onDone={again} />
+      )}
+    </Panel>
+  )
+}
+
+function KeyFacts({ detail, readAt }: { detail: KeyDetail; readAt: number }) {
+  const now = useNow(detail.ttl >= 0)
+  const left = Math.max(0, readAt + detail.ttl - now)
+  return (
+    <Facts
+      items={[
+        ['Type', detail.type],
+        ['Size', bytes(detail.size)],
+        [
+          'Expires',
+          detail.ttl < 0 ? (
+            'never'
+          ) : (
+            <>
+              in {span(left)} <span className="muted">{moment(readAt + detail.ttl)}</span>
+            </>
+          ),
+        ],
+      ]}
+    />
+  )
+}
+
+function Items({ detail }: { detail: KeyDetail }) {
+  const items = detail.items ?? []
+  return (
+    <>
+      <Facts
+        items={items.map(([field, value]) => [
+          field,
+          <code key={field}>{readPayload(fromBase64(value.b64)).text ?? `binary, ${bytes(value.size)}`}</code>,
+        ])}
+      />
+      {detail.count > items.length && (
+        <p className="muted">
+          The first {exact(items.length)} of {exact(detail.count)}.
+        </p>
+      )}
+    </>
+  )
+}

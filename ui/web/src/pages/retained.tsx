@@ -1,0 +1,158 @@
+import { useQueryClient } from '@tanstack/react-query'
+import { Trash2, X } from 'lucide-react'
+import { useCallback, useMemo, useState } from 'react'
+import { useAddress } from '../address'
+import { deleteRetained, fetchRetained } from '../api/pubsub'
+import type { Retained } from '../api/types'
+import { ChangeButton } from '../components/change-button'
+import { Confirm } from '../components/dialog'
+import { Empty, Facts, Panel } from '../components/panel'
+import { PayloadPreview } from '../components/payload-preview'
+import { PayloadView } from '../components/payload-view'
+import { ScanFoot } from '../components/scan-foot'
+import { SearchField } from '../components/search-field'
+import { tell } from '../components/toast'
+import { type Column, VirtualTable } from '../components/virtual-table'
+import { bytes, counted } from '../format/number'
+import { fromBase64 } from '../format/payload'
+import { span } from '../format/time'
+import { problemOf } from '../http/client'
+import { useEscape } from '../keys'
+import { useSearch } from '../queries/search'
+
+const columns: Column<Retained>[] = [
+  { id: 'topic', title: 'Topic', width: 'minmax(120px, 1fr)', cell: (row) => <code>{row.topic}</code> },
+  {
+    id: 'payload',
+    title: 'Payload',
+    width: 'minmax(120px, 2fr)',
+    cell: (row) => <PayloadPreview payload={row.payload} />,
+  },
+  {
+    id: 'size',
+    title: 'Size',
+    width: '70px',
+    end: true,
+    cell: (row) => <span className="muted">{bytes(row.payload.size)}</span>,
+  },
+  { id: 'ttl', title: 'Expires in', width: '90px', end: true, cell: (row) => (row.ttl < 0 ? 'never' : span(row.ttl)) },
+]
+
+export function RetainedMessages() {
+  const { get, set } = useAddress()
+  const queries = useQueryClient()
+  const filter = get('filter') ?? ''
+  const open = get('topic')
+  const [clearing, setClearing] = useState(false)
+  const close = useCallback(() => set({ topic: null }), [set])
+  useEscape(open !== null, close)
+  const list = useSearch<Retained>({
+    key: ['retained', filter],
+    fetch: (cursor, signal) => fetchRetained(filter || '#', cursor, signal),
+  })
+  const shown = list.rows.find((row) => row.topic === open)
+  const remove = async (what: string) => {
+    const { count } = await deleteRetained(what)
+    tell(`Deleted ${counted(count, 'retained message')}`)
+    close()
+    await queries.invalidateQueries({ queryKey: ['retained'] })
+  }
+  return (
+    <div className="split" data-open={shown !== undefined}>
+      <Panel
+        label="Retained messages"
+        title={
+          <SearchField
+            label="Filter: plant/+/temperature, plant/#"
+            value={filter}
+            onSearch={useCallback((text: string) => set({ filter: text }), [set])}
+          />
+        }
+        actions={
+          filter !== '' && (
+            <ChangeButton className="small danger" disabled={list.rows.length === 0} onClick={() => setClearing(true)}>
+              <Trash2 aria-hidden /> Delete all matching
+            </ChangeButton>
+          )
+        }
+        foot={<ScanFoot search={list} noun="message" />}
+      >
+        {list.problem && <p className="problem">{list.problem}</p>}
+        <VirtualTable
+          label="Retained messages"
+          columns={columns}
+          count={list.rows.length}
+          row={(index) => list.rows[index]}
+          rowKey={(row) => row.topic}
+          selected={open}
+          onOpen={(row) => set({ topic: row.topic })}
+          empty={
+            list.loaded ? (
+              <Empty title="No retained message" command="redis-cli -p 7654 NPUB plant/oven/temperature 213 RETAIN">
+                The last retained message of a topic is kept on disk, and whoever subscribes gets it first.
+              </Empty>
+            ) : (
+              <Empty title="Loading" />
+            )
+          }
+        />
+      </Panel>
+      {shown && (
+        <RetainedDetail
+          key={shown.topic}
+          message={shown}
+          onClose={close}
+          onDelete={() => remove(shown.topic).catch((error) => tell(problemOf(error), 'bad'))}
+        />
+      )}
+      {clearing && (
+        <Confirm
+          title="Delete retained messages"
+          action="Delete"
+          typed={filter}
+          onConfirm={() => remove(filter)}
+          onClose={() => setClearing(false)}
+        >
+          <p>
+            All retained messages on topics that match <code>{filter}</code>. This cannot be undone.
+          </p>
+        </Confirm>
+      )}
+    </div>
+  )
+}
+
+interface DetailProps {
+  message: Retained
+  onClose: () => void
+  onDelete: () => void
+}
+
+function RetainedDetail({ message, onClose, onDelete }: DetailProps) {
+  const raw = useMemo(() => fromBase64(message.payload.b64), [message])
+  return (
+    <Panel
+      label={`Retained on ${message.topic}`}
+      title={
+        <h2 className="grow">
+          <code>{message.topic}</code>
+        </h2>
+      }
+      actions={
+        <>
+          <ChangeButton className="small danger" onClick={onDelete}>
+            <Trash2 aria-hidden /> Delete
+          </ChangeButton>
+          <button type="button" className="button small quiet icon" aria-label="Close the message" onClick={onClose}>
+            <X aria-hidden />
+          </button>
+        </>
+      }
+    >
+      <div className="panel-body stack">
+        <PayloadView raw={raw} size={message.payload.size} fileName={message.topic.replaceAll('/', '_')} />
+        <Facts items={[['Expires', message.ttl < 0 ? 'never' : `in ${span(message.ttl)}`]]} />
+      </div>
+    </Panel>
+  )
+}
