@@ -113,11 +113,18 @@ func (j *Journal) Append(body []byte, sync bool) uint64 {
 func (j *Journal) SetAuto(auto bool) {
 	j.mu.Lock()
 	j.Auto = auto
-	next := j.mu.next
 	j.mu.Unlock()
 	if auto {
-		j.Advance(next, next)
+		j.AdvanceAll()
 	}
+}
+
+// AdvanceAll makes everything that was appended durable.
+func (j *Journal) AdvanceAll() {
+	j.mu.Lock()
+	next := j.mu.next
+	j.mu.Unlock()
+	j.Advance(next, next)
 }
 
 // Advance makes records up to written readable by the kernel and up to synced durable, and tells the broker.

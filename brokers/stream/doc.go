@@ -11,8 +11,20 @@
 //   - Broker.world is held shared by every change and alone by the cut of a compaction, so that a snapshot stands at
 //     one place of the log.
 //
-// Lock order: notifying (the journal's writer alone), world, Broker.mu, Stream.mu, the journal's own. Payloads are immutable once appended, so a reader takes
-// slices under the lock and uses them after it.
+// Lock order: notifying (the journal's writer alone), sealing, tidying, world, Broker.mu, Stream.mu, the journal's own. No
+// lock is held while a file is read or written. Payloads are immutable once appended, so a reader takes slices under the
+// lock and uses them after it.
+//
+// # Where entries are
+//
+// The newest entries are in memory (hot) and in the journal. When the log has grown past CompactBytes it is sealed: its
+// entries go to a segment file, sorted by stream and offset, everything else to a snapshot, and then they leave memory.
+// So memory holds about as much of the streams as the log holds, whatever their length; one fsync serves all streams;
+// and a stream has a file only together with the others. Of the cold entries memory has 72 bytes for each block of about
+// 64 KiB. Segment files are merged in the background (segments.go), so they stay few and at least half in use.
+//
+// The list of segment files is in the journal: snapshots hold it, and a merge appends a record that replaces some files by
+// a new one. A file that is not listed is what a crash has left, and a start removes it.
 //
 // # Groups
 //
@@ -23,7 +35,12 @@
 //
 // # A crash
 //
-// The journal is the only file. A torn append was never acknowledged and never shown at its level; whole ones come back
-// with the offsets they had. A snapshot holds the streams, their entries and their groups, and replaces the log before the
-// cut when it is complete; until then the old log counts.
+// A torn append was never acknowledged and never shown at its level; whole ones come back with the offsets they had.
+//
+//   - While a segment file is written or before the snapshot that lists it counts: the old log has all its entries, the file
+//     is removed.
+//   - After that: the file is listed, and the log begins behind its entries.
+//   - During a merge, before its record is durable: the new file is removed. After it: the old ones are.
+//   - A file that is listed and missing, or whose directory of blocks is damaged, keeps the broker from starting. A damaged
+//     block fails the reads of its entries, and a merge of its file; the other entries are served.
 package stream

@@ -14,17 +14,6 @@ import (
 	"github.com/nexobroker/nexo/brokers/stream/segment"
 )
 
-// countingJournal knows the sequence of its last record, so that a test can make everything durable.
-type countingJournal struct {
-	*brokertest.Journal
-	last uint64
-}
-
-func (j *countingJournal) Append(body []byte, sync bool) uint64 {
-	j.last = j.Journal.Append(body, sync)
-	return j.last
-}
-
 // model is the oracle: the same rules, told with maps and whole scans. One stream, one group.
 type model struct {
 	exists            bool
@@ -145,7 +134,7 @@ type modelRun struct {
 	t       *testing.T
 	random  *rand.Rand
 	clock   *brokertest.Clock
-	journal *countingJournal
+	journal *brokertest.Journal
 	broker  *Broker
 	model   model
 	step    string
@@ -172,7 +161,7 @@ func (r *modelRun) open() {
 func (r *modelRun) now() int64 { return r.clock.Now().UnixMilli() }
 
 func (r *modelRun) flush() {
-	r.journal.Advance(r.journal.last, r.journal.last)
+	r.journal.AdvanceAll()
 	if r.model.exists {
 		r.model.high = r.model.next - 1
 	}
@@ -204,7 +193,7 @@ func TestModel(t *testing.T) {
 }
 
 func runModel(t *testing.T, seed uint64, steps int) {
-	journal := &countingJournal{Journal: brokertest.NewJournal()}
+	journal := brokertest.NewJournal()
 	journal.Auto = false
 	r := &modelRun{t: t, random: rand.New(rand.NewPCG(seed, 1)), clock: brokertest.NewClock(time.UnixMilli(1_700_000_000_000)), journal: journal,
 		directory: t.TempDir()}
@@ -312,7 +301,7 @@ func (r *modelRun) wholes(n int) {
 		r.step += " restart"
 		r.journal.SetAuto(true) // a merge under way waits for its record
 		r.broker.Close()
-		r.journal = &countingJournal{Journal: r.journal.Reopen(true)}
+		r.journal = r.journal.Reopen(true)
 		r.journal.Auto = false
 		r.open()
 		m.high = m.next - 1

@@ -1,0 +1,337 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/brokertest"
+	"github.com/nexobroker/nexo/brokers/stream/segment"
+)
+
+// seal compacts, so that all entries are in segment files.
+func seal(t testing.TB, b *Broker) {
+	t.Helper()
+	if err := b.Compact(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func payloads(entries []Entry) string {
+	words := make([]string, len(entries))
+	for i := range entries {
+		words[i] = string(entries[i].Payload)
+	}
+	return strings.Join(words, " ")
+}
+
+func fetchAll(t testing.TB, b *Broker) string {
+	t.Helper()
+	page, err := b.Fetch(streamName, Position{Kind: First}, all, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return payloads(page.Entries)
+}
+
+func segmentFiles(t testing.TB) []string {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(directoryOf(t), "segment-*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestSealedEntriesLeaveMemory(t *testing.T) {
+	b := openBroker(t, brokertest.NewJournal(), newClock())
+	create(t, b, nil)
+	add(t, b, "a", "b", "c")
+	seal(t, b)
+	if s := b.find(streamName); len(s.hot) > 0 || len(s.cold) == 0 {
+		t.Fatalf("%d hot, %d cold", len(s.hot), len(s.cold))
+	}
+	add(t, b, "d")
+	want(t, "all", fetchAll(t, b), "a b c d")
+	page, err := b.Fetch(streamName, Position{Kind: Last}, FetchOptions{Count: 3, MaxBytes: 1 << 20, Reverse: true}, nil)
+	want(t, "reverse", fmt.Sprintln(payloads(page.Entries), page.Next, err), fmt.Sprintln("d c b", 1, error(nil)))
+	page, err = b.Fetch(streamName, Position{Offset: 1}, FetchOptions{Count: 9, MaxBytes: 2}, nil)
+	want(t, "by bytes", fmt.Sprintln(payloads(page.Entries), page.Next, err), fmt.Sprintln("a b", 3, error(nil)))
+}
+
+func TestLimitsHoldExactlyForSealedEntries(t *testing.T) {
+	clock, j := newClock(), brokertest.NewJournal()
+	b := openBroker(t, j, clock)
+	create(t, b, func(c *Config) { c.MaxAge = 10 * time.Second })
+	for i := range 6 {
+		add(t, b, fmt.Sprint(i))
+		clock.Advance(time.Second)
+	}
+	seal(t, b)
+	clock.Advance(6500 * time.Millisecond) // 0, 1 and 2 are 10 s old
+	want(t, "by age", fetchAll(t, b), "3 4 5")
+	configure := func(change func(c *Config)) {
+		t.Helper()
+		if _, err := b.Configure(streamName, func(c *Config) error { c.MaxAge = 0; change(c); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	configure(func(c *Config) { c.MaxBytes = 2 * (1 + entryOverhead) })
+	want(t, "by bytes", fetchAll(t, b), "4 5")
+	st, err := b.Stats(streamName)
+	want(t, "bytes", fmt.Sprint(st.Bytes, err), fmt.Sprint(2*(1+entryOverhead), error(nil)))
+	b.Close()
+	b = openBroker(t, j.Reopen(true), clock)
+	st, err = b.Stats(streamName)
+	want(t, "bytes after a restart", fmt.Sprint(st.First, st.Bytes, err), fmt.Sprint(5, 2*(1+entryOverhead), error(nil)))
+	configure(func(c *Config) { c.MaxLen, c.MaxBytes = 1, 0 })
+	want(t, "by length", fetchAll(t, b), "5")
+}
+
+func TestASealThatFailsChangesNothing(t *testing.T) {
+	j := brokertest.NewJournal()
+	b := openBroker(t, j, newClock())
+	create(t, b, nil)
+	add(t, b, "a", "b")
+	directory := directoryOf(t)
+	aside := directory + "-aside"
+	if err := os.Rename(directory, aside); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Compact(); err == nil {
+		t.Fatal("compacted without a directory")
+	}
+	want(t, "after the failure", fetchAll(t, b), "a b")
+	if err := os.Rename(aside, directory); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "restarted", fetchAll(t, openBroker(t, j.Reopen(true), newClock())), "a b")
+	seal(t, b)
+	want(t, "sealed", fetchAll(t, b), "a b")
+}
+
+// failingFinish is a journal whose snapshots fail after they were written.
+type failingFinish struct{ *brokertest.Journal }
+
+func (j failingFinish) Cut() (brokers.Finish, error) {
+	finish, err := j.Journal.Cut()
+	return func(dump brokers.Dump) error {
+		return finish(func(emit brokers.Emit) error { return errors.Join(dump(emit), errors.New("no space")) })
+	}, err
+}
+
+func TestASnapshotThatFailsLeavesNoFileBehind(t *testing.T) {
+	j := brokertest.NewJournal()
+	b := openBroker(t, failingFinish{j}, newClock())
+	create(t, b, nil)
+	add(t, b, "a", "b")
+	for range 3 {
+		if b.Compact() == nil {
+			t.Fatal("compacted")
+		}
+	}
+	if list := segmentFiles(t); len(list) != 1 {
+		t.Fatal(list)
+	}
+	want(t, "after the failures", fetchAll(t, b), "a b")
+	b.Close()
+	b = openBroker(t, j.Reopen(true), newClock())
+	want(t, "restarted", fetchAll(t, b), "a b")
+	if list := segmentFiles(t); len(list) != 0 {
+		t.Fatal("a file that nobody lists is left:", list)
+	}
+}
+
+func TestAMergeThatWasNotDurableIsForgotten(t *testing.T) {
+	j := brokertest.NewJournal()
+	b := openBroker(t, j, newClock())
+	create(t, b, nil)
+	for _, payload := range []string{"a", "b", "c"} {
+		add(t, b, payload)
+		seal(t, b)
+	}
+	before := segmentFiles(t)
+	crashed := j.Reopen(true) // the log before the merge
+	merged, err := b.writeMerged([]*sealed{b.files[1], b.files[2]})
+	if err != nil || merged == nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	b = openBroker(t, crashed, newClock())
+	want(t, "all", fetchAll(t, b), "a b c")
+	want(t, "files", fmt.Sprint(segmentFiles(t)), fmt.Sprint(before))
+}
+
+func TestFilesThatAreMissingOrDamagedAreTold(t *testing.T) {
+	j := brokertest.NewJournal()
+	b := openBroker(t, j, newClock())
+	create(t, b, nil)
+	add(t, b, "first entry of the stream", "second entry of the stream")
+	seal(t, b)
+	add(t, b, "third")
+	b.Close()
+	path := segmentFiles(t)[0]
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func() (*Broker, error) {
+		return Open(Options{Journal: j.Reopen(true), Directory: directoryOf(t), Clock: newClock()})
+	}
+	var damage *segment.Damage
+	os.Remove(path)
+	if _, err := open(); !errors.As(err, &damage) || damage.Missing != 1 {
+		t.Fatal(err)
+	}
+	os.WriteFile(path, raw[:len(raw)-1], 0o600)
+	if _, err := open(); !errors.As(err, &damage) || damage.Missing != 0 {
+		t.Fatal(err)
+	}
+	// A block alone fails those who read it.
+	at := strings.Index(string(raw), "second entry")
+	raw[at] ^= 1
+	os.WriteFile(path, raw, 0o600)
+	b, err = open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	page, err := b.Fetch(streamName, Position{Offset: 1}, all, nil)
+	want(t, "up to the damage", fmt.Sprintln(payloads(page.Entries), page.Next, err), fmt.Sprintln("first entry of the stream", 2, error(nil)))
+	page, err = b.Fetch(streamName, Position{Offset: 2}, all, nil)
+	if !errors.Is(err, &brokers.Error{Code: "IOERR"}) {
+		t.Fatal(payloads(page.Entries), err)
+	}
+	page, err = b.Fetch(streamName, Position{Offset: 3}, all, nil)
+	want(t, "the others", fmt.Sprintln(payloads(page.Entries), err), fmt.Sprintln("third", error(nil)))
+}
+
+func TestALostJournalDeletesNoEntries(t *testing.T) {
+	b := openBroker(t, brokertest.NewJournal(), newClock())
+	create(t, b, nil)
+	add(t, b, "a")
+	seal(t, b)
+	b.Close()
+	openBroker(t, brokertest.NewJournal(), newClock())
+	if list, err := filepath.Glob(filepath.Join(directoryOf(t), "unlisted", "segment-*")); len(list) != 1 || err != nil {
+		t.Fatal(list, err)
+	}
+}
+
+func TestDeadFilesAreRemoved(t *testing.T) {
+	b := openBroker(t, brokertest.NewJournal(), newClock())
+	create(t, b, nil)
+	add(t, b, "a", "b")
+	seal(t, b)
+	b.Drop([][]byte{streamName})
+	if err := b.tidy(); err != nil {
+		t.Fatal(err)
+	}
+	if list := segmentFiles(t); len(list) > 0 {
+		t.Fatal(list)
+	}
+}
+
+func TestManySmallFilesBecomeOne(t *testing.T) {
+	b := openBroker(t, brokertest.NewJournal(), newClock())
+	create(t, b, func(c *Config) { c.Chain = true })
+	for i := range 3 * mergeFan {
+		add(t, b, fmt.Sprint(i))
+		seal(t, b)
+		if err := b.tidy(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list := segmentFiles(t); len(list) >= mergeFan {
+		t.Fatal(list)
+	}
+	v, err := b.Verify(streamName, Position{Kind: First}, Position{Kind: Last})
+	want(t, "chain", fmt.Sprint(v.OK, v.To, err), fmt.Sprint(true, 3*mergeFan, error(nil)))
+}
+
+// TestReadersDuringSealsMergesAndTrims has readers and a group follow the stream while everything moves below them.
+func TestReadersDuringSealsMergesAndTrims(t *testing.T) {
+	b := openBroker(t, brokertest.NewJournal(), brokers.SystemClock{})
+	create(t, b, nil)
+	makeGroup(t, b, GroupConfig{MaxPending: 1 << 20})
+	const total = 4000
+	var running sync.WaitGroup
+	appended := make(chan struct{})
+	running.Go(func() {
+		defer close(appended)
+		for i := 1; i <= total; i++ {
+			add(t, b, fmt.Sprint("entry ", i))
+		}
+	})
+	running.Go(func() {
+		for {
+			select {
+			case <-appended:
+				return
+			default:
+			}
+			if err := errors.Join(b.Compact(), b.tidy()); err != nil {
+				t.Error(err)
+			}
+			st, err := b.Stats(streamName)
+			if err == nil && st.Entries > 1500 {
+				keep := int64(1000)
+				_, _, err = b.Trim(streamName, &keep, nil)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	check := func(e Entry) bool {
+		if string(e.Payload) != fmt.Sprint("entry ", e.Offset) {
+			t.Errorf("offset %d has %q", e.Offset, e.Payload)
+			return false
+		}
+		return true
+	}
+	for range 3 {
+		running.Go(func() {
+			next := uint64(1)
+			for next <= total {
+				page, err := b.Fetch(streamName, Position{Offset: next}, FetchOptions{Count: 1 + rand.IntN(50), MaxBytes: 1 << 20}, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, e := range page.Entries {
+					if e.Offset < next || !check(e) {
+						t.Errorf("offset %d after %d", e.Offset, next)
+						return
+					}
+					next = e.Offset + 1
+				}
+				next = max(next, page.Next)
+			}
+		})
+	}
+	running.Go(func() {
+		for last := uint64(0); last < total; {
+			got, err := b.Consume(streamName, groupName, []byte("c"), ConsumeOptions{Count: 20, MaxBytes: 1 << 20}, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, d := range got.Entries {
+				if d.Offset <= last || !check(d.Entry) {
+					t.Errorf("delivered %d after %d", d.Offset, last)
+					return
+				}
+				last = d.Offset
+			}
+		}
+	})
+	running.Wait()
+}
