@@ -164,10 +164,10 @@ func TestQueueInfoShapes(t *testing.T) {
 	addr, _, _ := openQueueDoor(t)
 	client, modern := dialRaw(t, addr, 2), dialRaw(t, addr, 3)
 	client.do("QPUSH", "q", "x")
-	if got := client.do("QINFO", "q"); !strings.HasPrefix(got, "*78\r\n$4\r\nname\r\n$1\r\nq\r\n$5\r\nready\r\n:1\r\n") {
+	if got := client.do("QINFO", "q"); !strings.HasPrefix(got, "*82\r\n$4\r\nname\r\n$1\r\nq\r\n$5\r\nready\r\n:1\r\n") {
 		t.Fatalf("%q", got)
 	}
-	if got := modern.do("QINFO", "q"); !strings.HasPrefix(got, "%39\r\n") || !strings.Contains(got, "$10\r\npriorities\r\n%1\r\n$1\r\n0\r\n:1\r\n") {
+	if got := modern.do("QINFO", "q"); !strings.HasPrefix(got, "%41\r\n") || !strings.Contains(got, "$10\r\npriorities\r\n%1\r\n$1\r\n0\r\n:1\r\n") {
 		t.Fatalf("%q", got)
 	}
 	if got := modern.do("QPOP", "none2"); !strings.HasPrefix(got, "-NOQUEUE") {

@@ -18,13 +18,20 @@ type Options struct {
 	Clock      brokers.Clock      // nil: the system's
 	Durability brokers.Durability // of queues that do not say SYNC
 	MaxPayload int                // bytes; 0: 10 MiB
-	MaxMemory  int64              // bytes of jobs above which pushes are refused; 0: no limit
-	MaxQueues  int                // 0: 100,000
-	DedupKeys  int                // keys a queue may hold in its window; 0: 1,000,000
-	// CompactBytes is how much log starts a compaction, if it is also more than half of the live bytes; 0: 64 MiB.
+	MaxMemory  int64              // bytes of jobs in RAM above which pushes are refused; 0: no limit
+	// ReadyMemory is how many bytes of ready jobs, over all queues, stay in RAM; 0: 256 MiB. Those past it go to files in
+	// SpillDirectory, which belongs to the broker; without a directory all stay.
+	ReadyMemory    int64
+	SpillDirectory string
+	MaxQueues      int // 0: 100,000
+	DedupKeys      int // keys a queue may hold in its window; 0: 1,000,000
+	// CompactBytes is how much log there must be for a compaction, and how much more after each failed one; 0: 64 MiB.
 	CompactBytes int64
-	// Failed is told of a compaction that failed; the log stays the truth and the next try comes with more log. May be nil.
+	// Failed is told of background work that failed and will be tried again: a compaction, after which the log stays the
+	// truth, or moving jobs to disk, which then stay in RAM. May be nil.
 	Failed func(error)
+
+	runBytes, runLeast int64 // cost of the jobs of a run, and what a bucket keeps in RAM; 0: 1 MiB and 64 KiB
 }
 
 // Broker holds the queues. Its methods may be called from any goroutine.
@@ -38,6 +45,10 @@ type Broker struct {
 	closed   atomic.Bool
 	numbers  numbers
 	bytes    atomic.Int64 // of all jobs
+	jobs     atomic.Int64 // how many there are
+	hot      atomic.Int64 // bytes of the ready jobs in RAM
+	cold     atomic.Int64 // bytes of the jobs in runs
+	spill    *spill
 	written  atomic.Uint64
 	synced   atomic.Uint64
 	notified sync.Mutex // one notify at a time
@@ -60,10 +71,13 @@ type Broker struct {
 
 	appended   atomic.Uint64
 	compacting atomic.Bool
-	// compactAbove is how much log there must be for another try after a compaction failed; 0 after a success.
-	compactAbove atomic.Int64
-	background   sync.WaitGroup
-	compaction   sync.Mutex // serializes the start of a compaction with Close
+	// compactAbove is how much log there must be for another try after a compaction failed; 0 after a success. failures
+	// is how many failed since the last success.
+	compactAbove  atomic.Int64
+	failures      int
+	snapshotBytes atomic.Int64 // of the snapshot that the log follows
+	background    sync.WaitGroup
+	compaction    sync.Mutex // serializes the start of a compaction with Close
 }
 
 // Open replays the journal and returns a broker that is ready to serve.
@@ -78,11 +92,20 @@ func Open(o Options) (*Broker, error) {
 	setDefault(&o.MaxQueues, 100_000)
 	setDefault(&o.DedupKeys, 1_000_000)
 	setDefault(&o.CompactBytes, 64<<20)
+	setDefault(&o.ReadyMemory, 256<<20)
+	setDefault(&o.runBytes, 1<<20)
+	setDefault(&o.runLeast, 64<<10)
 	b := &Broker{options: o, journal: o.Journal, clock: o.Clock}
 	b.started = b.clock.Now()
 	b.startMS = b.started.UnixMilli()
 	b.directory.byName = map[string]*queue{}
+	spill, err := openSpill(o.SpillDirectory, o.Failed)
+	if err != nil {
+		return nil, err
+	}
+	b.spill = spill
 	if err := b.recover(); err != nil {
+		b.spill.close()
 		return nil, err
 	}
 	return b, nil
@@ -120,6 +143,7 @@ func (b *Broker) Close() error {
 	}.encode(nil), true)
 	n.mu.Unlock()
 	b.world.Unlock()
+	b.spill.close()
 	return b.journal.WaitSynced(seq)
 }
 
@@ -242,6 +266,7 @@ func (b *Broker) notify(written, synced uint64) {
 			q.dirty = false
 		}
 		q.serveLocked()
+		q.relieveLocked()
 		q.mu.Unlock()
 	}
 	b.world.RUnlock()
@@ -387,8 +412,7 @@ func (q *queue) dropLocked() brokers.Receipt {
 	record := header(nil, opDrop)
 	record = appendUint(record, q.number)
 	receipt := q.receiptLocked(q.appendLocked(record, q.config.Sync == brokers.Always))
-	q.broker.bytes.Add(-q.bytes)
-	q.bytes = 0
+	q.uncountLocked()
 	if q.timer != nil {
 		q.timer.Stop()
 	}
@@ -402,6 +426,45 @@ func (q *queue) dropLocked() brokers.Receipt {
 	// The jobs go with the queue object; a snapshot under way holds its own copy of the index.
 	q.pending, q.pendingAt = nil, 0
 	return receipt
+}
+
+// uncountLocked takes a queue with its jobs out of the broker's sums.
+func (q *queue) uncountLocked() {
+	b := q.broker
+	b.bytes.Add(-q.bytes)
+	b.jobs.Add(-int64(q.index.Len() + q.ready.cold))
+	q.heatLocked(-q.hot)
+	b.cold.Add(-q.cold)
+	for _, r := range q.runsLocked() {
+		b.spill.unpin(r)
+	}
+	q.bytes, q.cold = 0, 0
+}
+
+// Memory is what the jobs of all queues take.
+type Memory struct {
+	Bytes   int64 // of all jobs, in RAM or not
+	RAM     int64 // of the jobs in RAM
+	Ready   int64 // of the ready jobs in RAM
+	Budget  int64 // for Ready; past it jobs go to disk
+	Limit   int64 // for RAM; past it pushes are refused; 0: none
+	Cold    int64 // of the jobs that are not in RAM
+	OnDisk  int64 // of the files they are in
+	Blocked bool  // the last write of such a file failed
+}
+
+// Memory tells what the jobs of all queues take.
+func (b *Broker) Memory() Memory {
+	cold := b.cold.Load()
+	return Memory{
+		Bytes: b.bytes.Load(), RAM: b.ram(), Ready: b.hot.Load(), Budget: b.options.ReadyMemory, Limit: b.options.MaxMemory,
+		Cold: cold, OnDisk: b.spill.stored.Load(), Blocked: b.spill.blocked.Load(),
+	}
+}
+
+// ram is what jobs take in RAM: their objects, and runs that are not written yet.
+func (b *Broker) ram() int64 {
+	return b.bytes.Load() - b.cold.Load() + b.spill.unwritten.Load()
 }
 
 // jittered moves a delay by up to percent either way.

@@ -1,6 +1,10 @@
 package queue
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
+
 	"github.com/nexobroker/nexo/brokers"
 	"github.com/tidwall/btree"
 )
@@ -16,6 +20,7 @@ const (
 type snapshot struct {
 	generation uint32
 	index      *btree.Map[uint64, *job]
+	runs       []*run // by first id, pinned until release
 	dedup      *btree.Map[string, dedupEntry]
 	saved      map[*job]job
 	header     [][]byte // records made at the Cut: the queue, its pause, its counters
@@ -35,7 +40,8 @@ func (b *Broker) compactIfDue() {
 	if b.loading || b.closed.Load() || b.compacting.Load() {
 		return
 	}
-	if b.journal.LogBytes() <= max(b.options.CompactBytes, b.bytes.Load()/2, b.compactAbove.Load()) {
+	log := b.journal.LogBytes()
+	if log <= max(b.options.CompactBytes, b.compactAbove.Load()) || b.snapshotBytes.Load()+log <= b.liveBytes()/4*7 {
 		return
 	}
 	if !b.compacting.CompareAndSwap(false, true) {
@@ -54,15 +60,25 @@ func (b *Broker) compactIfDue() {
 		defer b.background.Done()
 		defer b.compacting.Store(false)
 		err := b.Compact()
-		b.compactAbove.Store(0)
-		if err != nil {
-			// What failed now will likely fail again at once; a full disk is not helped by trying all the time.
-			b.compactAbove.Store(b.journal.LogBytes() + b.options.CompactBytes)
-			if b.options.Failed != nil {
-				b.options.Failed(err)
-			}
+		if err == nil {
+			b.failures = 0
+			b.compactAbove.Store(0)
+			return
+		}
+		// What failed now will likely fail again at once; a full disk is not helped by trying all the time.
+		b.compactAbove.Store(b.journal.LogBytes() + b.options.CompactBytes<<min(b.failures, 4))
+		b.failures++
+		if b.options.Failed != nil {
+			b.options.Failed(fmt.Errorf("compaction of the queue log: %w", err))
 		}
 	}()
+}
+
+// liveBytes is about what a snapshot of the present state would take. Snapshot and log together may be 7/4 of it before
+// they are compacted, so with the new snapshot beside them the disk holds less than three times what lives; a log that
+// is mostly live, that of a growing backlog, is left alone.
+func (b *Broker) liveBytes() int64 {
+	return b.bytes.Load() - b.jobs.Load()*(jobOverheadBytes-runJobBytes)
 }
 
 // Compact replaces the log by a snapshot of the present state. Everything is served meanwhile.
@@ -75,9 +91,21 @@ func (b *Broker) Compact() error {
 	}
 	queues, first := b.pinLocked()
 	b.world.Unlock()
-	err = finish(func(emit brokers.Emit) error { return b.dump(emit, first, queues) })
+	size := int64(0)
+	err = finish(func(emit brokers.Emit) error {
+		return b.dump(func(body []byte) error {
+			size += int64(len(body))
+			return emit(body)
+		}, first, queues)
+	})
+	if err == nil {
+		b.snapshotBytes.Store(size)
+	}
 	for _, q := range queues {
 		q.mu.Lock()
+		for _, r := range q.snapshot.runs {
+			b.spill.unpin(r)
+		}
 		q.snapshot = nil
 		q.mu.Unlock()
 	}
@@ -99,6 +127,11 @@ func (b *Broker) pinLocked() (queues []*queue, first []byte) {
 		q.mu.Lock()
 		s := &snapshot{
 			generation: b.generation, index: q.index.Copy(), dedup: q.dedup.Copy(), saved: map[*job]job{},
+			runs: q.runsLocked(),
+		}
+		slices.SortFunc(s.runs, func(a, b *run) int { return cmp.Compare(a.first, b.first) })
+		for _, r := range s.runs {
+			b.spill.pin(r)
 		}
 		s.header = [][]byte{encodeCreate(nil, opCreate, q.number, q.name, q.config)}
 		if q.pausedIn != 0 || q.pausedOut != 0 {
@@ -131,6 +164,7 @@ func (q *queue) dump(emit brokers.Emit) error {
 		}
 	}
 	var record []byte
+	runs := s.runs
 	copies := make([]job, 0, dumpSlice)
 	for cursor, more := uint64(0), true; more; {
 		var jobs []*job
@@ -146,14 +180,37 @@ func (q *queue) dump(emit brokers.Emit) error {
 		})
 		copies = q.copyJobs(s, jobs, copies[:0])
 		for i := range copies {
-			record = appendUint(header(record[:0], opJob), q.number)
 			j := &copies[i]
+			for ; len(runs) > 0 && runs[0].first < j.id; runs = runs[1:] {
+				if err := q.dumpRun(runs[0], emit); err != nil {
+					return err
+				}
+			}
+			record = appendUint(header(record[:0], opJob), q.number)
 			if err := emit(encodeJob(record, j, j.state, j.at)); err != nil {
 				return err
 			}
 		}
 	}
+	for _, r := range runs {
+		if err := q.dumpRun(r, emit); err != nil {
+			return err
+		}
+	}
 	return s.dumpDedup(q.number, emit)
+}
+
+// dumpRun writes the jobs of a run as they are.
+func (q *queue) dumpRun(r *run, emit brokers.Emit) error {
+	bytes, err := q.broker.spill.read(r)
+	if err != nil {
+		return err
+	}
+	var record []byte
+	return r.each(bytes, func(encoded []byte) error {
+		record = appendUint(header(record[:0], opJob), q.number)
+		return emit(append(record, encoded...))
+	})
 }
 
 // copyJobs copies the pinned state of some jobs. Lease ends become wall times.

@@ -100,6 +100,7 @@ func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool
 			receipt = q.receiptLocked(seq)
 		}
 		q.serveLocked()
+		q.relieveLocked()
 		if full && done == 0 {
 			err = q.errFullLocked()
 		}
@@ -154,6 +155,7 @@ func (b *Broker) moveAllDead(name, to []byte) (done int, receipt brokers.Receipt
 				moveLocked(from, target, j)
 			}
 			target.serveLocked()
+			target.relieveLocked()
 		}
 		done += len(jobs)
 		left -= len(jobs)

@@ -16,7 +16,8 @@
 //     delayed + in flight + dead + pending = pushed - acked - deleted - expired - dropped (+ moved in - moved out).
 //   - Order of delivery is priority, high first, then id, low first, also for jobs that came back. Every priority has a
 //     list in id order; what returns in front of it or behind it is linked in, what belongs in its middle goes to a
-//     tree beside it, and a pop takes the lower of the two heads.
+//     tree beside it, and a pop takes the lower of the two heads. Past a budget of memory the middle of the list is on
+//     disk; DESIGN.md says how.
 //   - A job is shown only when its push is durable at its queue's level: synced for ALWAYS, written for INTERVAL.
 //   - An id is never given twice and a handle (id and delivery number) never names two deliveries; see below.
 //   - Attempts count towards MAXATTEMPTS and are given back by a release; deliveries only grow.
@@ -53,10 +54,17 @@
 //   - Broker.world: read-held by every change, write-held by Cut for the moment in which a snapshot is pinned.
 //   - Broker.directory.mu: names to queues. Held while a queue is made or dropped.
 //   - Queue.mu: everything of one queue. Two queues at once (a replay into another queue) are taken in order of number.
-//   - Owner.mu, Broker.dirty.mu, numbers.mu: leaves for a few instructions; numbers.mu is held over Journal.Append.
+//   - Owner.mu, Broker.dirty.mu, spill.mu, numbers.mu: leaves for a few instructions; numbers.mu is held over Journal.Append.
 //
 // No lock is held while waiting for the disk. Long work (expiry of many leases, purge, replay of all dead letters, peeks)
 // runs in slices of 1,000 jobs per lock hold.
+//
+// # Compaction
+//
+// The log is replaced by a snapshot when it has grown by Options.CompactBytes and snapshot and log together hold 7/4 of
+// what lives: then the disk never holds three times the live bytes, the new snapshot included, and the log of a growing
+// backlog, which is all alive, is not rewritten. After a failure the next try comes with more log, twice as much each
+// time. The files of a backlog come on top: at most the bytes of the ready jobs once more.
 //
 // Time: leases are measured on the monotonic clock, so a step of the wall clock does not end them; due times, TTLs and
 // the dedup window are wall-clock times. A queue looks at the wall clock at least once a minute while it waits.

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/nexobroker/nexo/brokers"
@@ -57,12 +58,49 @@ func (b *Broker) Get(name []byte, id uint64) (View, bool, error) {
 	if err != nil {
 		return View{}, false, err
 	}
-	defer b.release(q)
 	j, ok := q.index.Get(id)
-	if !ok || j.state == statePending {
-		return View{}, false, nil
+	if ok && j.state != statePending {
+		view := q.viewLocked(j)
+		b.release(q)
+		return view, true, nil
 	}
-	return q.viewLocked(j), true, nil
+	var runs []*run
+	for _, r := range q.runsLocked() {
+		if r.first <= id && id <= r.last {
+			b.spill.pin(r)
+			runs = append(runs, r)
+		}
+	}
+	b.release(q)
+	return q.getCold(runs, id)
+}
+
+// getCold looks for a job in pinned runs.
+func (q *queue) getCold(runs []*run, id uint64) (view View, found bool, err error) {
+	for _, r := range runs {
+		var jobs []*job
+		if !found && err == nil {
+			jobs, err = q.readRun(r)
+		}
+		q.broker.spill.unpin(r)
+		if i := firstAbove(jobs, id-1); i < len(jobs) && jobs[i].id == id {
+			q.mu.Lock()
+			view, found = q.viewLocked(jobs[i]), true
+			q.mu.Unlock()
+		}
+	}
+	return view, found, err
+}
+
+// firstAbove is the index of the first job with an id above id, in jobs in id order.
+func firstAbove(jobs []*job, id uint64) int {
+	i, _ := slices.BinarySearchFunc(jobs, id, func(j *job, id uint64) int {
+		if j.id <= id {
+			return -1
+		}
+		return 1
+	})
+	return i
 }
 
 // Len counts the jobs in the given states.
@@ -117,7 +155,13 @@ func (b *Broker) Peek(name []byte, state States, offset, count int, text string,
 		if at < total {
 			steps, slice, more = c.sliceLocked(q, at, slice[:0], min(budget, sliceJobs))
 		}
+		if c.needed != nil {
+			b.spill.pin(c.needed)
+		}
 		b.release(q)
+		if err := c.read(q); err != nil {
+			return nil, 0, -1, err
+		}
 		for i := range slice {
 			if len(views) == count || (len(views) > 0 && bytes+len(slice[i].Body) > maxBytes) {
 				return views, total, at, nil
@@ -150,6 +194,44 @@ type cursor struct {
 	priority int
 	id       uint64
 	job      *job
+	needed   *run // to be read before it can go on
+	opened   *run // the run that has been read
+	cold     []*job
+}
+
+// read reads the run that the cursor needs, which is pinned, with no lock held.
+func (c *cursor) read(q *queue) (err error) {
+	if c.needed == nil {
+		return nil
+	}
+	c.opened, c.needed = c.needed, nil
+	c.cold, err = q.readRun(c.opened)
+	q.broker.spill.unpin(c.opened)
+	return err
+}
+
+// nextLocked is the next job of a bucket in the order of delivery. When that may be in a run which has not been read, that
+// run is needed; one that ends in front of the offset is passed over without being read.
+func (c *cursor) nextLocked(b *bucket, at int) *job {
+	for {
+		next := b.after(c.id, c.job)
+		r := b.runAbove(c.id + 1)
+		switch {
+		case r == nil || next != nil && next.id <= max(r.first, c.id+1):
+			return next
+		case r == c.opened:
+			if i := firstAbove(c.cold, c.id); i < len(c.cold) && (next == nil || c.cold[i].id < next.id) {
+				return c.cold[i]
+			}
+			return next
+		case c.id < r.first && (next == nil || next.id > r.last) && at-c.position >= r.count:
+			c.position += r.count
+			c.id, c.job = r.last, nil
+		default:
+			c.needed = r
+			return nil
+		}
+	}
 }
 
 // unplaced is the priority of a cursor that has not looked yet.
@@ -172,8 +254,11 @@ func (c *cursor) sliceLocked(q *queue, at int, out []View, n int) (steps int, _ 
 			steps++
 			continue
 		}
-		j := b.after(c.id, c.job)
+		j := c.nextLocked(b, at)
 		steps++
+		if c.needed != nil {
+			return steps, out, true
+		}
 		if j == nil {
 			c.descend(q)
 			continue
@@ -225,6 +310,8 @@ type Info struct {
 	Ready, Delayed, Inflight, Dead, Pending int
 	Waiters                                 int
 	Bytes                                   int64
+	Cold                                    int   // of the ready jobs, those on disk
+	ColdBytes                               int64 // of Bytes, those on disk
 	DedupKeys                               int
 	PausedIn, PausedOut                     bool
 	OldestReadyMS                           int64 // age of the job that would be delivered next; 0 when none
@@ -243,11 +330,11 @@ func (b *Broker) Info(name []byte) (Info, error) {
 	now := b.wall()
 	info := Info{
 		Ready: q.ready.count, Delayed: q.delayed.Len(), Inflight: q.inflight.Len(), Dead: q.dead.Len(),
-		Pending: len(q.pending) - q.pendingAt, Waiters: q.waiters.count, Bytes: q.bytes, DedupKeys: q.dedup.Len(),
+		Pending: len(q.pending) - q.pendingAt, Waiters: q.waiters.count, Bytes: q.bytes, Cold: q.ready.cold, ColdBytes: q.cold, DedupKeys: q.dedup.Len(),
 		PausedIn: q.pausedIn > now, PausedOut: q.pausedOut > now, Counters: q.counters, Config: q.config,
 	}
-	if j := q.ready.first(); j != nil {
-		info.OldestReadyMS = max(now-j.pushedAt, 0)
+	if q.ready.count > 0 {
+		info.OldestReadyMS = max(now-q.ready.firstPushed(), 0)
 	}
 	for p := q.ready.below(255); p >= 0; p = q.ready.below(p - 1) {
 		info.Priorities = append(info.Priorities, PriorityCount{uint8(p), q.ready.bucket(uint8(p)).count})

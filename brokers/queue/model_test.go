@@ -27,8 +27,8 @@ func checkInvariants(t *testing.T, b *Broker, name string) {
 	checkContainers(t, q)
 	c := q.counters
 	gone := c.Acked + c.Deleted + c.Expired + c.Dropped + c.MovedOut
-	if uint64(q.index.Len()) != c.Pushed+c.MovedIn-gone {
-		t.Fatalf("%d jobs, counters %+v", q.index.Len(), c)
+	if jobs := q.index.Len() + q.ready.cold; uint64(jobs) != c.Pushed+c.MovedIn-gone {
+		t.Fatalf("%d jobs, counters %+v", jobs, c)
 	}
 }
 
@@ -54,23 +54,53 @@ func checkContainers(t *testing.T, q *queue) {
 		}
 		return true
 	})
-	if counts[stateReady] != q.ready.count || counts[stateDelayed] != q.delayed.Len() ||
-		counts[stateInflight] != q.inflight.Len() || counts[stateDead] != q.dead.Len() || bytes != q.bytes ||
+	if counts[stateReady] != q.ready.count-q.ready.cold || counts[stateDelayed] != q.delayed.Len() ||
+		counts[stateInflight] != q.inflight.Len() || counts[stateDead] != q.dead.Len() || bytes != q.bytes-q.cold ||
 		counts[statePending] != len(q.pending)-q.pendingAt {
 		t.Fatalf("counts %v, containers %d %d %d %d", counts, q.ready.count, q.delayed.Len(), q.inflight.Len(), q.dead.Len())
 	}
-	inBuckets := 0
+	inBuckets, cold, hotBytes, coldBytes := 0, 0, int64(0), int64(0)
 	for p := 255; p >= 0; p-- {
 		bucket := q.ready.bucket(uint8(p))
-		n := 0
-		for j := bucket.head; j != nil; j = j.next {
-			if j.state != stateReady || j.next != nil && j.next.id <= j.id {
-				t.Fatalf("bucket %d is out of order at %d", p, j.id)
+		n, above := 0, uint64(0)
+		list := func(l *jobList) {
+			count, cost := 0, int64(0)
+			for j := l.head; j != nil; j = j.next {
+				if j.state != stateReady || !j.listed || j.id <= above || bucket.list(j.id) != l {
+					t.Fatalf("bucket %d is out of order at %d", p, j.id)
+				}
+				above = j.id
+				count++
+				cost += j.cost()
 			}
-			n++
+			if count != l.count || cost != l.cost {
+				t.Fatalf("a list of bucket %d says %d jobs of %d bytes, has %d of %d", p, l.count, l.cost, count, cost)
+			}
+			n += count
+			hotBytes += cost
+		}
+		list(&bucket.front)
+		for _, r := range bucket.runs {
+			if r.first <= above || r.last < r.first || int(r.priority) != p {
+				t.Fatalf("bucket %d is out of order at run %d to %d", p, r.first, r.last)
+			}
+			above = r.last
+			n += r.count
+			cold += r.count
+			coldBytes += r.cost
+		}
+		list(&bucket.back)
+		if bucket.back.count > 0 && len(bucket.runs) == 0 {
+			t.Fatalf("bucket %d has a back list and no runs", p)
 		}
 		if bucket.returned != nil {
 			n += bucket.returned.Len()
+			returned := int64(0)
+			bucket.returned.Scan(func(_ uint64, j *job) bool { returned += j.cost(); return true })
+			if returned != bucket.returnedCost {
+				t.Fatalf("bucket %d has returned jobs of %d bytes, says %d", p, returned, bucket.returnedCost)
+			}
+			hotBytes += returned
 		}
 		if n != bucket.count || (q.ready.bitmap[p>>6]&(1<<(p&63)) != 0) != (n > 0) {
 			t.Fatalf("bucket %d holds %d, says %d", p, n, bucket.count)
@@ -79,6 +109,9 @@ func checkContainers(t *testing.T, q *queue) {
 	}
 	if inBuckets != q.ready.count {
 		t.Fatalf("%d jobs in buckets, %d counted", inBuckets, q.ready.count)
+	}
+	if cold != q.ready.cold || coldBytes != q.cold || hotBytes != q.hot {
+		t.Fatalf("%d jobs of %d bytes in runs and %d bytes in RAM, counted %d, %d, %d", cold, coldBytes, hotBytes, q.ready.cold, q.cold, q.hot)
 	}
 	soonest, any := q.inflight.Min()
 	if any && q.timerAt > soonest.at {
@@ -190,6 +223,38 @@ type model struct {
 	recent   []Handle
 	trace    []string
 	compacts bool
+	spills   bool   // every ready job that can goes to disk
+	runLeast int64  // bytes of the jobs of a run at least
+	runs     uint64 // the most that one life of the broker cut
+}
+
+// settleFetches waits until no run is on its way back.
+func settleFetches(b *Broker) (any bool) {
+	for _, q := range b.queues() {
+		for {
+			q.mu.Lock()
+			var f *fetch
+			for _, r := range q.runsLocked() {
+				if r.fetch != nil {
+					f = r.fetch
+				}
+			}
+			q.mu.Unlock()
+			if f == nil {
+				break
+			}
+			<-f.done
+			any = true
+		}
+	}
+	return any
+}
+
+// settled lets what is due and on disk come back and expire.
+func (m *model) settled() {
+	for settleFetches(m.broker) {
+		m.clock.Advance(0)
+	}
 }
 
 func (m *model) logf(format string, args ...any) {
@@ -211,6 +276,7 @@ func (m *model) sync() {
 	m.journal.syncAll()
 	// What became visible past its TTL goes with the next timer.
 	m.clock.Advance(0)
+	m.settled()
 	m.journal.syncAll()
 	for id, j := range m.now.jobs {
 		if j.state == statePending {
@@ -231,7 +297,8 @@ func (m *model) push() {
 	if m.random.IntN(3) == 0 {
 		o.Delay, o.HasDelay = int64(m.random.IntN(3000)), true
 	}
-	if m.random.IntN(4) == 0 {
+	// On disk a job may be counted past its TTL, so here those have none.
+	if m.random.IntN(4) == 0 && !m.spills {
 		o.TTL, o.HasTTL = int64(1+m.random.IntN(8000)), true
 	}
 	var payloads [][]byte
@@ -450,6 +517,10 @@ func (m *model) restart() {
 		keep = false
 		m.now = m.durable.clone()
 	}
+	if m.spills && !m.broker.closed.Load() {
+		m.settled()
+		m.broker.spill.close() // the goroutine would die with the process
+	}
 	m.journal = newHandJournal(m.journal.Reopen(keep))
 	m.clock = brokertest.NewClock(m.clock.Now().Add(time.Duration(m.random.IntN(1500)) * time.Millisecond))
 	m.open()
@@ -472,11 +543,16 @@ func closeAdvancing(b *Broker, j *handJournal) error {
 }
 
 func (m *model) open() {
-	b, err := Open(Options{Journal: m.journal, Clock: m.clock, Durability: brokers.Always})
+	options := Options{Journal: m.journal, Clock: m.clock, Durability: brokers.Always}
+	if m.spills {
+		options.SpillDirectory, options.ReadyMemory, options.runBytes, options.runLeast = m.t.TempDir(), 1, 1000, m.runLeast
+	}
+	b, err := Open(options)
 	if err != nil {
 		m.fatalf("open: %v", err)
 	}
 	m.broker = b
+	m.t.Cleanup(b.spill.close)
 }
 
 func TestModel(t *testing.T) {
@@ -495,7 +571,7 @@ func runModel(t *testing.T, seed uint64, steps int) {
 	m := &model{
 		t: t, random: rand.New(rand.NewPCG(seed, 1)), journal: newHandJournal(brokertest.NewJournal()), clock: brokertest.NewClock(testStart),
 		now: &oracle{map[uint64]oracleJob{}, map[string]dedupEntry{}}, handles: map[Handle]bool{}, ids: map[uint64]bool{},
-		compacts: true,
+		compacts: true, spills: seed%2 == 0, runLeast: 1 + int64(seed/2%3)*200,
 	}
 	m.config = DefaultConfig(brokers.Always)
 	m.config.Jitter, m.config.MaxAttempts, m.config.Lease, m.config.DedupWindow = 0, 3, 1500, 4000
@@ -526,8 +602,13 @@ func runModel(t *testing.T, seed uint64, steps int) {
 			m.logf("sync")
 			m.sync()
 		}
+		m.settled()
 		checkInvariants(t, m.broker, "q")
 		m.compare()
+		m.runs = max(m.runs, m.broker.spill.last.Load())
+	}
+	if m.spills && m.runs == 0 {
+		t.Fatal("no job went to disk")
 	}
 }
 

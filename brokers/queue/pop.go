@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"math"
 	"sync"
 
 	"github.com/nexobroker/nexo/brokers"
@@ -36,13 +37,37 @@ type Handle struct {
 // Pop leases ready jobs and appends them to out; none when nothing is ready or the queue's output is paused. The receipt
 // is empty but for the rare delivery number whose reservation is not yet synced.
 func (b *Broker) Pop(name []byte, o *PopOptions, out []Delivery) ([]Delivery, brokers.Receipt, error) {
-	q, err := b.locked(name)
-	if err != nil {
-		return out, brokers.Receipt{}, err
+	for fetched := 0; ; fetched++ {
+		q, err := b.locked(name)
+		if err != nil {
+			return out, brokers.Receipt{}, err
+		}
+		// When what was fetched goes back to disk at once, fewer jobs will do.
+		if r := q.coldForLocked(o); r != nil && (fetched < popFetches || q.ready.first() == nil) {
+			if err := q.awaitLocked(r); err != nil {
+				return out, brokers.Receipt{}, err
+			}
+			continue
+		}
+		out, receipt := q.popLocked(o, out)
+		b.release(q)
+		return out, receipt, nil
 	}
-	defer b.release(q)
-	out, receipt := q.popLocked(o, out)
-	return out, receipt, nil
+}
+
+// popFetches is how many runs a pop waits for while it could take some jobs at once.
+const popFetches = 32
+
+// coldForLocked is the run to fetch before a pop, nil when what it may take is in RAM.
+func (q *queue) coldForLocked(o *PopOptions) *run {
+	if q.ready.cold == 0 || q.outputPausedLocked() {
+		return nil
+	}
+	bytes := int64(o.MaxBytes)
+	if bytes == 0 {
+		bytes = math.MaxInt64
+	}
+	return q.ready.coldBefore(max(o.Count, 1), bytes)
 }
 
 func (q *queue) popLocked(o *PopOptions, out []Delivery) ([]Delivery, brokers.Receipt) {
@@ -50,12 +75,22 @@ func (q *queue) popLocked(o *PopOptions, out []Delivery) ([]Delivery, brokers.Re
 		return out, brokers.Receipt{}
 	}
 	out, safe := q.leaseLocked(o, out)
+	// The next pop should not have to wait.
+	if r := q.ready.coldBefore(prefetchJobs, prefetchBytes); r != nil && !q.broker.crowded() {
+		q.fetchLocked(r)
+	}
 	seq := q.commitLocked(!safe)
 	if safe {
 		return out, brokers.Receipt{}
 	}
 	return out, brokers.Receipt{Journal: q.broker.journal, Seq: seq, Durability: brokers.Always}
 }
+
+// A run is fetched ahead when fewer jobs, or bytes, than these lie in front of it.
+const (
+	prefetchJobs  = 2000
+	prefetchBytes = 512 << 10
+)
 
 func (q *queue) outputPausedLocked() bool {
 	return q.pausedOut != 0 && q.pausedOut > q.broker.wall()
@@ -230,6 +265,11 @@ func (q *queue) serveLocked() {
 			w.mu.Unlock()
 			q.waiters.remove(p)
 			continue
+		}
+		if r := q.coldForLocked(&w.options); r != nil {
+			q.fetchLocked(r) // it serves again
+			w.mu.Unlock()
+			return
 		}
 		jobs, receipt := q.popLocked(&w.options, nil)
 		if len(jobs) > 0 {

@@ -40,10 +40,10 @@ func (b *Broker) Push(name []byte, payloads [][]byte, o *PushOptions, out []Push
 	if err := b.enter(); err != nil {
 		return out, brokers.Receipt{}, err
 	}
-	defer b.leave()
 	for {
 		q, err := b.target(name, o.NoCreate)
 		if err != nil {
+			b.leave()
 			return out, brokers.Receipt{}, err
 		}
 		q.mu.Lock()
@@ -51,8 +51,21 @@ func (b *Broker) Push(name []byte, payloads [][]byte, o *PushOptions, out []Push
 			q.mu.Unlock()
 			continue
 		}
+		if r := q.coldToDropLocked(len(payloads)); r != nil {
+			f := q.fetchLocked(r)
+			q.mu.Unlock()
+			b.leave()
+			if <-f.done; f.err != nil {
+				return out, brokers.Receipt{}, f.err
+			}
+			if err := b.enter(); err != nil {
+				return out, brokers.Receipt{}, err
+			}
+			continue
+		}
 		out, receipt, err := q.pushLocked(payloads, o, out)
 		q.mu.Unlock()
+		b.leave()
 		return out, receipt, err
 	}
 }
@@ -68,8 +81,8 @@ func (b *Broker) checkPush(payloads [][]byte, o *PushOptions) error {
 			return brokers.Errorf("ERR", "a DEDUP key has 1 to %d bytes", MaxDedupBytes)
 		}
 	}
-	if b.options.MaxMemory > 0 && b.bytes.Load() > b.options.MaxMemory {
-		return brokers.Errorf("OOM", "jobs take %d bytes of %d", b.bytes.Load(), b.options.MaxMemory)
+	if ram := b.ram(); b.options.MaxMemory > 0 && ram > b.options.MaxMemory {
+		return brokers.Errorf("OOM", "jobs take %d bytes of memory, the limit is %d", ram, b.options.MaxMemory)
 	}
 	return b.journal.Ready()
 }
@@ -127,7 +140,23 @@ func (q *queue) pushLocked(payloads [][]byte, o *PushOptions, out []Pushed) ([]P
 		q.dropOldestLocked(excess, now)
 	}
 	q.serveLocked()
+	q.relieveLocked()
 	return out, receipt, nil
+}
+
+// coldToDropLocked is the run to fetch before a push of n jobs can drop the oldest ones.
+func (q *queue) coldToDropLocked(n int) (cold *run) {
+	excess := q.lenLocked() + int64(n) - q.config.MaxLen
+	if q.config.MaxLen == 0 || !q.config.DropOldest || excess <= 0 || q.ready.cold == 0 {
+		return nil
+	}
+	q.ready.all(func(b *bucket) bool {
+		if len(b.runs) > 0 && int64(b.front.count) < excess {
+			cold = b.runs[0]
+		}
+		return cold == nil
+	})
+	return cold
 }
 
 // storeLocked journals the new jobs of a push and puts them into the queue.

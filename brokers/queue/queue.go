@@ -24,14 +24,18 @@ type queue struct {
 	config   Config
 	dropped  bool
 	counters Counters
-	bytes    int64
+	bytes    int64 // of all jobs
+	hot      int64 // of the ready jobs in RAM
+	cold     int64 // of the jobs in runs
 
-	index    btree.Map[uint64, *job] // every job of the queue, by id
+	index    btree.Map[uint64, *job] // every job of the queue in RAM, by id
 	ready    readySet
 	delayed  *btree.BTreeG[timed]
 	inflight *btree.BTreeG[timed]
 	dead     *btree.BTreeG[timed]
-	expiring *btree.BTreeG[timed] // ready and delayed jobs with a TTL
+	expiring *btree.BTreeG[timed] // ready and delayed jobs with a TTL, in RAM
+
+	runExpiry *btree.BTreeG[runExpiry] // runs with such jobs
 
 	dedup    btree.Map[string, dedupEntry]
 	dedupEnd *btree.BTreeG[dedupEnd]
@@ -72,6 +76,7 @@ func newQueue(b *Broker, number uint64, name string, config Config) *queue {
 	return &queue{
 		broker: b, name: name, number: number, config: config,
 		delayed: newTimed(), inflight: newTimed(), dead: newTimed(), expiring: newTimed(),
+		runExpiry: newRunExpiry(),
 		dedupEnd: btree.NewBTreeGOptions(func(a, b dedupEnd) bool {
 			if a.until != b.until {
 				return a.until < b.until
@@ -87,6 +92,7 @@ func (q *queue) detachLocked(j *job) {
 	switch j.state {
 	case stateReady:
 		q.ready.remove(j)
+		q.heatLocked(-j.cost())
 	case stateDelayed:
 		q.delayed.Delete(timed{at: j.at, id: j.id})
 	case stateInflight:
@@ -110,6 +116,7 @@ func (q *queue) attachLocked(j *job, state state, at int64) {
 	switch state {
 	case stateReady:
 		q.ready.add(j)
+		q.heatLocked(j.cost())
 	case stateDelayed:
 		q.delayed.Set(timed{at, j.id, j})
 		q.armWallLocked(at)
@@ -143,6 +150,7 @@ func (q *queue) addLocked(j *job) {
 	j.generation = q.broker.generation
 	q.bytes += j.cost()
 	q.broker.bytes.Add(j.cost())
+	q.broker.jobs.Add(1)
 }
 
 // forgetLocked ends a job's time in the queue.
@@ -152,6 +160,7 @@ func (q *queue) forgetLocked(j *job) {
 	q.index.Delete(j.id)
 	q.bytes -= j.cost()
 	q.broker.bytes.Add(-j.cost())
+	q.broker.jobs.Add(-1)
 }
 
 // applyLocked is the one place where a job changes, live and in replay.
@@ -307,7 +316,7 @@ func (q *queue) pendedLocked() {
 
 // lenLocked is what counts against MAXLEN: every job but the dead.
 func (q *queue) lenLocked() int64 {
-	return int64(q.index.Len() - q.dead.Len())
+	return int64(q.index.Len() + q.ready.cold - q.dead.Len())
 }
 
 // failedLocked is what becomes of a job whose attempt failed.
@@ -328,7 +337,7 @@ func (q *queue) buriedVerb() verb {
 }
 
 // leaseLocked leases ready jobs: at least one if any is ready, up to count, with bodies of up to maxBytes together.
-// The caller commits. safe is false when a delivery number is not yet covered by a synced mark.
+// It leaves off where the next job is in a run. The caller commits. safe is false when a delivery number is not yet covered by a synced mark.
 func (q *queue) leaseLocked(o *PopOptions, out []Delivery) (_ []Delivery, safe bool) {
 	now := q.broker.now()
 	count, bytes := max(o.Count, 1), 0

@@ -76,7 +76,9 @@ type reader struct {
 }
 
 func (r *reader) fail() {
-	r.err = errDamaged
+	if r.err == nil {
+		r.err = errDamaged
+	}
 	r.body = nil
 }
 

@@ -14,10 +14,15 @@ type recovery struct {
 func (b *Broker) recover() error {
 	b.loading = true
 	var state recovery
-	err := b.journal.Replay(func(body []byte) error { return b.replay(body, &state) })
+	size := int64(0)
+	err := b.journal.Replay(func(body []byte) error {
+		size += int64(len(body))
+		return b.replay(body, &state)
+	})
 	if err != nil {
 		return fmt.Errorf("replaying the queue journal: %w", err)
 	}
+	b.snapshotBytes.Store(max(size-b.journal.LogBytes(), 0))
 	n := &b.numbers
 	n.floor, n.lifeFirstID = state.last.floor, state.last.lifeFirstID
 	last := max(state.maxID, state.last.lastID)
@@ -34,7 +39,9 @@ func (b *Broker) recover() error {
 	b.loading = false
 	for _, q := range b.queues() {
 		q.mu.Lock()
-		q.armAllLocked(b.now())
+		now := b.now()
+		q.expireRunsLocked(now)
+		q.armAllLocked(now)
 		q.mu.Unlock()
 	}
 	return nil
@@ -88,7 +95,7 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 		delete(b.directory.byName, q.name)
 		b.directory.byNumber.Delete(number)
 		q.dropped = true
-		b.bytes.Add(-q.bytes)
+		q.uncountLocked()
 	case opPush:
 		q.replayPush(r, state)
 	case opChange:
@@ -109,10 +116,11 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 	default:
 		return damaged(op, "unknown kind")
 	}
-	if r.err != nil {
+	if r.err == errDamaged {
 		return damaged(op, "cut short or inconsistent")
 	}
-	return nil
+	q.relieveLocked()
+	return r.err
 }
 
 func (b *Broker) replayCreate(number uint64, r *reader) error {
@@ -140,7 +148,7 @@ func (q *queue) replayPush(r *reader, state *recovery) {
 		}
 		body := r.text()
 		id := p.firstID + uint64(i)
-		if _, taken := q.index.Get(id); taken || r.err != nil {
+		if r.err != nil || q.replayFind(r, id) != nil {
 			r.fail()
 			return
 		}
@@ -154,8 +162,8 @@ func (q *queue) replayChange(r *reader) {
 	now, reason := r.time(), r.text()
 	for len(r.body) > 0 {
 		id, c := decodeChange(r, now)
-		j, ok := q.index.Get(id)
-		if r.err != nil || !ok {
+		j := q.replayFind(r, id)
+		if j == nil {
 			r.fail()
 			return
 		}
@@ -175,8 +183,8 @@ func (b *Broker) replayMove(q *queue, r *reader) {
 	}
 	n := r.many()
 	for range n {
-		j, ok := q.index.Get(r.uint())
-		if !ok || r.err != nil {
+		j := q.replayFind(r, r.uint())
+		if j == nil {
 			r.fail()
 			return
 		}
@@ -186,7 +194,7 @@ func (b *Broker) replayMove(q *queue, r *reader) {
 
 func (q *queue) replayJob(r *reader, state *recovery) {
 	j := decodeJob(r)
-	if _, taken := q.index.Get(j.id); taken || r.err != nil {
+	if r.err != nil || q.replayFind(r, j.id) != nil {
 		r.fail()
 		return
 	}
@@ -198,4 +206,16 @@ func (q *queue) replayJob(r *reader, state *recovery) {
 	default:
 		q.attachLocked(j, j.state, j.at)
 	}
+}
+
+// replayFind is the job with an id, nil when there is none or reading has failed.
+func (q *queue) replayFind(r *reader, id uint64) *job {
+	j, _, err := q.findLocked(id)
+	if err != nil && r.err == nil {
+		r.err, r.body = err, nil
+	}
+	if r.err != nil {
+		return nil
+	}
+	return j
 }

@@ -92,26 +92,40 @@ func (b *Broker) Delete(name []byte, ids []uint64) (int, brokers.Receipt, error)
 	return b.byID(name, ids, func(j *job) bool { return true }, change{verb: verbDelete})
 }
 
-// byID applies one change to each of the jobs that may have it, in one record.
-func (b *Broker) byID(name []byte, ids []uint64, may func(*job) bool, c change) (int, brokers.Receipt, error) {
-	q, err := b.locked(name)
-	if err != nil {
-		return 0, brokers.Receipt{}, err
-	}
-	defer b.release(q)
-	now := b.wall()
-	changed := 0
-	for _, id := range ids {
-		j, ok := q.index.Get(id)
-		if !ok || j.state == statePending || !may(j) {
-			continue
+// byID applies one change to each of the jobs that may have it: in one record, unless some must come from disk first.
+func (b *Broker) byID(name []byte, ids []uint64, may func(*job) bool, c change) (changed int, receipt brokers.Receipt, _ error) {
+	for {
+		q, err := b.locked(name)
+		if err != nil {
+			return changed, receipt, err
 		}
-		q.changeLocked(j, c, now, "")
-		changed++
+		now := b.wall()
+		var cold *run
+		for ; len(ids) > 0; ids = ids[1:] {
+			j, ok := q.index.Get(ids[0])
+			if !ok {
+				if cold = q.ready.coldWith(ids[0]); cold != nil {
+					break
+				}
+				continue
+			}
+			if j.state != statePending && may(j) {
+				q.changeLocked(j, c, now, "")
+				changed++
+			}
+		}
+		if seq := q.commitLocked(q.config.Sync == brokers.Always); seq != 0 {
+			receipt = q.receiptLocked(seq)
+		}
+		q.serveLocked()
+		if cold == nil {
+			b.release(q)
+			return changed, receipt, nil
+		}
+		if err := q.awaitLocked(cold); err != nil {
+			return changed, receipt, err
+		}
 	}
-	receipt := q.receiptLocked(q.commitLocked(q.config.Sync == brokers.Always))
-	q.serveLocked()
-	return changed, receipt, nil
 }
 
 // States is a set of job states.
@@ -152,6 +166,7 @@ func (b *Broker) sliced(name []byte, states States, do func(q *queue, j *job, no
 	end := b.numbers.lastID.Load()
 	done := 0
 	slice := make([]*job, 0, sliceJobs)
+	limit := end
 	for cursor := uint64(0); ; {
 		q, err := b.locked(name)
 		if err != nil {
@@ -164,7 +179,7 @@ func (b *Broker) sliced(name []byte, states States, do func(q *queue, j *job, no
 		looked := 0
 		finished := true
 		q.index.Ascend(cursor, func(id uint64, j *job) bool {
-			if id > end {
+			if id > limit {
 				return false
 			}
 			if looked == sliceJobs {
@@ -182,14 +197,40 @@ func (b *Broker) sliced(name []byte, states States, do func(q *queue, j *job, no
 		for _, j := range slice {
 			do(q, j, now)
 		}
+		var cold *run
+		if finished && states&Ready != 0 {
+			cold = q.runBeforeLocked(end)
+		}
 		done += len(slice)
 		if seq := q.commitLocked(q.config.Sync == brokers.Always); seq != 0 {
 			receipt = q.receiptLocked(seq)
 		}
 		q.serveLocked()
+		if cold != nil {
+			// The jobs on disk come last, a run at a time.
+			if err := q.awaitLocked(cold); err != nil {
+				return done, receipt, err
+			}
+			cursor, limit = cold.first, min(cold.last, end)
+			continue
+		}
 		b.release(q)
 		if finished {
 			return done, receipt, nil
 		}
 	}
+}
+
+// runBeforeLocked is a run that holds an id up to end.
+func (q *queue) runBeforeLocked(end uint64) (cold *run) {
+	if q.ready.cold == 0 {
+		return nil
+	}
+	q.ready.all(func(b *bucket) bool {
+		if len(b.runs) > 0 && b.runs[0].first <= end {
+			cold = b.runs[0]
+		}
+		return cold == nil
+	})
+	return cold
 }

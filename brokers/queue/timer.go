@@ -46,6 +46,9 @@ func (q *queue) armWallLocked(at int64) {
 	}
 }
 
+// runExpiryRetry is how long after a failed fetch a run with an expired job is fetched again.
+const runExpiryRetry = 1000
+
 // tick is the timer's function: it handles what is due, a slice per lock hold, so that a million jobs due at once do not
 // keep pushes waiting.
 func (q *queue) tick() {
@@ -78,7 +81,9 @@ func (q *queue) tickLocked() (more bool) {
 	budget = q.dueLocked(now, budget)
 	budget = q.lapseLocked(now, budget)
 	budget = q.sweepLocked(now, budget)
+	q.expireRunsLocked(now)
 	q.serveLocked()
+	q.relieveLocked()
 	if budget == 0 {
 		return true
 	}
@@ -106,6 +111,17 @@ func (q *queue) expireLocked(now instant, budget int) int {
 	}
 	q.commitLocked(false)
 	return budget
+}
+
+// expireRunsLocked fetches the runs in which every TTL has run out; their jobs expire when they are back.
+func (q *queue) expireRunsLocked(now instant) {
+	q.runExpiry.Scan(func(x runExpiry) bool {
+		if x.at > now.wall {
+			return false
+		}
+		q.fetchLocked(x.run)
+		return true
+	})
 }
 
 // dueLocked makes delayed jobs ready. It has no record: a replay sees the same times.
@@ -172,6 +188,12 @@ func (q *queue) armAllLocked(now instant) {
 	}
 	if t, ok := q.expiring.Min(); ok {
 		wall(t.at)
+	}
+	if x, ok := q.runExpiry.Min(); ok {
+		if x.at <= now.wall {
+			x.at = now.wall + runExpiryRetry // it is being fetched; should that fail it is tried again
+		}
+		wall(x.at)
 	}
 	if t, ok := q.dead.Min(); ok && q.config.DeadTTL > 0 {
 		wall(t.at + q.config.DeadTTL)

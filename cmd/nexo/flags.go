@@ -34,6 +34,8 @@ func serverFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "store-default-ttl", EnvVars: env("STORE_DEFAULT_TTL"), Value: 0, Usage: "expiry that NSET sets when none is given; 0 none"},
 		&cli.StringFlag{Name: "max-payload", EnvVars: env("MAX_PAYLOAD"), Value: "10mb", Usage: "largest payload of a job, an entry or a message"},
 		&cli.StringFlag{Name: "min-free-disk", EnvVars: env("MIN_FREE_DISK"), Value: "64mb", Usage: "free space below which adding data is refused"},
+		&cli.StringFlag{Name: "queue-memory", EnvVars: env("QUEUE_MEMORY"), Value: "256mb", Usage: "memory for ready jobs of all queues; those past it wait on disk"},
+		&cli.StringFlag{Name: "queue-max-memory", EnvVars: env("QUEUE_MAX_MEMORY"), Value: "0", Usage: "memory that jobs of every state may take, above which QPUSH is refused; 0 is no limit"},
 		&cli.StringFlag{Name: "compact-size", EnvVars: env("COMPACT_SIZE"), Value: "64mb", Usage: "log of queues or streams that is compacted; memory holds as much of the streams"},
 		&cli.BoolFlag{Name: "enable-debug", EnvVars: env("ENABLE_DEBUG"), Usage: "allow DEBUG"},
 		&cli.StringFlag{Name: "log-level", EnvVars: env("LOG_LEVEL"), Value: "info", Usage: "debug, info, warn or error"},
@@ -58,6 +60,8 @@ type options struct {
 	maxPayload      int
 	minFreeDisk     int64
 	compactSize     int64
+	queueMemory     int64
+	queueMaxMemory  int64
 	debug           bool
 	logLevel        string
 }
@@ -94,6 +98,15 @@ func readOptions(c *cli.Context) (o options, err error) {
 	o.maxPayload = int(payload)
 	if o.minFreeDisk, err = commands.ParseBytes(c.String("min-free-disk")); err != nil {
 		return o, fmt.Errorf("--min-free-disk: %w", err)
+	}
+	if o.queueMemory, err = commands.ParseBytes(c.String("queue-memory")); err != nil || o.queueMemory < 1<<20 {
+		return o, fmt.Errorf("--queue-memory: %q is not a size of at least 1mb", c.String("queue-memory"))
+	}
+	if o.queueMaxMemory, err = commands.ParseBytes(c.String("queue-max-memory")); err != nil {
+		return o, fmt.Errorf("--queue-max-memory: %w", err)
+	}
+	if o.queueMaxMemory != 0 && o.queueMaxMemory < o.queueMemory {
+		return o, fmt.Errorf("--queue-max-memory: %q is less than --queue-memory", c.String("queue-max-memory"))
 	}
 	if o.compactSize, err = commands.ParseBytes(c.String("compact-size")); err != nil || o.compactSize < 1<<16 {
 		return o, fmt.Errorf("--compact-size: %q is not a size of at least 64kb", c.String("compact-size"))

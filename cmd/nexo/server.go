@@ -152,8 +152,9 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 		return err
 	}
 	deps.Queue, err = queue.Open(queue.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
+		ReadyMemory: o.queueMemory, MaxMemory: o.queueMaxMemory, SpillDirectory: filepath.Join(o.data, "queue-backlog"),
 		Failed: func(err error) {
-			s.logger.Error("compaction of the queue log failed; the log stays the truth", "error", err)
+			s.logger.Error("background work of the queues failed and will be tried again; nothing is lost", "error", err)
 		}})
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ func campaign(t *testing.T, random *rand.Rand, level string, rounds int) {
 	o := newOracle()
 	flags := []string{"--fsync", level, "--log-level", "warn"}
 	if random.IntN(2) == 0 {
-		flags = append(flags, "--compact-size", "1mb") // kills into compactions and merges
+		flags = append(flags, "--compact-size", "1mb", "--queue-memory", "1mb") // kills into compactions and merges, with jobs on disk
 	}
 	s := start(t, dir, flags...)
 	s.await(t)

@@ -1,0 +1,217 @@
+package queue
+
+import (
+	"math"
+	"slices"
+
+	"github.com/tidwall/btree"
+)
+
+// runJobs is how many jobs a run holds at most: they come back under one hold of the lock.
+const runJobs = 4096
+
+// runExpiry is a run of jobs that all have a TTL, with the latest of its ends.
+type runExpiry struct {
+	at  int64
+	run *run
+}
+
+func newRunExpiry() *btree.BTreeG[runExpiry] {
+	return btree.NewBTreeGOptions(func(a, b runExpiry) bool {
+		if a.at != b.at {
+			return a.at < b.at
+		}
+		return a.run.number < b.run.number
+	}, btree.Options{NoLocks: true})
+}
+
+// heatLocked counts the cost of ready jobs that come to RAM or leave it.
+func (q *queue) heatLocked(cost int64) {
+	q.hot += cost
+	q.broker.hot.Add(cost)
+}
+
+// relieveLocked cuts runs while the ready jobs in RAM are over the budget and this queue has enough of them: for whole runs
+// at first, for smaller ones when the budget is passed by a quarter.
+func (q *queue) relieveLocked() {
+	b := q.broker
+	for b.hot.Load() > b.options.ReadyMemory && b.spill.open() && b.journal.Ready() == nil {
+		least := b.options.runBytes
+		if b.crowded() {
+			least = b.options.runLeast
+		}
+		jobs := q.leastUrgentLocked(least)
+		if jobs == nil {
+			return
+		}
+		q.cutLocked(jobs)
+	}
+}
+
+// crowded tells that whole runs were not enough to keep the budget.
+func (b *Broker) crowded() bool { return b.hot.Load() > b.options.ReadyMemory/4*5 }
+
+// leastUrgentLocked takes jobs for a run out of their places: of the least urgent bucket that has enough those behind its
+// runs, or else the last of those in front of them; nil when no bucket has enough.
+func (q *queue) leastUrgentLocked(least int64) []*job {
+	var found *bucket
+	q.ready.all(func(b *bucket) bool {
+		if b.back.cost >= least || b.frontCost() >= 2*least && b.front.count > 1 {
+			found = b
+		}
+		return true
+	})
+	switch limit := q.broker.options.runBytes; {
+	case found == nil:
+		return nil
+	case found.back.cost >= least:
+		return found.collect(found.firstBehind, min(limit, found.back.cost))
+	default:
+		jobs := found.collect(found.lastInFront, min(limit, found.frontCost()/2))
+		slices.Reverse(jobs)
+		return jobs
+	}
+}
+
+// collect unplaces the jobs that next names, one after the other, up to a cost and to what a run holds.
+func (b *bucket) collect(next func() *job, limit int64) (jobs []*job) {
+	for cost := int64(0); len(jobs) < runJobs; {
+		j := next()
+		if j == nil || len(jobs) > 0 && cost+j.cost() > limit {
+			break
+		}
+		cost += j.cost()
+		b.unplace(j)
+		jobs = append(jobs, j)
+	}
+	return jobs
+}
+
+// cutLocked makes unplaced jobs into a run.
+func (q *queue) cutLocked(jobs []*job) {
+	r := encodeRun(jobs)
+	for _, j := range jobs {
+		q.touchLocked(j)
+		if j.expiresAt != 0 {
+			q.expiring.Delete(timed{at: j.expiresAt, id: j.id})
+		}
+		q.index.Delete(j.id)
+		j.state = stateGone
+	}
+	q.broker.spill.add(r)
+	q.ready.insert(r)
+	q.heatLocked(-r.cost)
+	q.cold += r.cost
+	q.broker.cold.Add(r.cost)
+	if r.expires != math.MaxInt64 {
+		q.runExpiry.Set(runExpiry{r.expires, r})
+		q.armWallLocked(r.expires)
+	}
+}
+
+// fetchLocked begins to bring a run back, unless that is under way.
+func (q *queue) fetchLocked(r *run) *fetch {
+	if r.fetch == nil {
+		r.fetch = &fetch{done: make(chan struct{})}
+		q.broker.spill.pin(r)
+		go q.bringBack(r)
+	}
+	return r.fetch
+}
+
+// awaitLocked fetches a run and waits for it, with no lock held meanwhile. The caller has locked the queue with
+// Broker.locked; it must lock it again and look again.
+func (q *queue) awaitLocked(r *run) error {
+	f := q.fetchLocked(r)
+	q.broker.release(q)
+	<-f.done
+	return f.err
+}
+
+// bringBack reads a run and puts its jobs in their places.
+func (q *queue) bringBack(r *run) {
+	b := q.broker
+	jobs, err := q.readRun(r)
+	b.spill.unpin(r)
+	entered := b.enter()
+	q.mu.Lock()
+	f := r.fetch
+	r.fetch = nil
+	switch {
+	case entered != nil:
+		err = entered
+	case q.dropped:
+		err = errNoQueue([]byte(q.name))
+	case err == nil:
+		q.warmLocked(r, jobs)
+		q.serveLocked()
+	default:
+		q.waiters.failAll(err)
+	}
+	q.mu.Unlock()
+	if entered == nil {
+		b.leave()
+	}
+	f.err = err
+	close(f.done)
+}
+
+func (q *queue) readRun(r *run) ([]*job, error) {
+	bytes, err := q.broker.spill.read(r)
+	if err != nil {
+		return nil, err
+	}
+	return r.decode(bytes)
+}
+
+// warmLocked puts the jobs of a run back and forgets the run.
+func (q *queue) warmLocked(r *run, jobs []*job) {
+	q.dropRunLocked(r)
+	for _, j := range jobs {
+		q.index.Set(j.id, j)
+		j.generation = q.broker.generation
+		q.attachLocked(j, stateReady, 0)
+	}
+}
+
+// dropRunLocked takes a run and its jobs out of the queue.
+func (q *queue) dropRunLocked(r *run) {
+	q.ready.drop(r)
+	q.cold -= r.cost
+	q.broker.cold.Add(-r.cost)
+	if r.expires != math.MaxInt64 {
+		q.runExpiry.Delete(runExpiry{r.expires, r})
+	}
+	q.broker.spill.unpin(r)
+}
+
+// findLocked is the job with an id, wherever it is. It is for replay, when nobody waits for the lock.
+func (q *queue) findLocked(id uint64) (*job, bool, error) {
+	for {
+		j, ok := q.index.Get(id)
+		if ok {
+			return j, true, nil
+		}
+		r := q.ready.coldWith(id)
+		if r == nil {
+			return nil, false, nil
+		}
+		jobs, err := q.readRun(r)
+		if err != nil {
+			return nil, false, err
+		}
+		q.warmLocked(r, jobs)
+	}
+}
+
+// runsLocked is every run of the queue.
+func (q *queue) runsLocked() (runs []*run) {
+	if q.ready.cold == 0 {
+		return nil
+	}
+	q.ready.all(func(b *bucket) bool {
+		runs = append(runs, b.runs...)
+		return true
+	})
+	return runs
+}

@@ -1,0 +1,362 @@
+package queue
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+
+	"github.com/tidwall/btree"
+)
+
+// jobList is a doubly linked list of jobs in id order.
+type jobList struct {
+	head, tail *job
+	count      int
+	cost       int64
+}
+
+// add links a job in at either end; false when it belongs in the middle.
+func (l *jobList) add(j *job) bool {
+	switch {
+	case l.tail == nil:
+		l.head, l.tail = j, j
+	case l.tail.id < j.id:
+		j.previous, l.tail.next, l.tail = l.tail, j, j
+	case j.id < l.head.id:
+		j.next, l.head.previous, l.head = l.head, j, j
+	default:
+		return false
+	}
+	j.listed = true
+	l.count++
+	l.cost += j.cost()
+	return true
+}
+
+func (l *jobList) remove(j *job) {
+	if j.previous != nil {
+		j.previous.next = j.next
+	} else {
+		l.head = j.next
+	}
+	if j.next != nil {
+		j.next.previous = j.previous
+	} else {
+		l.tail = j.previous
+	}
+	j.previous, j.next, j.listed = nil, nil, false
+	l.count--
+	l.cost -= j.cost()
+}
+
+// after is the first job with an id above id.
+func (l *jobList) after(id uint64) *job {
+	if l.tail == nil || l.tail.id <= id {
+		return nil
+	}
+	j := l.head
+	for j.id <= id {
+		j = j.next
+	}
+	return j
+}
+
+// bucket holds the ready jobs of one priority; DESIGN.md draws it.
+type bucket struct {
+	count        int // of all
+	front, back  jobList
+	runs         []*run
+	returned     *btree.Map[uint64, *job]
+	returnedCost int64
+}
+
+// list is where a job with this id belongs unless it belongs in the tree; nil when it does for sure.
+func (b *bucket) list(id uint64) *jobList {
+	switch {
+	case len(b.runs) == 0 || id < b.runs[0].first:
+		return &b.front
+	case id > b.runs[len(b.runs)-1].last:
+		return &b.back
+	}
+	return nil
+}
+
+// first is the job to deliver next, nil when the bucket is empty or that job is in a run.
+func (b *bucket) first() *job {
+	first := b.front.head
+	if b.returned != nil {
+		if id, j, ok := b.returned.Min(); ok && (first == nil || id < first.id) {
+			first = j
+		}
+	}
+	if len(b.runs) > 0 && (first == nil || first.id > b.runs[0].first) {
+		return nil
+	}
+	return first
+}
+
+func (b *bucket) add(j *job) {
+	b.count++
+	if l := b.list(j.id); l != nil && l.add(j) {
+		return
+	}
+	if b.returned == nil {
+		b.returned = &btree.Map[uint64, *job]{}
+	}
+	b.returned.Set(j.id, j)
+	b.returnedCost += j.cost()
+}
+
+func (b *bucket) remove(j *job) {
+	b.count--
+	b.unplace(j)
+}
+
+// unplace takes a job out of its list or the tree.
+func (b *bucket) unplace(j *job) {
+	if j.listed {
+		b.list(j.id).remove(j)
+		return
+	}
+	b.returned.Delete(j.id)
+	b.returnedCost -= j.cost()
+}
+
+// insert puts a run in its place. Its jobs have been unplaced and still count.
+func (b *bucket) insert(r *run) {
+	i, _ := slices.BinarySearchFunc(b.runs, r.first, func(other *run, first uint64) int {
+		if other.first < first {
+			return -1
+		}
+		return 1
+	})
+	b.runs = slices.Insert(b.runs, i, r)
+}
+
+// drop takes a run out; its jobs no longer count. Without runs there is no back list.
+func (b *bucket) drop(r *run) {
+	i := slices.Index(b.runs, r)
+	b.runs = slices.Delete(b.runs, i, i+1)
+	b.count -= r.count
+	if len(b.runs) > 0 || b.back.count == 0 {
+		return
+	}
+	front, back := &b.front, &b.back
+	if front.tail == nil {
+		*front = *back
+	} else {
+		front.tail.next, back.head.previous = back.head, front.tail
+		front.tail = back.tail
+		front.count += back.count
+		front.cost += back.cost
+	}
+	*back = jobList{}
+}
+
+// frontCost is what the jobs in front of the runs take, and the few that wait in the tree behind them.
+func (b *bucket) frontCost() int64 { return b.front.cost + b.returnedCost }
+
+// lastInFront is the job with the highest id in front of the runs.
+func (b *bucket) lastInFront() *job {
+	last := b.front.tail
+	if b.returned == nil {
+		return last
+	}
+	end := uint64(math.MaxUint64)
+	if len(b.runs) > 0 {
+		end = b.runs[0].first
+	}
+	b.returned.Descend(end, func(id uint64, j *job) bool {
+		if last == nil || id > last.id {
+			last = j
+		}
+		return false
+	})
+	return last
+}
+
+// firstBehind is the job with the lowest id behind the runs.
+func (b *bucket) firstBehind() *job {
+	first := b.back.head
+	if b.returned == nil {
+		return first
+	}
+	b.returned.Ascend(b.runs[len(b.runs)-1].last+1, func(id uint64, j *job) bool {
+		if first == nil || id < first.id {
+			first = j
+		}
+		return false
+	})
+	return first
+}
+
+// runAbove is the first run that may hold an id at or above id.
+func (b *bucket) runAbove(id uint64) *run {
+	i, _ := slices.BinarySearchFunc(b.runs, id, func(r *run, id uint64) int {
+		if r.last < id {
+			return -1
+		}
+		return 1
+	})
+	if i == len(b.runs) {
+		return nil
+	}
+	return b.runs[i]
+}
+
+// after is the next ready job in RAM behind id. from is the job with that id, if the caller still has it: it saves the
+// search when it is still listed.
+func (b *bucket) after(id uint64, from *job) *job {
+	var next *job
+	if from != nil && from.state == stateReady && from.listed {
+		next = from.next
+	} else {
+		next = b.front.after(id)
+	}
+	if next == nil {
+		next = b.back.after(id)
+	}
+	if b.returned != nil {
+		b.returned.Ascend(id+1, func(other uint64, j *job) bool {
+			if next == nil || other < next.id {
+				next = j
+			}
+			return false
+		})
+	}
+	return next
+}
+
+// readySet is 256 buckets, made sixteen at a time when a priority is first used, and a bitmap of the non-empty ones.
+type readySet struct {
+	count   int // in RAM and in runs
+	cold    int // in runs
+	bitmap  [4]uint64
+	buckets [16]*[16]bucket
+}
+
+func (r *readySet) bucket(priority uint8) *bucket {
+	group := r.buckets[priority>>4]
+	if group == nil {
+		group = new([16]bucket)
+		r.buckets[priority>>4] = group
+	}
+	return &group[priority&15]
+}
+
+func (r *readySet) add(j *job) {
+	r.bucket(j.priority).add(j)
+	r.count++
+	r.bitmap[j.priority>>6] |= 1 << (j.priority & 63)
+}
+
+func (r *readySet) remove(j *job) {
+	b := r.bucket(j.priority)
+	b.remove(j)
+	r.count--
+	r.mark(j.priority, b)
+}
+
+// mark clears the bit of a bucket that has become empty.
+func (r *readySet) mark(priority uint8, b *bucket) {
+	if b.count == 0 {
+		r.bitmap[priority>>6] &^= 1 << (priority & 63)
+	}
+}
+
+// insert makes jobs that have been unplaced into a run.
+func (r *readySet) insert(x *run) {
+	r.bucket(x.priority).insert(x)
+	r.cold += x.count
+}
+
+// drop takes a run out with its jobs.
+func (r *readySet) drop(x *run) {
+	b := r.bucket(x.priority)
+	b.drop(x)
+	r.cold -= x.count
+	r.count -= x.count
+	r.mark(x.priority, b)
+}
+
+// below is the highest non-empty priority at or below limit, -1 when there is none.
+func (r *readySet) below(limit int) int {
+	for word := limit >> 6; word >= 0; word-- {
+		set := r.bitmap[word]
+		if word == limit>>6 {
+			set &= ^uint64(0) >> (63 - limit&63)
+		}
+		if set != 0 {
+			return word<<6 + 63 - bits.LeadingZeros64(set)
+		}
+	}
+	return -1
+}
+
+// all calls visit with every non-empty bucket, most urgent first, until it returns false.
+func (r *readySet) all(visit func(b *bucket) bool) {
+	for p := r.below(255); p >= 0; p = r.below(p - 1) {
+		if !visit(r.bucket(uint8(p))) {
+			return
+		}
+	}
+}
+
+// first is the job to deliver next; nil when there is none or it is in a run.
+func (r *readySet) first() *job {
+	priority := r.below(255)
+	if priority < 0 {
+		return nil
+	}
+	return r.bucket(uint8(priority)).first()
+}
+
+// firstPushed is when the job to deliver next was pushed. There is one.
+func (r *readySet) firstPushed() int64 {
+	b := r.bucket(uint8(r.below(255)))
+	if j := b.first(); j != nil {
+		return j.pushedAt
+	}
+	return b.runs[0].pushedAt
+}
+
+// coldBefore is the run to fetch before the next n jobs, or those that take bytes, can be taken; nil when they are in RAM.
+func (r *readySet) coldBefore(n int, bytes int64) (cold *run) {
+	if r.cold == 0 {
+		return nil
+	}
+	r.all(func(b *bucket) bool {
+		if len(b.runs) > 0 && b.front.count < n && b.front.cost < bytes {
+			cold = b.runs[0]
+			return false
+		}
+		n -= b.count
+		return n > 0
+	})
+	return cold
+}
+
+// coldWith is the run whose span holds an id, nil when there is none. The id may still not be in it.
+func (r *readySet) coldWith(id uint64) (cold *run) {
+	if r.cold == 0 {
+		return nil
+	}
+	r.all(func(b *bucket) bool {
+		if x := b.runAbove(id); x != nil && x.first <= id {
+			cold = x
+		}
+		return cold == nil
+	})
+	return cold
+}
+
+// oldest is the ready job with the lowest id, whatever its priority, among those in front of the runs.
+func (r *readySet) oldest() (oldest *job) {
+	r.all(func(b *bucket) bool {
+		if j := b.first(); j != nil && (oldest == nil || j.id < oldest.id) {
+			oldest = j
+		}
+		return true
+	})
+	return oldest
+}

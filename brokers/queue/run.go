@@ -1,0 +1,91 @@
+package queue
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"math"
+
+	"github.com/nexobroker/nexo/brokers"
+)
+
+// run is a stretch of ready jobs of one priority that are not in RAM; DESIGN.md says how it comes and goes. What it holds
+// never changes.
+type run struct {
+	number      uint64 // of its file
+	first, last uint64 // ids
+	count       int
+	cost        int64 // of its jobs, as jobs count
+	expires     int64 // the latest TTL end; math.MaxInt64 when a job has none
+	pushedAt    int64 // of the first job
+	size        int64 // bytes of its encoded jobs, with the checksum in front of them
+	checksum    uint32
+	priority    uint8
+
+	fetch *fetch // under way; under the lock of the queue
+
+	// Under spill.mu.
+	bytes   []byte // the encoded jobs until they are in the file
+	readers int    // the bucket, a fetch, a snapshot: when none is left the run is gone
+}
+
+// fetch is the return of a run to RAM; done is closed at its end, with err set.
+type fetch struct {
+	done chan struct{}
+	err  error
+}
+
+var runTable = crc32.MakeTable(crc32.Castagnoli)
+
+// encodeRun makes a run of jobs in id order.
+func encodeRun(jobs []*job) *run {
+	r := &run{
+		first: jobs[0].id, last: jobs[len(jobs)-1].id, count: len(jobs), priority: jobs[0].priority,
+		pushedAt: jobs[0].pushedAt,
+	}
+	estimate := 0
+	for _, j := range jobs {
+		r.cost += j.cost()
+		estimate += len(j.body) + runJobBytes
+		if j.expiresAt == 0 {
+			r.expires = math.MaxInt64
+		}
+		r.expires = max(r.expires, j.expiresAt)
+	}
+	bytes := make([]byte, 0, estimate)
+	var record []byte
+	for _, j := range jobs {
+		record = encodeJob(record[:0], j, stateReady, 0)
+		bytes = appendText(bytes, record)
+	}
+	r.bytes, r.size, r.checksum = bytes, int64(len(bytes)), crc32.Checksum(bytes, runTable)
+	return r
+}
+
+// runJobBytes is about what a job takes in a run, and in a snapshot, besides its body.
+const runJobBytes = 40
+
+// each calls visit with every encoded job of a run that has been read, in id order.
+func (r *run) each(bytes []byte, visit func(encoded []byte) error) error {
+	if int64(len(bytes)) != r.size || crc32.Checksum(bytes, runTable) != r.checksum {
+		return brokers.Errorf("IOERR", "jobs that had been moved to disk cannot be read: the file is damaged")
+	}
+	for len(bytes) > 0 {
+		length, n := binary.Uvarint(bytes)
+		if err := visit(bytes[n : n+int(length)]); err != nil {
+			return err
+		}
+		bytes = bytes[n+int(length):]
+	}
+	return nil
+}
+
+// decode makes the jobs of a run that has been read.
+func (r *run) decode(bytes []byte) ([]*job, error) {
+	jobs := make([]*job, 0, r.count)
+	err := r.each(bytes, func(encoded []byte) error {
+		reader := &reader{body: encoded}
+		jobs = append(jobs, decodeJob(reader))
+		return reader.err
+	})
+	return jobs, err
+}
