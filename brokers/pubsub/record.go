@@ -60,6 +60,9 @@ func (r *retained) applyRecord(body []byte) error {
 		if n <= 0 || size == 0 || size > NameMax || size > uint64(len(rest)-n) {
 			return fmt.Errorf("retained record has no topic")
 		}
+		if err := ValidateTopic(rest[:size]); err != nil {
+			return fmt.Errorf("retained record: %w", err)
+		}
 		rest = rest[n:]
 		payload := append([]byte(nil), rest[size:]...)
 		r.storeLocked(&message{key: keyOf(string(rest[:size])), payload: payload, expiresAtMillis: int64(expiresAt)})

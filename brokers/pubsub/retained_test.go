@@ -414,3 +414,59 @@ func TestSubscriptions(t *testing.T) {
 		t.Errorf("the limit gave %d", len(found))
 	}
 }
+
+// FuzzReplay feeds one record to a broker that has retained messages: it is refused, or applied and served like any other.
+func FuzzReplay(f *testing.F) {
+	clock := brokertest.NewClock(epoch)
+	prepare := func(t testing.TB, j *brokertest.Journal) {
+		b := open(t, Options{Journal: j, Clock: clock})
+		retain(t, b, "a/b", "x", time.Hour)
+		retain(t, b, "a", "y", 0)
+	}
+	journal := brokertest.NewJournal()
+	prepare(f, journal)
+	b := open(f, Options{Journal: journal.Reopen(true), Clock: clock})
+	if _, _, err := b.DeleteRetained("#"); err != nil {
+		f.Fatal(err)
+	}
+	for _, record := range append(journal.Records(), appendDelete(nil, keyOf("a/b"))) {
+		f.Add(record)
+	}
+	f.Fuzz(func(t *testing.T, record []byte) {
+		journal := brokertest.NewJournal()
+		prepare(t, journal)
+		journal.Append(record, true)
+		journal = journal.Reopen(true)
+		b, err := Open(Options{Journal: journal, Clock: clock})
+		if err != nil {
+			return
+		}
+		defer b.Close()
+		var bytes int64
+		expiring := 0
+		b.retained.mu.Lock()
+		b.retained.mu.messages.Scan(func(key string, m *message) bool {
+			bytes += m.size()
+			if m.expiresAtMillis != 0 {
+				expiring++
+			}
+			if key != m.key || m.expired(clock.Now().UnixMilli()) {
+				t.Errorf("%q is kept as %q until %d", m.key, key, m.expiresAtMillis)
+			}
+			return true
+		})
+		if bytes != b.retained.mu.bytes || expiring != b.retained.mu.expiring.Len() {
+			t.Errorf("%d bytes are counted as %d, %d expiring messages as %d", bytes, b.retained.mu.bytes, expiring, b.retained.mu.expiring.Len())
+		}
+		b.retained.mu.Unlock()
+		kept := page(t, b, "#")
+		for _, shown := range kept {
+			topic, _, _ := strings.Cut(shown, "=")
+			if strings.Contains(topic, "\x00") {
+				t.Errorf("%q is served", shown)
+			}
+		}
+		again := open(t, Options{Journal: journal.Reopen(true), Clock: clock})
+		expect(t, page(t, again, "#"), kept...)
+	})
+}
