@@ -47,7 +47,7 @@ func runServer(c *cli.Context) error {
 		case errors.As(err, &damage):
 			return cli.Exit(err, exitCorrupted)
 		case errors.As(err, &segmentDamage) && segmentDamage.Missing != 0:
-			return cli.Exit(fmt.Sprintf("%v\nput it back, or give its entries up with: nexo repair --missing-segment %d --apply %s", err, segmentDamage.Missing, o.data), exitCorrupted)
+			return cli.Exit(fmt.Sprintf("%v\nput it back, or give its entries up with: nexo repair --missing-segment=%d --apply %s", err, segmentDamage.Missing, o.data), exitCorrupted)
 		case errors.As(err, &segmentDamage):
 			return cli.Exit(fmt.Sprintf("%v\nrun: nexo repair %s", err, o.data), exitCorrupted)
 		}
