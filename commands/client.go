@@ -149,7 +149,7 @@ func clientList(ctx *Context, args [][]byte) {
 	var lines []string
 	now := ctx.Server.Clock.Now()
 	ctx.Server.eachConn(func(c *resp.Conn) {
-		if (len(wanted) == 0 || wanted[c.ID()]) && listed(c) {
+		if (len(wanted) == 0 || wanted[c.ID()]) && listed(c) && (c == ctx.Conn || !isOwn(c.RemoteAddr())) {
 			if line := ctx.Server.describe(c, now); line != "" {
 				lines = append(lines, line+"\n")
 			}

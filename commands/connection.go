@@ -209,6 +209,13 @@ func (f *loginFailures) delay(host string, clock brokers.Clock) time.Duration {
 	return min(2*time.Second, 50*time.Millisecond<<min(known.count-freeLoginFailures, 6))
 }
 
+// recent tells whether the last failure of an address is less than wait ago.
+func (f *loginFailures) recent(host string, wait time.Duration, clock brokers.Clock) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return clock.Now().Sub(f.byHost[host].last) < wait
+}
+
 func (f *loginFailures) failed(host string, clock brokers.Clock) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -244,7 +251,7 @@ func (s *Server) deniesAddress(remote net.Addr) bool {
 	if !s.config.protected() {
 		return false
 	}
-	if remote.Network() == "unix" {
+	if remote.Network() == "unix" || isOwn(remote) {
 		return false
 	}
 	ip, err := netip.ParseAddr(hostOf(remote)) // knows the zones of link-local addresses

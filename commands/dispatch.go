@@ -25,6 +25,7 @@ func New(deps Deps, config Config) (*Server, error) {
 		if spec.Name != strings.ToLower(spec.Name) || spec.Summary == "" || spec.Group == "" || spec.Arity == 0 {
 			panic("BUG: the description of command " + spec.Name + " is incomplete")
 		}
+		spec.store = spec.isStore()
 		s.table[spec.Name] = &spec
 	}
 	return s, nil
@@ -37,7 +38,8 @@ func (s *Server) Attach(door *resp.Server) { s.door = door }
 // Open makes the context of a new connection.
 func (s *Server) Open(c *resp.Conn) {
 	ctx := &Context{Server: s, Conn: c, W: c.Writer(), Session: &Session{User: defaultUser}}
-	ctx.Session.authenticated = !s.config.passwordSet()
+	ctx.Session.own = isOwn(c.RemoteAddr())
+	ctx.Session.authenticated = ctx.Session.own || !s.config.passwordSet()
 	ctx.Session.denied = s.denies(c)
 	c.SetAuthenticated(ctx.Session.authenticated)
 	c.Context = ctx
@@ -62,6 +64,7 @@ func (s *Server) Flush(c *resp.Conn) {
 	if ctx.Session.bus != nil {
 		ctx.Session.bus.flush(ctx)
 	}
+	ctx.Session.last.Store(ctx.spec)
 	s.counters.add(ctx)
 }
 
@@ -129,11 +132,17 @@ func (s *Server) Command(c *resp.Conn, args [][]byte) {
 }
 
 func (s *Server) run(ctx *Context, spec *Spec, args [][]byte) {
-	if spec.timed() {
-		s.runTimed(ctx, spec, args)
-		return
+	if tap := s.tap.Load(); tap != nil && !ctx.Session.own {
+		(*tap)(Tapped{ctx.Conn.ID(), ctx.Conn.RemoteAddr(), args})
 	}
-	spec.Handler(ctx, args)
+	switch {
+	case spec.timed():
+		s.runTimed(ctx, spec, args)
+	case spec.store:
+		s.runStore(ctx, spec, args)
+	default:
+		spec.Handler(ctx, args)
+	}
 }
 
 // runSilently runs a command after CLIENT REPLY OFF or SKIP. The replies before it are sent first, since a command that blocks

@@ -37,6 +37,9 @@ type Server struct {
 	failures loginFailures
 	slow     slowLog
 	started  time.Time
+
+	latencies latencies
+	tap       atomic.Pointer[func(Tapped)]
 }
 
 // Session is the state of one connection that commands know of.
@@ -50,9 +53,12 @@ type Session struct {
 
 	authenticated bool
 	denied        bool // by protected mode
+	own           bool // of the process itself, see OwnNetwork
 	quit          bool // QUIT was sent: the will is not published
 	replyOff      bool // CLIENT REPLY OFF
 	replySkip     bool // CLIENT REPLY SKIP: the next reply is left out
+
+	last atomic.Pointer[Spec] // the last command of the last batch
 
 	shown struct { // what other connections see in CLIENT LIST
 		sync.Mutex
@@ -92,7 +98,8 @@ func (s *sessions) get(id uint64) *Session {
 
 // counters are the figures of INFO; connections add theirs once a batch.
 type counters struct {
-	commands, rejected atomic.Uint64
+	commands, rejected, store atomic.Uint64
+	streamRead, streamAcked   atomic.Uint64 // entries
 }
 
 func (c *counters) add(ctx *Context) {
@@ -103,6 +110,10 @@ func (c *counters) add(ctx *Context) {
 	if ctx.rejected > 0 {
 		c.rejected.Add(ctx.rejected)
 		ctx.rejected = 0
+	}
+	if ctx.storeCommands > 0 {
+		c.store.Add(ctx.storeCommands)
+		ctx.storeCommands = 0
 	}
 }
 

@@ -46,10 +46,13 @@ func (spec *Spec) timed() bool {
 
 // runTimed runs the handler, and remembers the command when it was slow.
 func (s *Server) runTimed(ctx *Context, spec *Spec, args [][]byte) {
+	if spec.store {
+		ctx.storeCommands++
+	}
 	began := time.Now()
 	spec.Handler(ctx, args)
 	limit := s.slow.slowerThan.Load()
-	if took := time.Since(began); limit >= 0 && took.Microseconds() >= limit {
+	if took := time.Since(began); limit >= 0 && !ctx.Session.own && took.Microseconds() >= limit {
 		s.slow.add(ctx, args, took)
 	}
 }

@@ -21,6 +21,8 @@ type Spec struct {
 	// Handler runs the command; nil when only Subcommands exist.
 	Handler     Handler
 	Subcommands []Spec
+
+	store bool // see isStore
 }
 
 // Handler runs one command: args[0] is the name (args[1] the subcommand's name). It writes exactly one reply, or none
@@ -62,5 +64,7 @@ type Context struct {
 	spec    *Spec // the command under way
 
 	commands, rejected uint64 // since the last batch; see counters
+	storeCommands      uint64 // of the commands, those of the store
+	untilSample        int    // commands of the store until one is timed
 	scratch            []byte // memory for short values on their way from the store to the writer
 }

@@ -283,6 +283,7 @@ func xfetch(ctx *Context, args [][]byte) {
 		}
 		st.entries = page.Entries[:0]
 		if page.Changed == nil {
+			ctx.Server.counters.streamRead.Add(uint64(len(page.Entries)))
 			ctx.writePage(&page)
 			clear(page.Entries)
 			return
@@ -365,6 +366,7 @@ func xconsume(ctx *Context, args [][]byte) {
 		}
 		st.deliveries = got.Entries[:0]
 		if got.Waiter == nil {
+			ctx.Server.counters.streamRead.Add(uint64(len(got.Entries)))
 			ctx.writeConsumed(args, c.NoAck, &got)
 			return
 		}
@@ -431,6 +433,7 @@ func xack(ctx *Context, args [][]byte) {
 		return
 	}
 	n, r, err := ctx.Server.Stream.Ack(args[1], args[2], a.resolve, epoch)
+	ctx.Server.counters.streamAcked.Add(uint64(n))
 	ctx.answerStreamCount(n, r, err)
 }
 

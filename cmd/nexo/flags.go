@@ -17,7 +17,7 @@ import (
 // generated from it.
 func serverFlags() []cli.Flag {
 	env := func(name string) []string { return []string{"NEXO_" + name} }
-	return []cli.Flag{
+	flags := []cli.Flag{
 		&cli.StringFlag{Name: "host", EnvVars: env("HOST"), Value: "127.0.0.1", Usage: "address that RESP listens on"},
 		&cli.IntFlag{Name: "port", EnvVars: env("PORT"), Value: 7654, Usage: "port that RESP listens on; 0 takes a free one"},
 		&cli.StringFlag{Name: "data", EnvVars: env("DATA"), Value: "./data", Usage: "data directory"},
@@ -40,6 +40,7 @@ func serverFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "enable-debug", EnvVars: env("ENABLE_DEBUG"), Usage: "allow DEBUG"},
 		&cli.StringFlag{Name: "log-level", EnvVars: env("LOG_LEVEL"), Value: "info", Usage: "debug, info, warn or error"},
 	}
+	return append(flags, dashboardFlags()...)
 }
 
 // options is the configuration after checking.
@@ -64,6 +65,7 @@ type options struct {
 	queueMaxMemory  int64
 	debug           bool
 	logLevel        string
+	dashboard       dashboardOptions
 }
 
 func readOptions(c *cli.Context) (o options, err error) {
@@ -78,6 +80,7 @@ func readOptions(c *cli.Context) (o options, err error) {
 		protected: c.Bool("protected-mode"), maxClients: c.Int("maxclients"), timeout: c.Duration("timeout"),
 		maxMemoryPolicy: c.String("maxmemory-policy"), storeDefaultTTL: c.Duration("store-default-ttl"),
 		debug: c.Bool("enable-debug"), logLevel: c.String("log-level"),
+		dashboard: readDashboardOptions(c),
 	}
 	if o.fsync, err = brokers.ParseDurability(c.String("fsync")); err != nil {
 		return o, fmt.Errorf("--fsync: %w", err)

@@ -44,6 +44,7 @@ var allowedImports = map[string][]string{
 	"brokers/stream":       {"github.com/tidwall/btree", module + "/brokers", module + "/brokers/stream/segment"},
 	"brokers/stream/*":     {},
 	"commands":             {module + "/resp", module + "/brokers", module + "/brokers/*"},
+	"ui":                   {"github.com/gorilla/websocket"},
 	"cmd/nexo":             {"github.com/urfave/cli/v2", module + "/*"},
 	"cmd/nexo/processtest": {},
 	"scripts/benchmark":    {},

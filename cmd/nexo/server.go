@@ -70,8 +70,11 @@ func newLogger(word string) (*slog.Logger, error) {
 type server struct {
 	logger *slog.Logger
 	door   *resp.Server
+	pages  *dashboard    // nil when there is none
 	stop   chan struct{} // SHUTDOWN was given
 	closes []func() error
+
+	journals []interface{ Ready() error }
 }
 
 // open locks the data directory, replays the journals, and opens the door. On an error everything opened is closed again.
@@ -106,15 +109,20 @@ func open(o options, logger *slog.Logger) (s *server, err error) {
 	if err != nil {
 		return s, err
 	}
+	own := newLoopback()
 	s.door, err = resp.Listen(resp.Options{
-		Addr: net.JoinHostPort(o.host, strconv.Itoa(o.port)), MaxClients: o.maxClients, IdleTimeout: o.timeout, Logger: logger,
+		Listeners: []net.Listener{own},
+		Addr:      net.JoinHostPort(o.host, strconv.Itoa(o.port)), MaxClients: o.maxClients, IdleTimeout: o.timeout, Logger: logger,
 		Panicked: fence(logger, os.Exit),
 	}, table)
 	if err != nil {
 		return s, err
 	}
 	table.Attach(s.door)
-	return s, nil
+	if o.dashboard.enabled {
+		s.pages, err = openDashboard(o.dashboard, &source{deps: deps, commands: table, door: s.door, own: own, journals: s.journals, data: o.data}, logger)
+	}
+	return s, err
 }
 
 // openBrokers gives each broker a journal of its own, so that none waits for another's.
@@ -123,6 +131,7 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 		log, err := aof.Open(aof.Options{Dir: o.data, Name: name, SyncInterval: o.fsyncInterval, MinFreeBytes: o.minFreeDisk, Logger: s.logger})
 		if err == nil {
 			s.closes = append(s.closes, log.Close)
+			s.journals = append(s.journals, log)
 		}
 		return log, err
 	}
@@ -185,6 +194,9 @@ func (s *server) run() error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	failed := make(chan error, 1)
 	go func() { failed <- s.door.Serve() }()
+	if s.pages != nil {
+		go s.pages.serve()
+	}
 	var err error
 	select {
 	case sig := <-signals:
@@ -203,6 +215,11 @@ func (s *server) run() error {
 
 func (s *server) close() error {
 	var problems []error
+	if s.pages != nil {
+		if err := s.pages.close(); err != nil {
+			problems = append(problems, err)
+		}
+	}
 	if s.door != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 		if err := s.door.Shutdown(ctx); err != nil {

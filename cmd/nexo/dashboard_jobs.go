@@ -1,0 +1,189 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/nexobroker/nexo/brokers/queue"
+	"github.com/nexobroker/nexo/brokers/stream"
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/ui"
+)
+
+const (
+	namesPage = 1000
+	// pageBytesMax ends a page of jobs or entries early.
+	pageBytesMax = 16 << 20
+)
+
+func (s *source) Queues() (list []ui.Queue) {
+	for cursor := uint64(0); ; {
+		names, next := s.deps.Queue.List(cursor, namesPage, func(string) bool { return true })
+		for _, name := range names {
+			if info, err := s.deps.Queue.Info([]byte(name)); err == nil { // else dropped meanwhile
+				list = append(list, queueOf(name, &info))
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return list
+		}
+	}
+}
+
+func queueOf(name string, info *queue.Info) ui.Queue {
+	paused := "none"
+	switch {
+	case info.PausedIn && info.PausedOut:
+		paused = "all"
+	case info.PausedIn:
+		paused = "in"
+	case info.PausedOut:
+		paused = "out"
+	}
+	c := &info.Counters
+	return ui.Queue{
+		Name: name, Ready: info.Ready, Delayed: info.Delayed, Inflight: info.Inflight, Dead: info.Dead, Bytes: info.Bytes, Waiters: info.Waiters,
+		OldestMS: info.OldestReadyMS, Paused: paused,
+		Counts: ui.QueueCounts{Pushed: c.Pushed, Popped: c.Delivered, Acked: c.Acked, Failed: c.Nacked + c.LeaseExpired},
+	}
+}
+
+func (s *source) Queue(name string) (ui.QueueDetail, error) {
+	info, err := s.deps.Queue.Info([]byte(name))
+	if err != nil {
+		return ui.QueueDetail{}, err
+	}
+	c := info.Counters
+	detail := ui.QueueDetail{Queue: queueOf(name, &info), Config: [][2]string{}, Priorities: [][2]int{}, Counters: map[string]uint64{
+		"pushed": c.Pushed, "delivered": c.Delivered, "acked": c.Acked, "failed": c.Nacked, "released": c.Released, "leaseExpired": c.LeaseExpired,
+		"dead": c.Dead, "replayed": c.Replayed, "deduped": c.Deduped, "deleted": c.Deleted, "expired": c.Expired, "dropped": c.Dropped,
+		"movedIn": c.MovedIn, "movedOut": c.MovedOut,
+	}}
+	for _, field := range info.Config.Fields() {
+		detail.Config = append(detail.Config, [2]string{field.Name, field.Value})
+	}
+	for _, p := range info.Priorities {
+		detail.Priorities = append(detail.Priorities, [2]int{int(p.Priority), p.Count})
+	}
+	return detail, nil
+}
+
+var jobStates = map[string]queue.States{"ready": queue.Ready, "delayed": queue.Delayed, "inflight": queue.Inflight, "dead": queue.Dead}
+
+func (s *source) Jobs(name, state string, offset, count int, match string) (rows []ui.Job, total, next int, err error) {
+	wanted, known := jobStates[state]
+	if !known {
+		return nil, 0, -1, fmt.Errorf("%q is not a state of jobs", state)
+	}
+	views, total, next, err := s.deps.Queue.Peek([]byte(name), wanted, offset, count, match, pageBytesMax)
+	for i := range views {
+		rows = append(rows, jobOf(&views[i]))
+	}
+	return rows, total, next, err
+}
+
+func (s *source) Job(name string, id uint64) (ui.Job, error) {
+	view, found, err := s.deps.Queue.Get([]byte(name), id)
+	if err == nil && !found {
+		err = ui.NotFound("NOJOB", "queue '%s' has no job %d: it was acknowledged or deleted", name, id)
+	}
+	return jobOf(&view), err
+}
+
+func jobOf(v *queue.View) ui.Job {
+	return ui.Job{
+		ID: v.ID, State: v.State, Payload: ui.NewPayload(v.Body), Priority: int(v.Priority), Attempts: v.Attempts, MaxAttempts: v.MaxAttempts,
+		Deliveries: v.Deliveries, PushedAt: v.PushedAt, DueAt: v.DueAt, LeaseUntil: v.LeaseUntil, ExpiresAt: v.ExpiresAt, FailedAt: v.FailedAt,
+		Reason: v.Reason, Dedup: v.Dedup,
+	}
+}
+
+func (s *source) Streams() (list []ui.Stream) {
+	for after, more := "", true; more; {
+		var names []string
+		names, more = s.deps.Stream.Names(after, namesPage, func(string) bool { return true })
+		for _, name := range names {
+			after = name
+			if row, _, _, err := s.stream(name); err == nil { // else dropped meanwhile
+				list = append(list, row)
+			}
+		}
+		more = more && len(names) > 0
+	}
+	return list
+}
+
+func (s *source) stream(name string) (row ui.Stream, groups []ui.Group, config stream.Config, err error) {
+	stats, err := s.deps.Stream.Stats([]byte(name))
+	if err != nil {
+		return row, nil, config, err
+	}
+	row = ui.Stream{
+		Name: name, Entries: stats.Entries, First: stats.First, Next: stats.Next, Bytes: stats.Bytes, FirstMS: stats.FirstMs, LastMS: stats.LastMs,
+		Groups: len(stats.Groups), Chain: stats.Config.Chain, Appended: stats.Appended,
+	}
+	for _, group := range stats.Groups {
+		g, err := s.deps.Stream.GroupStats([]byte(name), []byte(group))
+		if err != nil { // dropped meanwhile
+			continue
+		}
+		groups = append(groups, ui.Group{
+			Name: group, Lag: g.Lag, Pending: g.Pending, Parked: g.Parked, Consumers: g.Consumers, Waiters: g.Waiters, Floor: g.Floor, Next: g.Next,
+			Epoch: g.Epoch, AckWaitMS: g.Config.AckWait.Milliseconds(), MaxDeliver: g.Config.MaxDeliver, OldestPendingMS: g.OldestPendingMs,
+		})
+		row.MaxLag = max(row.MaxLag, g.Lag)
+		row.Lag += g.Lag
+	}
+	return row, groups, stats.Config, nil
+}
+
+func (s *source) Stream(name string) (ui.StreamDetail, error) {
+	row, groups, config, err := s.stream(name)
+	return ui.StreamDetail{Stream: row, Config: commands.StreamFields(config), Groups: groups}, err
+}
+
+func (s *source) Entries(name, from string, count int, reverse bool) (rows []ui.Entry, high, next uint64, err error) {
+	position, err := commands.ParsePosition(from)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	page, err := s.deps.Stream.Fetch([]byte(name), position, stream.FetchOptions{Count: count, MaxBytes: pageBytesMax, Reverse: reverse}, nil)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	for i := range page.Entries {
+		rows = append(rows, entryOf(&page.Entries[i]))
+	}
+	if len(rows) == count {
+		switch last := rows[count-1].Offset; {
+		case !reverse && last < page.High:
+			next = last + 1
+		case reverse && last > 1:
+			next = last - 1
+		}
+	} else if len(rows) > 0 { // the page was full of bytes
+		if last := rows[len(rows)-1].Offset; !reverse && last < page.High {
+			next = last + 1
+		}
+	}
+	return rows, page.High, next, nil
+}
+
+func entryOf(e *stream.Entry) ui.Entry {
+	return ui.Entry{Offset: e.Offset, MS: e.Ms, ID: strconv.FormatInt(e.Ms, 10) + "-" + strconv.FormatUint(e.Seq, 10), Payload: ui.NewPayload(e.Payload)}
+}
+
+func (s *source) Parked(name, group, from string, count int) (rows []ui.ParkedEntry, err error) {
+	if from == "" {
+		from = "first"
+	}
+	position, err := commands.ParsePosition(from)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.deps.Stream.ParkedEntries([]byte(name), []byte(group), position, count)
+	for i := range list {
+		rows = append(rows, ui.ParkedEntry{Entry: entryOf(&list[i].Entry), Deliveries: list[i].Deliveries, ParkedMS: list[i].ParkedMs, Reason: list[i].Reason})
+	}
+	return rows, err
+}

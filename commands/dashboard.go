@@ -1,0 +1,280 @@
+package commands
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"math/bits"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nexobroker/nexo/brokers/stream"
+	"github.com/nexobroker/nexo/resp"
+)
+
+// OwnNetwork is the network of addresses of connections that the process opens to itself, for the dashboard. They need no
+// password (the dashboard has asked for it), and neither the slow log nor a tap sees them.
+const OwnNetwork = "nexo"
+
+func isOwn(addr net.Addr) bool { return addr.Network() == OwnNetwork }
+
+// Help describes one command for a console; the name of a subcommand follows its command's.
+type Help struct {
+	Name, Summary, Syntax, Group string
+	Flags                        Flag
+}
+
+// Help describes every command by name.
+func (s *Server) Help() (all []Help) {
+	for _, spec := range s.sorted() {
+		if spec.Handler != nil {
+			all = append(all, helpOf("", spec))
+		}
+		for i := range spec.Subcommands {
+			all = append(all, helpOf(spec.Name+" ", &spec.Subcommands[i]))
+		}
+	}
+	return all
+}
+
+func helpOf(prefix string, spec *Spec) Help {
+	name := prefix + spec.Name
+	return Help{Name: name, Summary: spec.Summary, Syntax: strings.ToUpper(name) + usage(spec.Arguments), Group: spec.Group, Flags: spec.Flags}
+}
+
+// HelpFor describes the command that the words are; false when there is none.
+func (s *Server) HelpFor(words []string) (Help, bool) {
+	if len(words) == 0 {
+		return Help{}, false
+	}
+	spec := find(s.table, []byte(words[0]))
+	if spec == nil {
+		return Help{}, false
+	}
+	if len(words) > 1 {
+		if sub := spec.subcommand([]byte(words[1])); sub != nil {
+			return helpOf(spec.Name+" ", sub), true
+		}
+	}
+	return helpOf("", spec), spec.Handler != nil
+}
+
+// Credentials names the password in force without telling it; "" when there is none.
+func (s *Server) Credentials() string {
+	hash, set := s.config.passwordHash()
+	if !set {
+		return ""
+	}
+	again := sha256.Sum256(hash[:])
+	return hex.EncodeToString(again[:])
+}
+
+// Login checks a user and password in constant time for a client of the dashboard at the given address. wait is how long the
+// client has to wait before it may try again, because it failed too often; then nothing was checked.
+func (s *Server) Login(host, user, password string) (right bool, wait time.Duration) {
+	if wait = s.failures.delay("dashboard "+host, s.Clock); wait > 0 && s.failures.recent("dashboard "+host, wait, s.Clock) {
+		return false, wait
+	}
+	given := sha256.Sum256([]byte(password))
+	wanted, set := s.config.passwordHash()
+	right = !set || subtle.ConstantTimeCompare(given[:], wanted[:]) == 1
+	if !right || user != defaultUser {
+		s.failures.failed("dashboard "+host, s.Clock)
+		return false, 0
+	}
+	s.failures.succeeded("dashboard " + host)
+	return true, 0
+}
+
+// Denies tells whether protected mode keeps clients at this address out.
+func (s *Server) Denies(remote net.Addr) bool { return s.deniesAddress(remote) }
+
+// Tapped is one command as a tap is shown it. The arguments alias the read buffer.
+type Tapped struct {
+	Client uint64
+	Addr   net.Addr
+	Args   [][]byte
+}
+
+// SetTap lets a function see every command that is run, but those of the dashboard itself; nil ends it. The function is called
+// on the connections' goroutines and must not block.
+func (s *Server) SetTap(see func(Tapped)) {
+	if see == nil {
+		s.tap.Store(nil)
+		return
+	}
+	s.tap.Store(&see)
+}
+
+// Secret tells whether the arguments of a command may hold a password.
+func Secret(args [][]byte) bool {
+	switch {
+	case is(args[0], "AUTH"):
+		return true
+	case is(args[0], "HELLO"), is(args[0], "MIGRATE"):
+		return slices.ContainsFunc(args[1:], func(word []byte) bool { return is(word, "AUTH") })
+	case is(args[0], "CONFIG"):
+		return slices.ContainsFunc(args[1:], func(word []byte) bool { return bytes.EqualFold(word, []byte("requirepass")) })
+	}
+	return false
+}
+
+// latencies counts how long commands of the store took. Every connection times one of them in 64, so that this costs no reading
+// of the clock per command.
+type latencies [latencyBuckets]atomic.Uint64
+
+// There are two buckets to a doubling, up to about a minute.
+const (
+	latencyBuckets = 52
+	sampleEvery    = 64
+)
+
+func latencyBucket(took time.Duration) int {
+	micros := uint64(max(took.Microseconds(), 0))
+	if micros == 0 {
+		return 0
+	}
+	doubling := bits.Len64(micros) // 1 for 1, 2 for 2 and 3
+	half := 0
+	if doubling > 1 && micros&(1<<(doubling-2)) != 0 {
+		half = 1
+	}
+	return min(2*doubling-1+half, latencyBuckets-1)
+}
+
+// LatencyBound is the upper bound of a bucket of Activity.Latency in microseconds.
+func LatencyBound(bucket int) int64 {
+	if bucket == 0 {
+		return 1
+	}
+	doubling, half := (bucket+1)/2, (bucket+1)%2
+	lower := int64(1) << (doubling - 1)
+	if half == 1 {
+		return 2 * lower
+	}
+	return lower + max(lower/2, 1)
+}
+
+// Activity is a snapshot of what the commands have counted since the start.
+type Activity struct {
+	Commands, Rejected uint64
+	Store              uint64 // commands of the store
+	// Entries of streams that were given to readers and consumers, and acknowledged.
+	StreamRead, StreamAcked uint64
+	Latency                 [latencyBuckets]uint64 // samples of these, by bucket; see LatencyBound
+}
+
+// Activity reads the counters.
+func (s *Server) Activity() (a Activity) {
+	a.Commands, a.Rejected, a.Store = s.counters.commands.Load(), s.counters.rejected.Load(), s.counters.store.Load()
+	a.StreamRead, a.StreamAcked = s.counters.streamRead.Load(), s.counters.streamAcked.Load()
+	for i := range a.Latency {
+		a.Latency[i] = s.latencies[i].Load()
+	}
+	return a
+}
+
+// isStore tells whether a command works on the store.
+func (spec *Spec) isStore() bool {
+	return spec.Group == "store" || spec.Group == "string" || spec.Group == "generic"
+}
+
+// runStore counts a command of the store, and times it if it is its turn.
+func (s *Server) runStore(ctx *Context, spec *Spec, args [][]byte) {
+	ctx.storeCommands++
+	if ctx.untilSample > 0 {
+		ctx.untilSample--
+		spec.Handler(ctx, args)
+		return
+	}
+	ctx.untilSample = sampleEvery - 1
+	began := time.Now()
+	spec.Handler(ctx, args)
+	s.latencies[latencyBucket(time.Since(began))].Add(1)
+}
+
+// Peer is one connection as a dashboard lists it.
+type Peer struct {
+	ID                uint64
+	Name, Addr, User  string
+	Age, Idle         time.Duration
+	Library           string // with its version
+	Command           string // the last one
+	Database          int
+	Subscriptions     int
+	BytesIn, BytesOut uint64
+	Protocol          int
+}
+
+// Peers lists the connections in the order they came, without the process' own.
+func (s *Server) Peers() (peers []Peer) {
+	now := s.Clock.Now()
+	s.eachConn(func(c *resp.Conn) {
+		session := s.sessions.get(c.ID())
+		if session == nil || isOwn(c.RemoteAddr()) {
+			return
+		}
+		stats := c.Stats()
+		peer := Peer{ID: c.ID(), Addr: c.RemoteAddr().String(), User: session.User, Age: now.Sub(c.Created()), Idle: max(0, now.Sub(c.LastCommand())),
+			BytesIn: stats.BytesIn, BytesOut: stats.BytesOut}
+		if spec := session.last.Load(); spec != nil {
+			peer.Command = spec.Name
+		}
+		shown := &session.shown
+		shown.Lock()
+		channels, patterns, shards := shown.bus.counts()
+		peer.Name, peer.Database, peer.Protocol, peer.Subscriptions = shown.name, shown.database, max(shown.proto, 2), channels+patterns+shards
+		peer.Library = strings.TrimSpace(shown.libraryName + " " + shown.libraryVersion)
+		shown.Unlock()
+		peers = append(peers, peer)
+	})
+	return peers
+}
+
+// SlowCommand is an entry of the slow log.
+type SlowCommand struct {
+	ID           int64
+	At           time.Time
+	Took         time.Duration
+	Args         []string
+	Client, Name string
+}
+
+// SlowCommands lists the slow log, newest first.
+func (s *Server) SlowCommands() (list []SlowCommand) {
+	for _, e := range s.slow.newest(-1) {
+		list = append(list, SlowCommand{e.id, e.at, e.took, e.args, e.client, e.name})
+	}
+	return list
+}
+
+// Setting is a parameter of CONFIG.
+type Setting struct {
+	Name, Value string
+	Mutable     bool
+}
+
+// Settings lists the parameters by name, without the password.
+func (s *Server) Settings() (list []Setting) {
+	names, values := s.config.matching([][]byte{[]byte("*")})
+	for _, name := range names {
+		list = append(list, Setting{name, values[name], !slices.Contains(fixedSettings, name)})
+	}
+	return list
+}
+
+// ParsePosition reads a place in a stream as the native commands take it.
+func ParsePosition(text string) (stream.Position, error) { return parsePosition([]byte(text)) }
+
+// StreamFields are the names and values of a stream's configuration, as XCONF GET tells them.
+func StreamFields(c stream.Config) (list [][2]string) {
+	for _, f := range streamFields(c) {
+		list = append(list, [2]string{f.name, fmt.Sprint(f.value)})
+	}
+	return list
+}
