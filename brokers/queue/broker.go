@@ -25,7 +25,8 @@ type Options struct {
 	SpillDirectory string
 	MaxQueues      int // 0: 100,000
 	DedupKeys      int // keys a queue may hold in its window; 0: 1,000,000
-	// CompactBytes is how much log there must be for a compaction, and how much more after each failed one; 0: 64 MiB.
+	// CompactBytes is how much must have been written or died for a compaction, and how much more log after a failed one;
+	// 0: 64 MiB.
 	CompactBytes int64
 	// Failed is told of background work that failed and will be tried again: a compaction, after which the log stays the
 	// truth, or moving jobs to disk, which then stay in RAM. May be nil.
@@ -76,6 +77,7 @@ type Broker struct {
 	compactAbove  atomic.Int64
 	failures      int
 	snapshotBytes atomic.Int64 // of the snapshot that the log follows
+	snapshotLive  atomic.Int64 // liveBytes when it was made
 	background    sync.WaitGroup
 	compaction    sync.Mutex // serializes the start of a compaction with Close
 }

@@ -40,8 +40,9 @@ func (b *Broker) compactIfDue() {
 	if b.loading || b.closed.Load() || b.compacting.Load() {
 		return
 	}
-	log := b.journal.LogBytes()
-	if log <= max(b.options.CompactBytes, b.compactAbove.Load()) || b.snapshotBytes.Load()+log <= b.liveBytes()/4*7 {
+	log, live := b.journal.LogBytes(), b.liveBytes()
+	died := max(b.snapshotLive.Load()-live, 0)
+	if log+died <= b.options.CompactBytes || log <= b.compactAbove.Load() || b.snapshotBytes.Load()+log <= live/4*7 {
 		return
 	}
 	if !b.compacting.CompareAndSwap(false, true) {
@@ -90,6 +91,7 @@ func (b *Broker) Compact() error {
 		return err
 	}
 	queues, first := b.pinLocked()
+	live := b.liveBytes()
 	b.world.Unlock()
 	size := int64(0)
 	err = finish(func(emit brokers.Emit) error {
@@ -100,6 +102,7 @@ func (b *Broker) Compact() error {
 	})
 	if err == nil {
 		b.snapshotBytes.Store(size)
+		b.snapshotLive.Store(live)
 	}
 	for _, q := range queues {
 		q.mu.Lock()

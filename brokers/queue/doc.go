@@ -61,8 +61,8 @@
 //
 // # Compaction
 //
-// The log is replaced by a snapshot when it has grown by Options.CompactBytes and snapshot and log together hold 7/4 of
-// what lives: then the disk never holds three times the live bytes, the new snapshot included, and the log of a growing
+// The log is replaced by a snapshot when Options.CompactBytes have been written or have died since the last one, and
+// snapshot and log together hold 7/4 of what lives: then the disk never holds three times the live bytes, the new snapshot included, and the log of a growing
 // backlog, which is all alive, is not rewritten. After a failure the next try comes with more log, twice as much each
 // time. The files of a backlog come on top: at most the bytes of the ready jobs once more.
 //

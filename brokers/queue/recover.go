@@ -23,6 +23,7 @@ func (b *Broker) recover() error {
 		return fmt.Errorf("replaying the queue journal: %w", err)
 	}
 	b.snapshotBytes.Store(max(size-b.journal.LogBytes(), 0))
+	b.snapshotLive.Store(b.snapshotBytes.Load())
 	n := &b.numbers
 	n.floor, n.lifeFirstID = state.last.floor, state.last.lifeFirstID
 	last := max(state.maxID, state.last.lastID)
@@ -120,6 +121,9 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 		return damaged(op, "cut short or inconsistent")
 	}
 	q.relieveLocked()
+	if b.crowded() {
+		b.spill.awaitRoom()
+	}
 	return r.err
 }
 

@@ -36,11 +36,12 @@ type spill struct {
 		write  []*run
 		remove []uint64
 	}
-	wake    chan struct{}
-	closing sync.Once
-	stop    chan struct{}
-	done    chan struct{}
-	writes  func(path string, bytes []byte) error // os.WriteFile, but for tests
+	progress *sync.Cond // on mu: a write has ended
+	wake     chan struct{}
+	closing  sync.Once
+	stop     chan struct{}
+	done     chan struct{}
+	writes   func(path string, bytes []byte) error // os.WriteFile, but for tests
 }
 
 // openSpill empties the directory: what a process before this one left means nothing.
@@ -49,6 +50,7 @@ func openSpill(directory string, failed func(error)) (*spill, error) {
 		directory: directory, failed: failed, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 		writes: func(path string, bytes []byte) error { return os.WriteFile(path, bytes, 0o600) },
 	}
+	s.progress = sync.NewCond(&s.mu)
 	if directory == "" {
 		close(s.done)
 		return s, nil
@@ -89,6 +91,15 @@ func (s *spill) close() {
 // open tells whether runs may be cut now.
 func (s *spill) open() bool {
 	return s.directory != "" && !s.blocked.Load() && s.unwritten.Load() < spillUnwritten
+}
+
+// awaitRoom waits until runs may be cut again, unless writing fails. Replay needs it: it is faster than the disk.
+func (s *spill) awaitRoom() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.unwritten.Load() >= spillUnwritten && !s.blocked.Load() {
+		s.progress.Wait()
+	}
 }
 
 func (s *spill) path(number uint64) string {
@@ -168,6 +179,9 @@ func (s *spill) run() {
 			if !s.blocked.Swap(true) && s.failed != nil {
 				s.failed(fmt.Errorf("moving jobs to disk: %w", err))
 			}
+			s.mu.Lock()
+			s.progress.Broadcast()
+			s.mu.Unlock()
 			retry.Reset(spillRetry)
 		} else {
 			s.blocked.Store(false)
@@ -212,6 +226,7 @@ func (s *spill) work() error {
 func (s *spill) written(r *run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.progress.Broadcast()
 	s.mu.write = s.mu.write[1:]
 	if r.bytes == nil { // gone while it was written
 		s.mu.remove = append(s.mu.remove, r.number)

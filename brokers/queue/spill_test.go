@@ -51,10 +51,10 @@ func backlog(t testing.TB, b *Broker, j *handJournal, first, count int, o PushOp
 	return ids
 }
 
-// stored waits until every run is in its file.
+// stored waits until every run is in its file and more can be cut.
 func stored(t testing.TB, b *Broker) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); b.spill.unwritten.Load() != 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); b.spill.unwritten.Load() != 0 || b.spill.blocked.Load(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("runs stay unwritten")
 		}
