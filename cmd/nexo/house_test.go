@@ -45,6 +45,7 @@ var allowedImports = map[string][]string{
 	"brokers/stream/*":     {},
 	"commands":             {module + "/resp", module + "/brokers", module + "/brokers/*"},
 	"ui":                   {"github.com/gorilla/websocket"},
+	"ui/codec":             {},
 	"cmd/nexo":             {"github.com/urfave/cli/v2", module + "/*"},
 	"cmd/nexo/processtest": {},
 	"scripts/benchmark":    {},
