@@ -1,0 +1,100 @@
+/**
+ * The payload codec "nexo/1": what is written is readable for every Redis client, and what this SDK wrote comes back as it
+ * was. sdk/codec-vectors.json holds its vectors.
+ */
+
+/** How a value is written or read: by the codec's rules, or explicitly. */
+export type Codec = 'auto' | 'json' | 'text' | 'bytes';
+
+/** What is written for a Buffer that is valid UTF-8, in front of it, so that it does not come back as text. */
+const marker = Buffer.from([0xff, 0x6e, 0x62]);
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function utf8(bytes: Uint8Array): string | undefined {
+  try {
+    return strict.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The value that a text stands for when it is not just text: undefined when it is. */
+function jsonOf(text: string): { value: unknown } | undefined {
+  if (text === 'true' || text === 'false' || text === 'null') {
+    return { value: text === 'null' ? null : text === 'true' };
+  }
+  const first = text[0];
+  if (first === '{' || first === '[' || first === '"') {
+    try {
+      return { value: JSON.parse(text) };
+    } catch {
+      return undefined;
+    }
+  }
+  // A number only when it would be written the same way again: long digits stay text.
+  if (first !== undefined && (first === '-' || (first >= '0' && first <= '9')) && String(Number(text)) === text) {
+    return { value: Number(text) };
+  }
+  return undefined;
+}
+
+function bytesOf(value: unknown): Uint8Array | undefined {
+  if (value instanceof Uint8Array) {
+    return value;
+  }
+  if (value instanceof ArrayBuffer) {
+    return new Uint8Array(value);
+  }
+  return undefined;
+}
+
+function buffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Encodes a value. Throws a TypeError for what cannot be written: functions, symbols, bigint inside JSON, cycles. */
+export function encode(value: unknown, as: Codec = 'auto'): Buffer {
+  const bytes = bytesOf(value);
+  if (as === 'bytes') {
+    if (bytes === undefined) {
+      throw new TypeError("{as: 'bytes'} takes a Buffer or a Uint8Array");
+    }
+    return buffer(bytes);
+  }
+  if (as === 'text') {
+    return Buffer.from(String(value));
+  }
+  if (as === 'auto' && bytes !== undefined) {
+    return utf8(bytes) === undefined && !buffer(bytes).subarray(0, marker.length).equals(marker)
+      ? buffer(bytes)
+      : Buffer.concat([marker, bytes]);
+  }
+  if (as === 'auto' && typeof value === 'string' && jsonOf(value) === undefined && value.isWellFormed()) {
+    return Buffer.from(value);
+  }
+  const json = JSON.stringify(value === undefined ? null : value);
+  if (json === undefined) {
+    throw new TypeError(`a ${typeof value} cannot be sent`);
+  }
+  return Buffer.from(json);
+}
+
+/** Decodes a payload. */
+export function decode<T = unknown>(payload: Uint8Array, as: Codec = 'auto'): T {
+  const bytes = buffer(payload);
+  if (as === 'bytes') {
+    return bytes as T;
+  }
+  const text = as === 'text' || as === 'json' ? bytes.toString() : utf8(bytes);
+  if (as === 'text') {
+    return text as T;
+  }
+  if (as === 'json') {
+    return JSON.parse(text as string) as T;
+  }
+  if (text === undefined) {
+    return (bytes.subarray(0, marker.length).equals(marker) ? bytes.subarray(marker.length) : bytes) as T;
+  }
+  const json = jsonOf(text);
+  return (json === undefined ? text : json.value) as T;
+}

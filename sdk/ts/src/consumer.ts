@@ -1,0 +1,238 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { NexoConnection } from './connection.js';
+import type { NexoOptions } from './options.js';
+
+/** What subscribe() answers. */
+export interface Subscription extends AsyncDisposable {
+  /** Takes no more messages, gives those back that were not begun, and waits for the handlers that run. */
+  stop(): Promise<void>;
+}
+
+/** What a consumer does with a batch; the loop around it is the same for queues and streams. */
+export interface Source<M> {
+  /** Waits for up to count messages; runs on the consumer's own connection. */
+  fetch(connection: NexoConnection, count: number): Promise<M[]>;
+  /** Handles one message to its end. It does not throw. */
+  handle(message: M): Promise<void>;
+  /** Gives back messages that no handler has begun. */
+  release(messages: M[]): Promise<void>;
+  /** The connection is new: what was held by the one before is the server's again. */
+  reconnected(connection: NexoConnection): Promise<void>;
+  /** Called every few seconds with what is held, while there is something. */
+  renew(messages: M[]): Promise<void>;
+}
+
+export interface ConsumerOptions {
+  batchSize: number;
+  concurrency: number;
+  /** Messages that are held are renewed this often; 0 is never. */
+  renewMs: number;
+  signal?: AbortSignal | undefined;
+  onError: (error: Error) => void;
+}
+
+/**
+ * One loop of fetching on a connection of its own, so that waiting for messages holds nobody up, and up to `concurrency`
+ * handlers. Messages wait here in the order they came; no more than `batchSize` are held at a time.
+ */
+export class Consumer<M> implements Subscription {
+  readonly #source: Source<M>;
+  readonly #options: ConsumerOptions;
+  readonly #main: NexoConnection;
+  readonly #connection: NexoConnection;
+  #clientId = 0;
+  #waiting: M[] = [];
+  readonly #running = new Map<M, Promise<void>>();
+  #stopped = false;
+  #fetching = false;
+  #stop: Promise<void> | undefined;
+  #loop: Promise<void> | undefined;
+  #room: (() => void) | undefined;
+  #renewal: NodeJS.Timeout | undefined;
+  readonly #ended: (consumer: Consumer<M>) => void;
+
+  constructor(
+    main: NexoConnection,
+    name: string,
+    source: Source<M>,
+    options: ConsumerOptions,
+    ended: (consumer: Consumer<M>) => void,
+  ) {
+    this.#main = main;
+    this.#source = source;
+    this.#options = options;
+    this.#ended = ended;
+    const own: NexoOptions = { ...main.options, name, offline: 'reject' };
+    this.#connection = new NexoConnection(own);
+  }
+
+  async start(): Promise<this> {
+    await this.#connection.open();
+    await this.#introduce();
+    this.#connection.on('reconnect', () => void this.#reconnected());
+    this.#connection.on('disconnect', () => {
+      this.#waiting = []; // the server has taken them back
+      this.#room?.();
+    });
+    this.#connection.on('error', this.#options.onError);
+    this.#options.signal?.addEventListener('abort', () => void this.stop(), { once: true });
+    if (this.#options.renewMs > 0) {
+      this.#renewal = setInterval(() => void this.#renew(), this.#options.renewMs);
+    }
+    this.#loop = this.#run();
+    return this;
+  }
+
+  async #introduce(): Promise<void> {
+    this.#clientId = await this.#connection.send<number>(['CLIENT', 'ID']);
+  }
+
+  async #reconnected(): Promise<void> {
+    try {
+      await this.#introduce();
+      await this.#source.reconnected(this.#connection);
+    } catch (error) {
+      this.#options.onError(error as Error);
+    }
+  }
+
+  async #run(): Promise<void> {
+    let pause = 50;
+    while (!this.#stopped) {
+      const room = this.#options.batchSize - this.#waiting.length - this.#running.size;
+      if (room < Math.max(1, this.#options.batchSize / 2) && this.#waiting.length + this.#running.size > 0) {
+        await new Promise<void>((resolve) => {
+          this.#room = resolve;
+        });
+        continue;
+      }
+      try {
+        if (!(await this.#connection.connected())) {
+          return;
+        }
+        this.#fetching = true;
+        const messages = await this.#source.fetch(this.#connection, room);
+        this.#fetching = false;
+        pause = 50;
+        this.#waiting.push(...messages);
+        if (!this.#stopped) {
+          this.#begin();
+        }
+      } catch (error) {
+        this.#fetching = false;
+        if (this.#stopped) {
+          return;
+        }
+        if (this.#connection.isConnected) {
+          // The server refuses: the queue was deleted, the disk is full. Not a reason to hammer it.
+          this.#options.onError(error as Error);
+          await sleep(pause);
+          pause = Math.min(5000, pause * 2);
+        }
+      }
+    }
+  }
+
+  #begin(): void {
+    while (this.#running.size < this.#options.concurrency && this.#waiting.length > 0 && !this.#stopped) {
+      const message = this.#waiting.shift() as M;
+      const done = this.#source.handle(message).finally(() => {
+        this.#running.delete(message);
+        this.#begin();
+        this.#room?.();
+      });
+      this.#running.set(message, done);
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const held = [...this.#running.keys(), ...this.#waiting];
+    if (held.length === 0 || !this.#main.isConnected) {
+      return;
+    }
+    try {
+      await this.#source.renew(held);
+    } catch (error) {
+      this.#options.onError(error as Error);
+    }
+  }
+
+  stop(): Promise<void> {
+    this.#stop ??= this.#end();
+    return this.#stop;
+  }
+
+  async #end(): Promise<void> {
+    this.#stopped = true;
+    this.#room?.();
+    // The wait is ended from the main connection: cutting it off could lose what is on its way to us.
+    while (this.#fetching && this.#connection.isConnected && this.#main.isConnected) {
+      await this.#main.send(['CLIENT', 'UNBLOCK', String(this.#clientId)]).catch(() => undefined);
+      await Promise.race([this.#loop, sleep(20)]);
+    }
+    if (!this.#connection.isConnected) {
+      this.#connection.destroy();
+    }
+    await this.#loop;
+    const unbegun = this.#waiting.splice(0);
+    if (unbegun.length > 0 && this.#main.isConnected) {
+      await this.#source.release(unbegun).catch(this.#options.onError);
+    }
+    await Promise.allSettled(this.#running.values());
+    clearInterval(this.#renewal);
+    this.#connection.destroy();
+    this.#ended(this);
+  }
+
+  /** Ends without waiting for anybody. */
+  abandon(): void {
+    this.#stopped = true;
+    this.#stop ??= Promise.resolve();
+    clearInterval(this.#renewal);
+    this.#connection.destroy();
+    this.#room?.();
+  }
+
+  /** For tests: the connection that waits for messages. */
+  get socket(): NexoConnection['socket'] {
+    return this.#connection.socket;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+/** Joins the calls of one turn of the event loop into one command. */
+export class Batch<I, O> {
+  readonly #flush: (items: I[]) => Promise<O[]>;
+  #items: { item: I; resolve: (value: O) => void; reject: (error: Error) => void }[] = [];
+
+  constructor(flush: (items: I[]) => Promise<O[]>) {
+    this.#flush = flush;
+  }
+
+  add(item: I): Promise<O> {
+    return new Promise<O>((resolve, reject) => {
+      if (this.#items.length === 0) {
+        setImmediate(() => void this.#send());
+      }
+      this.#items.push({ item, resolve, reject });
+    });
+  }
+
+  async #send(): Promise<void> {
+    const items = this.#items;
+    this.#items = [];
+    try {
+      const results = await this.#flush(items.map(({ item }) => item));
+      for (const [i, { resolve }] of items.entries()) {
+        resolve(results[i] as O);
+      }
+    } catch (error) {
+      for (const { reject } of items) {
+        reject(error as Error);
+      }
+    }
+  }
+}

@@ -1,0 +1,103 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import type { Codec } from './codec.js';
+import { ValidationError } from './errors.js';
+
+/** Receives what the SDK has to say; the console fits. */
+export interface Logger {
+  debug(message: string): void;
+  info(message: string): void;
+  warn(message: string): void;
+  error(message: string): void;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+/** Is told of every call and every handled message. */
+export interface NexoTelemetry {
+  call?(event: { command: string; milliseconds: number; error?: Error }): void;
+  message?(event: { source: 'queue' | 'stream'; name: string; milliseconds: number; attempt: number; error?: Error }): void;
+}
+
+export interface NexoOptions {
+  /** Default localhost. */
+  host?: string;
+  /** Default 7654. */
+  port?: number;
+  username?: string;
+  password?: string;
+  /** true, or the options of Node's tls.connect. */
+  tls?:
+    | boolean
+    | { ca?: string | Buffer; cert?: string | Buffer; key?: string | Buffer; rejectUnauthorized?: boolean; servername?: string };
+  /** Shown in CLIENT LIST and in the dashboard. */
+  name?: string;
+  /** How long a call may take; default 15,000. */
+  requestTimeoutMs?: number;
+  /** Delays between attempts to reconnect: minMs (500) with jitter, doubled up to maxMs (5,000). */
+  reconnect?: { minMs?: number; maxMs?: number; maxAttempts?: number };
+  /** What calls do while there is no connection: be rejected with NotConnectedError (default), or wait for it. */
+  offline?: 'reject' | 'queue';
+  /** On SIGTERM and SIGINT: close(), then let the signal have its effect. Default false. */
+  onShutdownSignal?: boolean;
+  telemetry?: NexoTelemetry;
+  /** How values are written and read where a call does not say; default auto. */
+  codec?: Codec;
+  logger?: Logger;
+  /** Default warn. */
+  logLevel?: LogLevel;
+}
+
+/** Options of a single call. */
+export interface CallOpts {
+  /** Rejects the call; what was sent already is done by the server all the same. */
+  signal?: AbortSignal;
+  timeoutMs?: number;
+}
+
+/** Options of a typed queue, stream or topic. */
+export interface TypedOptions<T> {
+  /** Any Standard Schema (zod, valibot, ...): messages are checked before they are sent and before a handler sees them. */
+  schema?: StandardSchemaV1<unknown, T>;
+  as?: Codec;
+}
+
+/** Reads `nexo://user:password@host:port?tls=1&name=x`. */
+export function parseUrl(text: string): NexoOptions {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new ValidationError(`"${text}" is not a URL such as nexo://localhost:7654`);
+  }
+  if (url.protocol !== 'nexo:' && url.protocol !== 'nexos:') {
+    throw new ValidationError(`the URL begins with ${url.protocol}// and not with nexo:// or nexos://`);
+  }
+  const options: NexoOptions = { host: url.hostname || 'localhost' };
+  if (url.port !== '') options.port = Number(url.port);
+  if (url.username !== '') options.username = decodeURIComponent(url.username);
+  if (url.password !== '') options.password = decodeURIComponent(url.password);
+  if (url.protocol === 'nexos:' || url.searchParams.get('tls') === '1') options.tls = true;
+  const name = url.searchParams.get('name');
+  if (name !== null) options.name = name;
+  return options;
+}
+
+/** Checks a value against the schema, and returns what the schema makes of it. */
+export async function validate<T>(schema: StandardSchemaV1<unknown, T> | undefined, value: unknown, what: string): Promise<T> {
+  if (schema === undefined) {
+    return value as T;
+  }
+  const result = await schema['~standard'].validate(value);
+  if (result.issues !== undefined) {
+    throw new ValidationError(`${what}: ${result.issues.map((issue) => issue.message).join('; ')}`, result.issues);
+  }
+  return result.value;
+}
+
+/** Milliseconds for the wire: a whole number that is not negative. */
+export function milliseconds(name: string, value: number): string {
+  if (!Number.isFinite(value) || value < 0) {
+    throw new ValidationError(`${name} is ${value}, not a number of milliseconds from 0 on`);
+  }
+  return String(Math.round(value));
+}
