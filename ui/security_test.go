@@ -1,0 +1,315 @@
+package ui
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestHostIsCheckedOnEveryRequest(t *testing.T) {
+	ts := newTestServer(t, Options{Hosts: []string{"nexo.example.com", "other.example.com:8443"}})
+	hosts := map[string]bool{
+		"localhost": true, "LOCALHOST:8080": true, "127.0.0.1": true, "127.0.0.1:1": true, "[::1]:8080": true, "[::1]": true, "127.8.8.8": true,
+		"nexo.example.com": true, "nexo.example.com:443": true, "other.example.com:8443": true,
+		"other.example.com": false, "other.example.com:1": false, "evil.example.com": false, "localhost.evil.example.com": false, "10.1.2.3": false,
+		"127.0.0.1.nip.io": false, "0.0.0.0:8080": false, "localhost:port": false, "localhost:99999": false, "a:b:c": false, "[::1": false,
+	}
+	for host, allowed := range hosts {
+		for _, path := range []string{"/", "/livez", "/readyz", "/metrics", "/api/session", "/api/ws?v=1", "/assets/x.js"} {
+			status, _, body := ts.request("GET", path, "", "Host: "+host)
+			if refused := status == http.StatusForbidden && code(body) == "HOST"; refused == allowed {
+				t.Errorf("%s with Host %s: %d %s", path, host, status, body)
+			}
+		}
+	}
+}
+
+func TestUpgradeNeedsTheVeryOrigin(t *testing.T) {
+	ts := newTestServer(t, Options{Hosts: []string{"nexo.example.com"}})
+	own := ts.http.URL
+	port := own[strings.LastIndexByte(own, ':'):]
+	for _, c := range []struct {
+		origin []string
+		status int
+	}{
+		{[]string{own}, 101},
+		{[]string{"https" + strings.TrimPrefix(own, "http")}, 101},
+		{[]string{"https://nexo.example.com"}, 101},
+		{nil, 403},
+		{[]string{"null"}, 403},
+		{[]string{""}, 403},
+		{[]string{"http://evil.example.com"}, 403},
+		{[]string{"http://evil.example.com" + port}, 403},
+		{[]string{"http://127.0.0.1:1"}, 403},
+		{[]string{"http://localhost" + port}, 403}, // not the Host that was asked for
+		{[]string{own + "/path"}, 403},
+		{[]string{"http://user@" + strings.TrimPrefix(own, "http://")}, 403},
+		{[]string{"file://" + strings.TrimPrefix(own, "http://")}, 403},
+		{[]string{own, own}, 403},
+	} {
+		headers := http.Header{}
+		if c.origin != nil {
+			headers["Origin"] = c.origin
+		}
+		if _, response := ts.open(headers); response.StatusCode != c.status {
+			t.Errorf("origin %q: %d, want %d", c.origin, response.StatusCode, c.status)
+		}
+	}
+}
+
+func TestChangesFromOtherSitesAreRefused(t *testing.T) {
+	ts := newTestServer(t, Options{})
+	own := ts.http.URL
+	for _, c := range []struct {
+		headers []string
+		status  int
+	}{
+		{nil, 200}, // a script: browsers always tell where a POST comes from
+		{[]string{"Origin: " + own}, 200},
+		{[]string{"Sec-Fetch-Site: same-origin"}, 200},
+		{[]string{"Sec-Fetch-Site: cross-site"}, 403},
+		{[]string{"Sec-Fetch-Site: same-site"}, 403},
+		{[]string{"Origin: http://evil.example.com"}, 403},
+		{[]string{"Origin: null"}, 403},
+		{[]string{"Content-Type: text/plain"}, 415},
+		{[]string{"Content-Type: application/x-www-form-urlencoded"}, 415},
+	} {
+		ts.source.ran = nil
+		status, _, body := ts.request("POST", "/api/queue/drop", `{"name":"q"}`, c.headers...)
+		if status != c.status || (status == 200) != (len(ts.source.ran) == 1) {
+			t.Errorf("%q: %d %s, ran %q", c.headers, status, body, ts.source.ran)
+		}
+	}
+}
+
+// Every route that changes something, with the body that it takes.
+var changeBodies = map[string]string{
+	"queue/create": `{"name":"q"}`, "queue/drop": `{"name":"q"}`, "queue/config": `{"name":"q","set":{"lease":"1"}}`, "queue/pause": `{"name":"q","side":"in"}`,
+	"queue/resume": `{"name":"q"}`, "queue/purge": `{"name":"q","states":["ready"]}`, "queue/push": `{"name":"q","payload":"x"}`,
+	"jobs/act": `{"queue":"q","action":"delete","ids":["1"]}`, "bulk": `{"queue":"q","state":"dead","action":"replay"}`, "task/cancel": `{"id":"t1"}`,
+	"stream/create": `{"name":"s"}`, "stream/drop": `{"name":"s"}`, "stream/config": `{"name":"s","set":{"maxlen":"1"}}`, "stream/append": `{"name":"s","payload":"x"}`,
+	"group/create": `{"stream":"s","name":"g"}`, "group/drop": `{"stream":"s","name":"g"}`, "group/seek": `{"stream":"s","name":"g","to":"first"}`,
+	"group/unpark": `{"stream":"s","name":"g","offsets":null}`, "key/set": `{"key":"k","b64":"eA=="}`, "key/expire": `{"key":"k","ttl":1}`,
+	"key/delete": `{"keys":["k"]}`, "key/delete-prefix": `{"prefix":"k"}`, "retained/delete": `{"filter":"a"}`, "publish": `{"topic":"a","payload":"x"}`,
+	"client/kill": `{"id":"1"}`, "slowlog/reset": `{}`, "config": `{"name":"timeout","value":"1"}`, "console": `{"args":["SET","a","b"]}`,
+}
+
+func TestReadOnlyRefusesEveryChange(t *testing.T) {
+	ts := newTestServer(t, Options{ReadOnly: true})
+	for name := range ts.ui.changes {
+		body, listed := changeBodies[name]
+		if name == "stream/verify" {
+			continue // reads
+		}
+		if !listed {
+			t.Errorf("%s is not in the test's list", name)
+		}
+		if status, _, answer := ts.request("POST", "/api/"+name, body); status != 403 || code(answer) != "READONLY" {
+			t.Errorf("%s: %d %s", name, status, answer)
+		}
+	}
+	if len(ts.source.ran) != 0 {
+		t.Errorf("commands were run: %q", ts.source.ran)
+	}
+	if status, _, body := ts.request("POST", "/api/console", `{"args":["GET","a"]}`); status != 200 {
+		t.Errorf("a command that reads: %d %s", status, body)
+	}
+}
+
+func TestGetChangesNothing(t *testing.T) {
+	ts := newTestServer(t, Options{})
+	for name := range ts.ui.changes {
+		if _, reads := ts.ui.reads[name]; reads {
+			continue
+		}
+		for _, method := range []string{"GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"} {
+			if status, _, body := ts.request(method, "/api/"+name+"?name=q", ""); status != 405 {
+				t.Errorf("%s %s: %d %s", method, name, status, body)
+			}
+		}
+	}
+	if len(ts.source.ran) != 0 {
+		t.Errorf("commands were run: %q", ts.source.ran)
+	}
+}
+
+func TestPasswordGuardsEverything(t *testing.T) {
+	ts := newTestServer(t, Options{})
+	ts.source.password = "right"
+	for name := range ts.ui.reads {
+		if status, _, body := ts.request("GET", "/api/"+name, ""); status != 401 || code(body) != "NOAUTH" {
+			t.Errorf("GET %s: %d %s", name, status, body)
+		}
+	}
+	for name, body := range changeBodies {
+		if status, _, answer := ts.request("POST", "/api/"+name, body); status != 401 {
+			t.Errorf("POST %s: %d %s", name, status, answer)
+		}
+	}
+	if status, _, _ := ts.request("GET", "/metrics", ""); status != 401 {
+		t.Errorf("metrics: %d", status)
+	}
+	if _, response := ts.open(nil); response.StatusCode != 401 {
+		t.Errorf("socket: %d", response.StatusCode)
+	}
+	if _, _, body := ts.request("GET", "/api/session", ""); !strings.Contains(body, `"login":true`) || strings.Contains(body, "0.1.0") {
+		t.Errorf("session before the login: %s", body)
+	}
+	for _, path := range []string{"/livez", "/readyz"} {
+		if status, _, body := ts.request("GET", path, ""); status != 200 {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	if status, _, body := ts.request("GET", "/api/counts", "", "Authorization: Basic ZGVmYXVsdDpyaWdodA=="); status != 200 {
+		t.Errorf("basic: %d %s", status, body)
+	}
+	if status, _, _ := ts.request("GET", "/api/counts", "", "Authorization: Basic ZGVmYXVsdDp3cm9uZw=="); status != 401 {
+		t.Errorf("basic with the wrong password: %d", status)
+	}
+}
+
+func TestLogin(t *testing.T) {
+	ts := newTestServer(t, Options{BasePath: "/nexo"})
+	ts.source.password = "right"
+	if status, header, body := ts.request("POST", "/api/login", `{"user":"default","password":"wrong"}`); status != 401 || code(body) != "WRONGPASS" || header.Get("Set-Cookie") != "" {
+		t.Errorf("wrong: %d %s", status, body)
+	}
+	if status, header, body := ts.request("POST", "/api/login", `{"user":"default","password":"hurry"}`); status != 429 || code(body) != "WAIT" || header.Get("Retry-After") != "2" {
+		t.Errorf("hurry: %d %s %s", status, body, header.Get("Retry-After"))
+	}
+	status, header, body := ts.request("POST", "/api/login", `{"user":"default","password":"right"}`)
+	cookie := header.Get("Set-Cookie")
+	if status != 200 || !strings.HasSuffix(cookie, "; Path=/nexo/; Max-Age=43200; HttpOnly; SameSite=Strict") {
+		t.Fatalf("right: %d %s %q", status, body, cookie)
+	}
+	sent := "Cookie: " + strings.Split(cookie, ";")[0]
+	expect := func(what string, want int, headers ...string) {
+		t.Helper()
+		if status, _, body := ts.request("GET", "/api/counts", "", headers...); status != want {
+			t.Errorf("%s: %d %s", what, status, body)
+		}
+	}
+	expect("with the cookie", 200, sent)
+	expect("with another cookie", 401, "Cookie: "+cookieName+"="+token())
+	ts.source.locked(func() { ts.source.password = "new" })
+	expect("after the password changed", 401, sent)
+	ts.source.locked(func() { ts.source.password = "right" })
+	expect("after it changed back", 200, sent)
+	if status, header, _ := ts.request("POST", "/api/logout", `{}`, sent); status != 200 || !strings.Contains(header.Get("Set-Cookie"), "Max-Age=0") {
+		t.Errorf("logout: %d %q", status, header.Get("Set-Cookie"))
+	}
+	expect("after the logout", 401, sent)
+
+	_, header, _ = ts.request("POST", "/api/login", `{"password":"right"}`, "X-Forwarded-Proto: https")
+	if cookie := header.Get("Set-Cookie"); !strings.Contains(cookie, "; Secure") {
+		t.Errorf("behind TLS: %q", cookie)
+	} else {
+		ts.advance(sessionLength + time.Second)
+		expect("after twelve hours", 401, "Cookie: "+strings.Split(cookie, ";")[0])
+	}
+}
+
+func TestLoginsAreLimited(t *testing.T) {
+	var s sessions
+	now := time.UnixMilli(1700000000000)
+	first := s.add("p", now)
+	for i := range sessionsMax {
+		s.add("p", now.Add(time.Duration(i+1)*time.Second))
+	}
+	if len(s.byName) != sessionsMax || s.valid(first, "p", now) {
+		t.Errorf("%d logins, the first is valid: %v", len(s.byName), s.valid(first, "p", now))
+	}
+}
+
+func TestProtectedModeKeepsOtherMachinesOut(t *testing.T) {
+	ts := newTestServer(t, Options{})
+	ts.source.denied = true
+	for _, path := range []string{"/", "/api/session", "/livez", "/metrics"} {
+		if status, _, body := ts.request("GET", path, ""); status != 403 || code(body) != "DENIED" {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	ts.source.password = "right"
+	if status, _, _ := ts.request("GET", "/livez", ""); status != 200 {
+		t.Errorf("with a password: %d", status)
+	}
+}
+
+func TestHeadersAreStrict(t *testing.T) {
+	ts := newTestServer(t, Options{})
+	for _, path := range []string{"/", "/livez", "/api/session", "/api/nothing", "/placeholder.js"} {
+		_, header, _ := ts.request("GET", path, "", "Accept: text/html")
+		policy := header.Get("Content-Security-Policy")
+		if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") {
+			t.Errorf("%s: %q", path, policy)
+		}
+		if header.Get("X-Content-Type-Options") != "nosniff" || header.Get("X-Frame-Options") != "DENY" || header.Get("Referrer-Policy") != "no-referrer" {
+			t.Errorf("%s: %v", path, header)
+		}
+		if strings.HasPrefix(path, "/api/") && header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s may be stored: %q", path, header.Get("Cache-Control"))
+		}
+	}
+}
+
+func TestHealth(t *testing.T) {
+	ts := newTestServer(t, Options{})
+	ts.source.readyErr = errors.New("DISKFULL no space left")
+	if status, _, body := ts.request("GET", "/readyz", ""); status != 503 || body != "DISKFULL no space left\n" {
+		t.Errorf("readyz: %d %q", status, body)
+	}
+	if status, _, _ := ts.request("GET", "/livez", ""); status != 200 {
+		t.Errorf("livez: %d", status)
+	}
+	if _, _, body := ts.request("GET", "/metrics", ""); !strings.Contains(body, "\nnexo_ready 0\n") {
+		t.Errorf("metrics: %s", body)
+	}
+	if status, _, _ := ts.request("POST", "/livez", "{}"); status != 405 {
+		t.Errorf("POST livez: %d", status)
+	}
+}
+
+func TestBodies(t *testing.T) {
+	ts := newTestServer(t, Options{})
+	for _, c := range []struct{ path, body, code string }{
+		{"queue/drop", ``, "BADJSON"}, {"queue/drop", `[]`, "BADJSON"}, {"queue/drop", `{"name":""}`, "BADBODY"}, {"queue/drop", `{"name":7}`, "BADBODY"},
+		{"queue/pause", `{"name":"q","side":"up"}`, "BADBODY"}, {"jobs/act", `{"queue":"q","action":"delete","ids":[]}`, "BADBODY"},
+		{"queue/push", `{"name":"q"}`, "BADBODY"}, {"queue/push", `{"name":"q","b64":"!"}`, "BADBODY"}, {"queue/config", `{"name":"q","set":{}}`, "BADBODY"},
+		{"group/unpark", `{"stream":"s","name":"g","offsets":[]}`, "BADBODY"}, {"key/set", `{"key":"k"}`, "BADBODY"}, {"key/set", `{"key":"k","b64":"","ttl":-7}`, "BADBODY"},
+		{"key/expire", `{"key":"k","ttl":0}`, "BADBODY"}, {"key/delete", `{"keys":["k"],"db":16}`, "BADBODY"}, {"console", `{"args":[]}`, "BADBODY"},
+		{"console", `{"args":["SUBSCRIBE","a"]}`, "NOCONSOLE"}, {"console", `{"args":["QPOP","q","BLOCK","0"]}`, "NOCONSOLE"},
+		{"bulk", `{"queue":"q","state":"ready","action":"replay"}`, "BADBODY"}, {"task/cancel", `{"id":"t1"}`, "NOTASK"}, {"nothing", `{}`, "NOROUTE"},
+	} {
+		if status, _, answer := ts.request("POST", "/api/"+c.path, c.body); code(answer) != c.code || status < 400 {
+			t.Errorf("%s %s: %d %s, want %s", c.path, c.body, status, answer, c.code)
+		}
+	}
+	if len(ts.source.ran) != 0 {
+		t.Errorf("commands were run: %q", ts.source.ran)
+	}
+	if status, _, body := ts.request("POST", "/api/queue/push", `{"name":"q","b64":"`+strings.Repeat("A", bodyMax)+`"}`); status != 413 {
+		t.Errorf("a huge body: %d %s", status, body)
+	}
+}
+
+// A name cannot add a word to its command.
+func TestNamesAreSingleArguments(t *testing.T) {
+	ts := newTestServer(t, Options{})
+	ts.request("POST", "/api/queue/push", `{"name":"q PRIORITY 9\r\n*1","payload":"x y","priority":3,"delay":5,"dedup":"d"}`)
+	ts.request("POST", "/api/key/set", `{"db":3,"key":"k","b64":"AAE=","ifEquals":"Ag==","ttl":null}`)
+	ts.request("POST", "/api/publish", `{"topic":"a/b","payload":"","retain":true,"ttl":7}`)
+	want := []string{"0 QPUSH q PRIORITY 9\r\n*1 x y PRIORITY 3 DELAY 5 DEDUP d", "3 NSET k \x00\x01 IFEQ \x02 KEEPTTL", "0 NPUB a/b  RETAIN PX 7"}
+	if strings.Join(ts.source.ran, "|") != strings.Join(want, "|") {
+		t.Errorf("ran %q", ts.source.ran)
+	}
+	ts.source.reply = Reply{Kind: Null}
+	if status, _, body := ts.request("POST", "/api/key/set", `{"key":"k","b64":"","ifEquals":"Ag=="}`); status != 409 || code(body) != "CHANGED" {
+		t.Errorf("a value that changed: %d %s", status, body)
+	}
+	ts.source.reply = Reply{Kind: Failure, Value: "NOQUEUE no such queue 'q'"}
+	if status, _, body := ts.request("POST", "/api/queue/resume", `{"name":"q"}`); status != 404 || code(body) != "NOQUEUE" {
+		t.Errorf("an error reply: %d %s", status, body)
+	}
+}
