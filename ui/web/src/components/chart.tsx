@@ -19,12 +19,14 @@ interface Props {
   series: Series[]
   format: (value: number) => string
   height?: number
+  /** The seconds that the axis covers, up to the newest: a chart that fills does not stretch. */
+  seconds: number
   /** Charts of one page with the same group share their cursor. */
   group?: string
 }
 
 /** A time chart. The newest value of each series stands in the legend, and that of the moment under the cursor. */
-export function Chart({ label, times, series, format, height = 120, group }: Props) {
+export function Chart({ label, times, series, format, height = 120, seconds, group }: Props) {
   const host = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | null>(null)
   const legend = useRef<HTMLUListElement>(null)
@@ -57,7 +59,10 @@ export function Chart({ label, times, series, format, height = 120, group }: Pro
         drag: { setScale: false },
         ...(group ? { sync: { key: group } } : {}),
       },
-      scales: { y: { range: (_chart, _low, high) => [0, Math.max(high, 1) * 1.08] } },
+      scales: {
+        x: { range: (_chart, _low, high) => [high - seconds, high] },
+        y: { range: (_chart, _low, high) => [0, Math.max(high, 1) * 1.08] },
+      },
       axes: [
         { ...axis, grid: { show: false }, size: 22, space: 70, values: '{HH}:{mm}' },
         {
@@ -91,7 +96,7 @@ export function Chart({ label, times, series, format, height = 120, group }: Pro
       chart.destroy()
       plot.current = null
     }
-  }, [shape, theme, height, group])
+  }, [shape, theme, height, seconds, group])
 
   useEffect(() => {
     plot.current?.setData(toData({ times, series }))

@@ -158,6 +158,7 @@ function BrokerPanel({ title, tone, href, times, series, figures }: BrokerPanelP
         times={times}
         series={series}
         format={rate}
+        seconds={900}
         group="overview"
       />
     </section>

@@ -78,12 +78,10 @@ function QueueHead({ name, queue }: { name: string; queue: QueueDetail | null })
   const words = { none: '', in: 'takes no jobs', out: 'gives no jobs', all: 'takes and gives no jobs' }
   return (
     <header className="page-head">
-      <h1>
-        <Link className="crumb" href="/queues">
-          Queues
-        </Link>{' '}
-        <span className="muted">/</span> {name}
-      </h1>
+      <Link className="crumb" href="/queues">
+        Queues
+      </Link>
+      <h1>{name}</h1>
       {paused && <span className="pill warn">paused: {words[queue.paused]}</span>}
       <div className="actions">
         <ChangeButton className="primary" onClick={() => setOpen('push')}>
@@ -123,7 +121,14 @@ function QueueTop({ queue }: { queue: QueueDetail }) {
   return (
     <div className="queue-top live">
       <section className="panel" aria-label="Rates">
-        <Chart label={`Jobs per second of ${queue.name}`} times={times} series={series} format={rate} height={92} />
+        <Chart
+          label={`Jobs per second of ${queue.name}`}
+          times={times}
+          series={series}
+          format={rate}
+          height={92}
+          seconds={kept}
+        />
       </section>
       <section className="panel" aria-label="Facts">
         <Facts

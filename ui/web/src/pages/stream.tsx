@@ -93,12 +93,10 @@ function StreamHead({ name, stream }: { name: string; stream: StreamDetail | nul
   const verify = () => verifyStream(name).then(setVerified, (error) => tell(problemOf(error), 'bad'))
   return (
     <header className="page-head">
-      <h1>
-        <Link className="crumb" href="/streams">
-          Streams
-        </Link>{' '}
-        <span className="muted">/</span> {name}
-      </h1>
+      <Link className="crumb" href="/streams">
+        Streams
+      </Link>
+      <h1>{name}</h1>
       {stream?.chain && <span className="pill">chained</span>}
       <div className="actions">
         <ChangeButton className="primary" onClick={() => setOpen('append')}>
