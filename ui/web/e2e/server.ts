@@ -1,7 +1,7 @@
 /* A real nexo in a directory of its own, and a redis-cli to look at it with. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -81,6 +81,16 @@ export class Server {
   async cli(...words: string[]): Promise<string> {
     const { stdout } = await run('redis-cli', ['-p', String(this.port), ...words])
     return stdout.trimEnd()
+  }
+
+  /** A client that stays connected under a name. */
+  async connect(name: string): Promise<Socket> {
+    const socket = connect(this.port, '127.0.0.1')
+    const answered = new Promise((done, fail) => socket.once('data', done).once('error', fail))
+    socket.write(`CLIENT SETNAME ${name}\r\n`)
+    await answered
+    socket.on('error', () => {}) // being cut off is what the tests do to it
+    return socket
   }
 
   /** Sends many commands in one pipeline and waits until each is answered by something that is no error. */

@@ -37,7 +37,8 @@ export interface Queue {
 export interface QueueDetail extends Queue {
   config: [string, string][]
   priorities: [number, number][]
-  counters: Record<string, number>
+  /** Events since the start, the most telling first. */
+  counters: [string, number][]
 }
 
 export interface Job {
@@ -213,10 +214,10 @@ export type Reply =
   | { t: 'array'; v: Reply[] }
   | { t: 'map'; v: [Reply, Reply][] }
 
-/** One second of the server; rates are per second, latencies in microseconds. */
+/** One second of the server; rates are per second. */
 export interface Point {
   at: number
-  store: { ops: number; hits: number; misses: number; keys: number; p50: number; p99: number }
+  store: { ops: number; hits: number; misses: number; keys: number }
   pubsub: { in: number; out: number; subs: number; retained: number }
   queue: {
     pushed: number
@@ -228,12 +229,11 @@ export interface Point {
     dead: number
     queues: number
   }
-  stream: { appended: number; read: number; acked: number; streams: number; lag: number }
+  stream: { appended: number; streams: number; lag: number }
   clients: number
   memory: number
   disk: number
   ops: number
-  fsyncP99: number
 }
 
 export interface Page<Row> {

@@ -18,7 +18,12 @@ export function Dialog({ title, onClose, children }: DialogProps) {
     return () => dialog?.close()
   }, [])
   return (
-    <dialog ref={element} className="dialog" aria-labelledby={heading} onClose={onClose}>
+    <dialog
+      ref={element}
+      className="dialog"
+      aria-labelledby={heading}
+      onClose={() => element.current?.open || onClose()}
+    >
       <header>
         <h2 id={heading}>{title}</h2>
         <button type="button" className="button quiet icon" aria-label="Close" onClick={onClose}>
@@ -36,7 +41,8 @@ interface FormDialogProps {
   action: string
   danger?: boolean
   disabled?: boolean
-  onSubmit: () => Promise<void>
+  /** Answers 'stay' when the dialog goes on to something else instead of closing. */
+  onSubmit: () => Promise<unknown>
   onClose: () => void
   children?: ReactNode
 }
@@ -50,8 +56,7 @@ export function FormDialog(props: FormDialogProps) {
     setBusy(true)
     setProblem(null)
     try {
-      await props.onSubmit()
-      props.onClose()
+      if ((await props.onSubmit()) !== 'stay') props.onClose()
     } catch (error) {
       setProblem(problemOf(error))
       setBusy(false)
@@ -88,7 +93,7 @@ interface ConfirmProps {
   action: string
   /** The name to type before something that cannot be undone. */
   typed?: string
-  onConfirm: () => Promise<void>
+  onConfirm: () => Promise<unknown>
   onClose: () => void
   children: ReactNode
 }

@@ -1,5 +1,15 @@
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { type CSSProperties, type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState } from 'react'
+import {
+  type CSSProperties,
+  type KeyboardEvent,
+  memo,
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useId,
+  useRef,
+  useState,
+} from 'react'
 
 export interface Column<Row> {
   id: string
@@ -83,6 +93,14 @@ export function VirtualTable<Row>(props: Props<Row>) {
     }
   }
 
+  const latest = useRef({ row, onOpen })
+  latest.current = { row, onOpen }
+  const press = useCallback((index: number, target: Element) => {
+    setActive(index)
+    const data = latest.current.row(index)
+    if (data !== undefined && target.closest('a, button, input, label') === null) latest.current.onOpen?.(data)
+  }, [])
+
   if (count === 0) return <div className="grid">{props.empty}</div>
   const style = {
     '--grid-columns': columns.map((column) => column.width).join(' '),
@@ -130,30 +148,18 @@ export function VirtualTable<Row>(props: Props<Row>) {
             const data = row(item.index)
             const key = data === undefined ? null : rowKey(data)
             return (
-              // biome-ignore lint/a11y/useKeyWithClickEvents: the grid handles the keys for its active row
-              <div
+              <TableRow
                 key={item.key}
                 id={`${prefix}-${item.index}`}
-                className="grid-row"
-                role="row"
-                tabIndex={-1}
-                aria-rowindex={item.index + 2}
-                aria-selected={key !== null && key === props.selected}
-                data-active={item.index === active}
-                data-action={onOpen !== undefined}
-                style={{ transform: `translateY(${item.start}px)` }}
-                onClick={(event) => {
-                  setActive(item.index)
-                  const inner = (event.target as Element).closest('a, button, input, label')
-                  if (data !== undefined && inner === null) onOpen?.(data)
-                }}
-              >
-                {columns.map((column) => (
-                  <div key={column.id} role="gridcell" tabIndex={-1} className={column.end ? 'end' : undefined}>
-                    {data === undefined ? <span className="waiting" /> : column.cell(data, item.index)}
-                  </div>
-                ))}
-              </div>
+                index={item.index}
+                start={item.start}
+                data={data}
+                columns={columns as Column<unknown>[]}
+                active={item.index === active}
+                selected={key !== null && key === props.selected}
+                opens={onOpen !== undefined}
+                onPress={press}
+              />
             )
           })}
         </div>
@@ -161,3 +167,50 @@ export function VirtualTable<Row>(props: Props<Row>) {
     </div>
   )
 }
+
+interface RowProps {
+  id: string
+  index: number
+  start: number
+  data: unknown
+  columns: Column<unknown>[]
+  active: boolean
+  selected: boolean
+  opens: boolean
+  onPress: (index: number, target: Element) => void
+}
+
+/** Rows that stay in sight while scrolling are not drawn again. */
+const TableRow = memo(function TableRow({
+  id,
+  index,
+  start,
+  data,
+  columns,
+  active,
+  selected,
+  opens,
+  onPress,
+}: RowProps) {
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the grid handles the keys for its active row
+    <div
+      id={id}
+      className="grid-row"
+      role="row"
+      tabIndex={-1}
+      aria-rowindex={index + 2}
+      aria-selected={selected}
+      data-active={active}
+      data-action={opens}
+      style={{ transform: `translateY(${start}px)` }}
+      onClick={(event) => onPress(index, event.target as Element)}
+    >
+      {columns.map((column) => (
+        <div key={column.id} role="gridcell" tabIndex={-1} className={column.end ? 'end' : undefined}>
+          {data === undefined ? <span className="waiting" /> : column.cell(data, index)}
+        </div>
+      ))}
+    </div>
+  )
+})

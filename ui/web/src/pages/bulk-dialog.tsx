@@ -18,8 +18,11 @@ export function BulkDialog({ bulk, onClose }: { bulk: BulkOfJobs; onClose: () =>
       title={`${verb} all ${bulk.state} jobs ${bulk.match ? 'that match' : ''}`}
       action={verb}
       {...(bulk.action === 'delete' ? { typed: bulk.queue } : {})}
-      onConfirm={async () => setTask((await startBulk(bulk)).task)}
-      onClose={() => task === null && onClose()}
+      onConfirm={async () => {
+        setTask((await startBulk(bulk)).task)
+        return 'stay'
+      }}
+      onClose={onClose}
     >
       {count.isPending && <p>Counting the jobs</p>}
       {count.error && <p className="problem">{problemOf(count.error)}</p>}

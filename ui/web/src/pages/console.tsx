@@ -34,7 +34,9 @@ export function ConsolePage() {
   const end = useRef<HTMLDivElement>(null)
   const { data } = useQuery({ queryKey: ['commands'], queryFn: fetchCommands, staleTime: Number.POSITIVE_INFINITY })
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new answer scrolls into sight
-  useEffect(() => end.current?.scrollIntoView({ block: 'end' }), [exchanges])
+  useEffect(() => {
+    end.current?.scrollIntoView({ block: 'end' })
+  }, [exchanges])
   const run = async (line: string) => {
     const began = performance.now()
     setBusy(true)

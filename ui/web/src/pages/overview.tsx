@@ -8,7 +8,7 @@ import { Empty, type FigureItem, Figures, Panel } from '../components/panel'
 import { foldRows, type Rows, useTopic } from '../feed/react'
 import { usePoints } from '../feed/stats'
 import { bytes, compact, counted, percent, rate } from '../format/number'
-import { micros, span } from '../format/time'
+import { span } from '../format/time'
 
 /** What needs eyes comes from the worst queues and streams; more than this is a page of its own. */
 const worst = 30
@@ -42,12 +42,9 @@ function ServerLine({ point }: { point: Point }) {
       <span>
         <b>{bytes(point.memory)}</b> memory
       </span>
-      <span>
-        <b>{bytes(point.disk)}</b> on disk
-      </span>
-      {point.fsyncP99 > 0 && (
+      {point.disk > 0 && (
         <span>
-          <b>{micros(point.fsyncP99)}</b> fsync p99
+          <b>{bytes(point.disk)}</b> on disk
         </span>
       )}
     </p>
@@ -74,10 +71,7 @@ function Brokers({ points, now }: { points: Point[]; now: Point }) {
         line('Acked', 'ink-3', (point) => point.queue.acked, { dash: true }),
         line('Failed', 'bad', (point) => point.queue.failed),
       ],
-      stream: [
-        line('Appended', 'stream', (point) => point.stream.appended, { fill: true }),
-        line('Read', 'ink-3', (point) => point.stream.read, { dash: true }),
-      ],
+      stream: [line('Appended', 'stream', (point) => point.stream.appended, { fill: true })],
     }
   }, [points])
   const { store, pubsub, queue, stream } = now
@@ -126,7 +120,6 @@ function Brokers({ points, now }: { points: Point[]; now: Point }) {
         figures={[
           { label: 'Keys', value: compact(store.keys) },
           { label: 'Hits', value: percent(store.hits, store.hits + store.misses) },
-          { label: 'p99', value: store.p99 > 0 ? micros(store.p99) : '–' },
         ]}
       />
     </div>

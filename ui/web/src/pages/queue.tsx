@@ -58,7 +58,7 @@ export function QueuePage() {
             </Link>
           ))}
         </nav>
-        {queue && <QueueTop queue={queue} />}
+        {queue ? <QueueTop queue={queue} /> : <div className="queue-top" />}
         <QueueJobs key={`${name}/${state}`} queue={name} state={state} deadCount={queue?.dead ?? 0} />
       </div>
     </>
@@ -126,7 +126,7 @@ function QueueTop({ queue }: { queue: QueueDetail }) {
           times={times}
           series={series}
           format={rate}
-          height={92}
+          height={112}
           seconds={kept}
         />
       </section>
@@ -138,7 +138,7 @@ function QueueTop({ queue }: { queue: QueueDetail }) {
               `${bytes(queue.bytes)} in ${exact(queue.ready + queue.delayed + queue.inflight + queue.dead)} jobs`,
             ],
             ['Waiting workers', exact(queue.waiters)],
-            ...Object.entries(queue.counters)
+            ...queue.counters
               .slice(0, 4)
               .map(([name, value]): [string, string] => [name.charAt(0).toUpperCase() + name.slice(1), exact(value)]),
           ]}

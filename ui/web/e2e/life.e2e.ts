@@ -1,0 +1,156 @@
+/* What happens when the server dies, sits behind a proxy, or is fed with hostile names. */
+import { createServer, type Server as HttpServer, request } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import type { Browser } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { launch, openPage, picture } from './browser'
+import { hostile } from './seed'
+import { Server } from './server'
+
+let browser: Browser
+
+beforeAll(async () => {
+  browser = await launch()
+})
+
+afterAll(async () => {
+  await browser.close()
+})
+
+describe('a server that dies', () => {
+  it('leaves a banner with the age of the data within 4 s, which goes when it is back', async () => {
+    const server = await Server.start()
+    const { page, problems, close } = await openPage(browser)
+    await server.cli('QPUSH', 'work', 'a')
+    await page.goto(`${server.url}/queue?name=work`)
+    await page.getByText('1 job', { exact: true }).waitFor()
+    await page.locator('.pulse[data-state="live"]').waitFor()
+    const killed = Date.now()
+    await server.kill('SIGKILL')
+    await page.getByText(/Live data paused: last update \d/).waitFor({ timeout: 8000 })
+    const took = Date.now() - killed
+    await picture(page, 'stale')
+    await server.up()
+    await server.cli('QPUSH', 'work', 'b')
+    await page.getByText(/Live data paused/).waitFor({ state: 'detached', timeout: 20_000 })
+    await page.getByText('2 jobs', { exact: true }).waitFor()
+    await page.getByRole('link', { name: /^Ready 2/ }).waitFor()
+    expect(took).toBeLessThan(4000)
+    expect(problems).toEqual([])
+    await close()
+    await server.stop()
+  }, 60_000)
+})
+
+/** A proxy that serves the dashboard under /nexo, with the prefix taken off or left on. */
+async function proxy(port: number, strip: boolean): Promise<HttpServer> {
+  const target = (path = '/') => (strip ? path.replace(/^\/nexo/, '') || '/' : path)
+  const server = createServer((incoming, outgoing) => {
+    const { method, headers } = incoming
+    const onward = request({ port, host: '127.0.0.1', method, headers, path: target(incoming.url) }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers)
+      answer.pipe(outgoing)
+    })
+    onward.on('error', () => outgoing.destroy())
+    incoming.pipe(onward)
+  })
+  server.on('upgrade', (incoming, socket) => {
+    const onward = connect(port, '127.0.0.1', () => {
+      const headers = Object.entries(incoming.headers).map(([name, value]) => `${name}: ${value}`)
+      onward.write(`GET ${target(incoming.url)} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n`)
+      onward.pipe(socket).pipe(onward)
+    })
+    onward.on('error', () => socket.destroy())
+    socket.on('error', () => onward.destroy())
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  return server
+}
+
+describe.each([{ strip: true }, { strip: false }])('under a prefix, stripped by the proxy: $strip', ({ strip }) => {
+  it('reloads deep links, navigates and stays live', async () => {
+    const server = await Server.start('--dashboard-base-path', '/nexo')
+    const front = await proxy(server.dashboardPort, strip)
+    const url = `http://127.0.0.1:${(front.address() as AddressInfo).port}/nexo`
+    await server.cli('QPUSH', 'a/b?c', 'payload-here')
+    const { page, problems, close } = await openPage(browser)
+    await page.goto(`${url}/queue?name=${encodeURIComponent('a/b?c')}`)
+    await page.getByRole('row').getByText('payload-here').waitFor()
+    await page.reload()
+    await page.getByRole('row').getByText('payload-here').waitFor()
+    await page.locator('.pulse[data-state="live"]').waitFor()
+    await page.getByRole('link', { name: 'Streams' }).click()
+    await page.getByRole('heading', { name: 'Streams' }).waitFor()
+    expect(new URL(page.url()).pathname).toBe('/nexo/streams')
+    expect(problems).toEqual([])
+    await close()
+    front.closeAllConnections()
+    front.close()
+    await server.stop()
+  }, 60_000)
+})
+
+describe('hostile names and payloads', () => {
+  it('are text everywhere', async () => {
+    const server = await Server.start()
+    await server.pipeline([
+      ['QPUSH', hostile, hostile],
+      ['XAPPEND', hostile, hostile],
+      ['XGCREATE', hostile, hostile],
+      ['NSET', hostile, hostile],
+      ['NPUB', hostile, hostile, 'RETAIN'],
+    ])
+    const { page, problems, close } = await openPage(browser)
+    const name = encodeURIComponent(hostile)
+    const paths = [
+      '/queues',
+      `/queue?name=${name}&job=1`,
+      '/streams',
+      `/stream?name=${name}&offset=1`,
+      `/stream?name=${name}&tab=groups`,
+      '/store',
+      `/store?key=${name}`,
+      `/store?match=${encodeURIComponent('img')}`,
+      '/pubsub?tab=topics',
+      `/pubsub?tab=retained&topic=${name}`,
+    ]
+    for (const path of paths) {
+      await page.goto(server.url + path)
+      await page.locator('main').getByText(hostile).first().waitFor({ timeout: 8000 })
+    }
+    await page.goto(`${server.url}/pubsub`)
+    await expect
+      .poll(async () => {
+        await server.cli('NPUB', hostile, hostile)
+        return page.getByRole('row').getByText(hostile).count()
+      })
+      .toBeGreaterThan(0)
+    await page.goto(`${server.url}/console`)
+    await page.getByRole('combobox').fill(`NGET "${hostile}"`)
+    await page.getByRole('combobox').press('Enter')
+    await page.getByRole('log').locator('pre').getByText(hostile).waitFor()
+    expect(await page.locator('img[src="x"]').count()).toBe(0)
+    expect(problems).toEqual([])
+    await close()
+    await server.stop()
+  }, 60_000)
+})
+
+describe('a read-only dashboard', () => {
+  it('offers no change, and the server refuses one', async () => {
+    const server = await Server.start('--dashboard-read-only')
+    await server.cli('QPUSH', 'work', 'a')
+    const { page, close } = await openPage(browser)
+    await page.goto(`${server.url}/queue?name=work`)
+    await page.getByRole('row').getByText('a', { exact: true }).waitFor()
+    expect(await page.getByRole('button', { name: 'Push a job' }).isDisabled()).toBe(true)
+    const status = await page.evaluate(async () => {
+      const headers = { 'Content-Type': 'application/json' }
+      return (await fetch('/api/queue/push', { method: 'POST', headers, body: '{"name":"work","payload":"b"}' })).status
+    })
+    expect(status).toBe(403)
+    expect(await server.cli('QLEN', 'work')).toBe('1')
+    await close()
+    await server.stop()
+  })
+})
