@@ -35,7 +35,7 @@ func (q *queue) heatLocked(cost int64) {
 // at first, for smaller ones when the budget is passed by a quarter.
 func (q *queue) relieveLocked() {
 	b := q.broker
-	for b.hot.Load() > b.options.ReadyMemory && b.spill.open() && b.journal.Ready() == nil {
+	for !q.dropped && b.hot.Load() > b.options.ReadyMemory && b.spill.open() && b.journal.Ready() == nil {
 		least := b.options.runBytes
 		if b.crowded() {
 			least = b.options.runLeast

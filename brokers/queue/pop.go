@@ -266,7 +266,7 @@ func (q *queue) serveLocked() {
 			q.waiters.remove(p)
 			continue
 		}
-		if r := q.coldForLocked(&w.options); r != nil {
+		if r := q.coldForLocked(&w.options); r != nil && q.ready.first() == nil {
 			q.fetchLocked(r) // it serves again
 			w.mu.Unlock()
 			return

@@ -40,7 +40,7 @@ func (b *Broker) Push(name []byte, payloads [][]byte, o *PushOptions, out []Push
 	if err := b.enter(); err != nil {
 		return out, brokers.Receipt{}, err
 	}
-	for {
+	for fetched := 0; ; fetched++ {
 		q, err := b.target(name, o.NoCreate)
 		if err != nil {
 			b.leave()
@@ -51,7 +51,8 @@ func (b *Broker) Push(name []byte, payloads [][]byte, o *PushOptions, out []Push
 			q.mu.Unlock()
 			continue
 		}
-		if r := q.coldToDropLocked(len(payloads)); r != nil {
+		// When what was fetched goes back to disk at once, the oldest jobs in RAM are dropped instead.
+		if r := q.coldToDropLocked(len(payloads)); r != nil && fetched < dropFetches {
 			f := q.fetchLocked(r)
 			q.mu.Unlock()
 			b.leave()
@@ -143,6 +144,9 @@ func (q *queue) pushLocked(payloads [][]byte, o *PushOptions, out []Pushed) ([]P
 	q.relieveLocked()
 	return out, receipt, nil
 }
+
+// dropFetches is how many runs a push waits for to drop the oldest jobs.
+const dropFetches = 256
 
 // coldToDropLocked is the run to fetch before a push of n jobs can drop the oldest ones.
 func (q *queue) coldToDropLocked(n int) (cold *run) {

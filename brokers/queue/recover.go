@@ -121,7 +121,7 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 		return damaged(op, "cut short or inconsistent")
 	}
 	q.relieveLocked()
-	if b.crowded() {
+	if b.hot.Load() > b.options.ReadyMemory {
 		b.spill.awaitRoom()
 	}
 	return r.err

@@ -15,7 +15,7 @@ import (
 
 const (
 	// spillUnwritten is how many bytes may wait to be written before no more runs are cut.
-	spillUnwritten = 64 << 20
+	spillUnwritten = 32 << 20
 	// spillRetry is how long after a failure the next write is tried.
 	spillRetry = time.Second
 	runPrefix  = "run-"
