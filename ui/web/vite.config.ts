@@ -2,8 +2,8 @@ import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vite'
 
 // The server writes <base href="{prefix}/"> into index.html, so every address in the build is relative.
-// NEXO_DASHBOARD names the server that `npm run dev` talks to; its Origin check wants its own origin.
-const server = process.env.NEXO_DASHBOARD ?? 'http://127.0.0.1:8080'
+// DASHBOARD_URL names the server that `npm run dev` talks to; its Origin check wants its own origin.
+const server = process.env.DASHBOARD_URL ?? 'http://127.0.0.1:8080'
 
 export default defineConfig({
   base: './',
