@@ -9,6 +9,9 @@ import (
 	"github.com/nexobroker/nexo/resp"
 )
 
+// heavyArguments is from how many arguments on a command is heavy work, whatever it does.
+const heavyArguments = 64
+
 // New builds the command table over its brokers. A mistake in the table is a mistake of the program and panics.
 func New(deps Deps, config Config) (*Server, error) {
 	s := &Server{Deps: deps, config: newSettings(config), table: map[string]*Spec{}}
@@ -26,6 +29,7 @@ func New(deps Deps, config Config) (*Server, error) {
 			panic("BUG: the description of command " + spec.Name + " is incomplete")
 		}
 		spec.store = spec.isStore()
+		spec.weigh()
 		s.table[spec.Name] = &spec
 	}
 	return s, nil
@@ -132,6 +136,9 @@ func (s *Server) Command(c *resp.Conn, args [][]byte) {
 }
 
 func (s *Server) run(ctx *Context, spec *Spec, args [][]byte) {
+	if spec.heavy || len(args) > heavyArguments {
+		ctx.Conn.Admit()
+	}
 	if tap := s.tap.Load(); tap != nil && !ctx.Session.own {
 		(*tap)(Tapped{ctx.Conn.ID(), ctx.Conn.RemoteAddr(), args})
 	}
@@ -188,6 +195,15 @@ func (spec *Spec) subcommand(word []byte) *Spec {
 		}
 	}
 	return nil
+}
+
+// weigh marks what only so many connections may do at a time: the work of the queues and streams. The store and pub/sub, which
+// people wait for, pass by.
+func (spec *Spec) weigh() {
+	spec.heavy = spec.Group == "queue" || spec.Group == "stream"
+	for i := range spec.Subcommands {
+		spec.Subcommands[i].weigh()
+	}
 }
 
 func shorten(word []byte) []byte { return word[:min(len(word), 128)] }

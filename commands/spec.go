@@ -23,6 +23,7 @@ type Spec struct {
 	Subcommands []Spec
 
 	store bool // see isStore
+	heavy bool // takes a slot of the door's gate; see weigh
 }
 
 // Handler runs one command: args[0] is the name (args[1] the subcommand's name). It writes exactly one reply, or none

@@ -90,9 +90,18 @@ const (
 
 // Block flushes the replies so far and waits until wake fires (a value or a close), the timeout passes (0 waits for
 // ever), the client goes away, Unblock, or the server drains. The socket is watched meanwhile; commands that arrive are
-// kept and run afterwards.
+// kept and run afterwards. A slot that the command was admitted to is given back, and taken again by the one who is woken.
 func (c *Conn) Block(timeout time.Duration, wake <-chan struct{}) Wake {
+	heavy := c.admitted
 	c.FlushReplies()
+	result := c.blocked(timeout, wake)
+	if heavy && result == Woken {
+		c.Admit()
+	}
+	return result
+}
+
+func (c *Conn) blocked(timeout time.Duration, wake <-chan struct{}) Wake {
 	select {
 	case <-wake:
 		return Woken

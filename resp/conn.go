@@ -70,7 +70,8 @@ type Conn struct {
 	writingSince atomic.Int64
 	bytesIn      atomic.Uint64
 	bytesOut     atomic.Uint64
-	heldInput    int // what this connection has taken of the server's budget for big input buffers
+	heldInput    int  // what this connection has taken of the server's budget for big input buffers
+	admitted     bool // it holds a slot of the server's gate
 }
 
 // awaited is a reply that waits for a journal. Its end is known once its command has returned.
@@ -123,6 +124,7 @@ func (c *Conn) Await(b Barrier, seq uint64, synced bool) {
 func (c *Conn) FlushReplies() {
 	c.server.handler.Flush(c)
 	c.endCommand()
+	c.leave()
 	c.settle()
 	c.deliver()
 	c.commandStart = 0
@@ -318,6 +320,7 @@ func (c *Conn) guard(part func()) {
 		if reason == nil {
 			return
 		}
+		c.leave()
 		c.server.notePanic(c, reason)
 		if c.closing { // a second panic, perhaps in what the first one's answer needs
 			c.Kill()

@@ -11,6 +11,8 @@
 //     output goes through the outbox in the order in which it was appended.
 //   - Each byte that comes in is looked at once (a header line of at most 32 bytes may be looked at again), and memory for
 //     an announced size is taken only as its bytes come.
+//   - Heavy commands (Admit) run on one processor less than there are, the others of them wait in line: what is light is served at
+//     once however many clients send what is heavy.
 //   - What a client can make grow has a limit: the command, its arguments, replies not read, pushes not read, the bytes
 //     kept while it blocks, and the time for each of these.
 //

@@ -22,6 +22,7 @@ type testHandler struct {
 	closed      atomic.Int64
 	undelivered atomic.Int64
 	journal     fakeJournal
+	heavy, most atomic.Int64 // HEAVY commands under way, and the most that ever were
 }
 
 // fakeJournal fails every wait from failFrom on.
@@ -82,9 +83,23 @@ func (h *testHandler) Command(c *Conn, args [][]byte) {
 	case "STRANGER":
 		c.SetAuthenticated(false)
 		w.OK()
-	case "BLOCK", "BLOCKSHORT":
+	case "HEAVY": // runs until wake
+		c.Admit()
+		h.mu.Lock()
+		h.most.Store(max(h.most.Load(), h.heavy.Add(1)))
+		h.mu.Unlock()
+		<-h.wake
+		h.heavy.Add(-1)
+		w.OK()
+	case "HEAVYPANIC":
+		c.Admit()
+		panic("asked for")
+	case "BLOCK", "BLOCKSHORT", "BLOCKHEAVY":
+		if strings.ToUpper(string(args[0])) == "BLOCKHEAVY" {
+			c.Admit()
+		}
 		timeout := time.Duration(0)
-		if len(args[0]) > 5 {
+		if strings.HasSuffix(strings.ToUpper(string(args[0])), "SHORT") {
 			timeout = 20 * time.Millisecond
 		}
 		woken := c.Block(timeout, h.wake)

@@ -32,6 +32,7 @@ type Server struct {
 	counters   counters
 	timers     sync.Pool
 	pieces     sync.Pool
+	gate       gate
 
 	mu       sync.Mutex // guards the registry
 	conns    map[uint64]*Conn
@@ -82,6 +83,7 @@ func Listen(options Options, handler Handler) (*Server, error) {
 		started:   time.Now(),
 		conns:     map[uint64]*Conn{},
 		empty:     make(chan struct{}),
+		gate:      newGate(),
 	}
 	s.clock.Store(1)
 	s.maxClients.Store(int64(s.options.MaxClients))

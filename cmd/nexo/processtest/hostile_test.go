@@ -186,25 +186,23 @@ func TestHostileBytes(t *testing.T) {
 				request = append(request, fmt.Sprintf("channel/%d", n))
 			}
 			encoded := appendCommand(nil, request...)
-			// In waves: a burst of all at once measures how a thousand ready goroutines and this reader share two cores.
-			const wave = 20
-			for n := 0; n < 1000; n += wave {
-				for range wave {
-					c, err := dial(s.addr)
-					if err != nil {
-						t.Fatal(err)
-					}
-					conns = append(conns, c)
-					if _, err := c.Write(encoded); err != nil {
-						t.Fatal(err)
-					}
+			for range 1000 {
+				c, err := dial(s.addr)
+				if err != nil {
+					t.Fatal(err)
 				}
-				for _, c := range conns[n:] { // all confirmations are in
-					_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
-					for range 1000 {
-						if _, err := c.read(); err != nil {
-							t.Fatal(err)
-						}
+				conns = append(conns, c)
+				_ = c.SetDeadline(time.Now().Add(time.Minute))
+			}
+			for _, c := range conns { // in one burst
+				if _, err := c.Write(encoded); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, c := range conns { // all confirmations are in
+				for range 1000 {
+					if _, err := c.read(); err != nil {
+						t.Fatal(err)
 					}
 				}
 			}
