@@ -222,11 +222,22 @@ func (c *Conn) noReply() {
 	c.undelivered = c.undelivered[:0]
 }
 
-func (c *Conn) runUndelivered() {
-	for _, fn := range c.undelivered {
-		fn()
+func (c *Conn) runUndelivered() { c.tell(c.undelivered) }
+
+// tell runs the callbacks of a reply that was not delivered. One that panics keeps neither the others from running nor the
+// connection from ending.
+func (c *Conn) tell(undelivered []func()) {
+	for _, fn := range undelivered {
+		func() {
+			defer func() {
+				if reason := recover(); reason != nil {
+					c.server.notePanic(c, reason)
+				}
+			}()
+			fn()
+		}()
 	}
-	clear(c.undelivered)
+	clear(undelivered)
 }
 
 // writePieces writes b in pieces, so that the time limit on a write that does not get on is not one on its size.
@@ -463,7 +474,7 @@ func (c *Conn) finish() {
 			c.raw.Close()
 		}
 	}
-	c.out.abandon()
+	c.out.abandon(c)
 	c.ahead.wait()
 	c.server.heldInput.Add(int64(-c.heldInput))
 	c.server.forget(c)

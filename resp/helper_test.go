@@ -111,6 +111,9 @@ func (h *testHandler) Command(c *Conn, args [][]byte) {
 	case "DELIVER":
 		c.OnUndelivered(func() { h.undelivered.Add(1) })
 		w.SimpleString("JOB")
+	case "DELIVERPANIC": // as DELIVERLATE, with a callback that panics before the one that counts
+		c.OnUndelivered(func() { panic("asked for") })
+		fallthrough
 	case "DELIVERLATE": // the client has time to leave
 		c.OnUndelivered(func() { h.undelivered.Add(1) })
 		h.wakes <- Woken

@@ -144,7 +144,7 @@ func (o *outbox) appendReplies(c *Conn, replies []byte, undelivered []func()) {
 	o.mu.Lock()
 	if o.closed {
 		o.mu.Unlock()
-		m.fail()
+		m.fail(c)
 		return
 	}
 	m.at = len(o.chunks)
@@ -165,10 +165,8 @@ func (o *outbox) awaitRoom(c *Conn) {
 	o.mu.Unlock()
 }
 
-func (m *mark) fail() {
-	for _, fn := range m.undelivered {
-		fn()
-	}
+func (m *mark) fail(c *Conn) {
+	c.tell(m.undelivered)
 	m.undelivered = nil
 }
 
@@ -220,7 +218,7 @@ func (o *outbox) write(c *Conn, chunks [][]byte, marks []mark) bool {
 		}
 		if !o.send(c, chunks[from:to], from, marks) || i < len(marks) && !o.pull(c, marks[i].source) {
 			for k := range marks {
-				marks[k].fail()
+				marks[k].fail(c)
 			}
 			return false
 		}
@@ -350,7 +348,7 @@ func (o *outbox) drain(c *Conn) {
 }
 
 // abandon tells those who wait to know that what is left was not delivered.
-func (o *outbox) abandon() {
+func (o *outbox) abandon(c *Conn) {
 	o.mu.Lock()
 	o.closed = true
 	o.ready.Broadcast()
@@ -358,7 +356,7 @@ func (o *outbox) abandon() {
 	o.chunks, o.marks, o.spare, o.bytes, o.replies = nil, nil, nil, 0, 0
 	o.mu.Unlock()
 	for i := range marks {
-		marks[i].fail()
+		marks[i].fail(c)
 	}
 }
 

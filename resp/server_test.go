@@ -192,6 +192,23 @@ func TestUndelivered(t *testing.T) {
 	eventually(t, "undelivered through the outbox", func() bool { return h.undelivered.Load() == 2 })
 }
 
+func TestPanicWhenUndelivered(t *testing.T) {
+	for _, first := range []string{"", "SUBSCRIBE\r\n"} { // written directly, and through the outbox
+		h := newTestHandler()
+		s := startServer(t, Options{}, h)
+		c := dial(t, s)
+		c.send(first + "DELIVERPANIC\r\n")
+		<-h.wakes
+		h.only(t).Kill()
+		h.wake <- struct{}{}
+		eventually(t, "the callback behind the one that panics runs", func() bool { return h.undelivered.Load() == 1 })
+		eventually(t, "the connection has ended", func() bool { return s.Counters().Connected == 0 && h.closed.Load() == 1 })
+		if n := s.Counters().Panics; n != 1 {
+			t.Errorf("%q: %d panics are counted", first, n)
+		}
+	}
+}
+
 func TestNoGoroutineIsLeft(t *testing.T) {
 	h := newTestHandler()
 	s := startServer(t, Options{}, h)
