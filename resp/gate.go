@@ -1,15 +1,11 @@
 package resp
 
-import "runtime"
-
-// gate limits how many connections do heavy work at a time: one processor less than there are. The others wait parked
-// and in line, instead of ready to run: the run queues stay short and a processor stays free, so that what is light is
-// read and answered at once however many clients send what is heavy.
+// gate limits how many connections do heavy work at a time (Options.HeavyMax). The others wait parked and in line, instead of
+// ready to run: the run queues stay short and a processor stays free, so that what is light is read and answered at once
+// however many clients send what is heavy.
 //
 // A slot is held while commands run, never while a connection waits for a journal, its socket or a wake-up.
 type gate chan struct{}
-
-func newGate() gate { return make(gate, max(1, runtime.GOMAXPROCS(0)-1)) }
 
 // Admit says that the command about to run is heavy. It waits for a slot, which is kept until the batch ends or is flushed.
 func (c *Conn) Admit() {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"runtime"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type Options struct {
 	Panicked func(reason any)
 
 	MaxClients int // connections at a time; default 10,000
+	HeavyMax   int // connections that run heavy commands at a time, see Conn.Admit; default one less than GOMAXPROCS
 
 	BulkMax          int           // bytes in one argument; default 32 MiB
 	CommandMax       int           // bytes in one command; default 64 MiB
@@ -49,6 +51,7 @@ const (
 
 func (o Options) withDefaults() Options {
 	setDefault(&o.MaxClients, 10_000)
+	setDefault(&o.HeavyMax, max(1, runtime.GOMAXPROCS(0)-1))
 	setDefault(&o.BulkMax, 32<<20)
 	setDefault(&o.CommandMax, 64<<20)
 	setDefault(&o.ArgumentsMax, 65_536)

@@ -83,8 +83,8 @@ func Listen(options Options, handler Handler) (*Server, error) {
 		started:   time.Now(),
 		conns:     map[uint64]*Conn{},
 		empty:     make(chan struct{}),
-		gate:      newGate(),
 	}
+	s.gate = make(gate, s.options.HeavyMax)
 	s.clock.Store(1)
 	s.maxClients.Store(int64(s.options.MaxClients))
 	s.idleMax.Store(int64(s.options.IdleTimeout))

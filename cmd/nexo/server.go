@@ -113,7 +113,7 @@ func open(o options, logger *slog.Logger) (s *server, err error) {
 	s.door, err = resp.Listen(resp.Options{
 		Listeners: []net.Listener{own},
 		Addr:      net.JoinHostPort(o.host, strconv.Itoa(o.port)), MaxClients: o.maxClients, IdleTimeout: o.timeout, Logger: logger,
-		Panicked: fence(logger, os.Exit),
+		Panicked: fence(logger, os.Exit), HeavyMax: shareProcessors(),
 	}, table)
 	if err != nil {
 		return s, err
