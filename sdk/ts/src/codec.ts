@@ -32,7 +32,12 @@ function jsonOf(text: string): { value: unknown } | undefined {
     }
   }
   // A number only when it would be written the same way again: long digits stay text.
-  if (first !== undefined && (first === '-' || (first >= '0' && first <= '9')) && String(Number(text)) === text) {
+  if (
+    first !== undefined &&
+    (first === '-' || (first >= '0' && first <= '9')) &&
+    Number.isFinite(Number(text)) &&
+    String(Number(text)) === text
+  ) {
     return { value: Number(text) };
   }
   return undefined;

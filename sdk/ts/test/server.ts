@@ -1,0 +1,113 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { NexoClient, type NexoOptions } from '../src/index.js';
+
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+/** A real server on a port and in a data directory of its own. NEXO_BIN is its binary. */
+export class TestServer {
+  readonly port: number;
+  readonly #data: string;
+  readonly #flags: string[];
+  #process: ChildProcess | undefined;
+  log = '';
+
+  private constructor(port: number, flags: string[]) {
+    this.port = port;
+    this.#flags = flags;
+    this.#data = mkdtempSync(join(tmpdir(), 'nexo-sdk-'));
+  }
+
+  static async start(...flags: string[]): Promise<TestServer> {
+    const server = new TestServer(await freePort(), flags);
+    await server.start();
+    return server;
+  }
+
+  async start(): Promise<void> {
+    const binary = process.env.NEXO_BIN;
+    if (binary === undefined) {
+      throw new Error('NEXO_BIN must name the nexo binary');
+    }
+    const args = [
+      'server',
+      '--host',
+      '127.0.0.1',
+      '--port',
+      String(this.port),
+      '--dashboard-port',
+      '0',
+      '--data',
+      this.#data,
+      ...this.#flags,
+    ];
+    const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#process = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (text: Buffer) => {
+        this.log += text.toString();
+      });
+    }
+    const deadline = Date.now() + 20_000;
+    for (;;) {
+      try {
+        const client = await NexoClient.connect({
+          host: '127.0.0.1',
+          port: this.port,
+          logLevel: 'silent',
+          password: this.password,
+        });
+        await client.ping();
+        client.disconnect();
+        return;
+      } catch (error) {
+        if (Date.now() > deadline || child.exitCode !== null) {
+          throw new Error(`the server does not start: ${error}\n${this.log}`);
+        }
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+  }
+
+  password: string | undefined;
+
+  /** kill -9, and the end of the process. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) {
+      return;
+    }
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    rmSync(this.#data, { recursive: true, force: true });
+  }
+
+  connect(options: NexoOptions = {}): Promise<NexoClient> {
+    return NexoClient.connect({ host: '127.0.0.1', port: this.port, logLevel: 'silent', ...options });
+  }
+}
+
+/** Waits for a condition, and tells what it waited for when it does not come. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>, milliseconds = 10_000): Promise<void> {
+  const deadline = Date.now() + milliseconds;
+  while (!(await condition())) {
+    if (Date.now() > deadline) {
+      throw new Error(`waited ${milliseconds} ms for ${what}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
