@@ -137,7 +137,7 @@ func (q *queue) attachLocked(j *job, state state, at int64) {
 
 // waitingLocked attaches a job that waits: delayed when due lies ahead, ready otherwise.
 func (q *queue) waitingLocked(j *job, due int64) {
-	if due > q.broker.wall() {
+	if due > 0 && due > q.broker.wall() {
 		q.attachLocked(j, stateDelayed, due)
 		return
 	}
@@ -173,7 +173,11 @@ func (q *queue) applyLocked(j *job, c change, now int64, reason string) {
 		j.attempts++
 		j.bound = c.bound
 		q.counters.Delivered++
-		q.attachLocked(j, stateInflight, q.broker.steadyOf(c.at))
+		end := c.steady
+		if end == 0 {
+			end = q.broker.steadyOf(c.at)
+		}
+		q.attachLocked(j, stateInflight, end)
 	case verbExtend:
 		owner := j.owner
 		j.owner = nil
@@ -358,7 +362,9 @@ func (q *queue) leaseLocked(o *PopOptions, out []Delivery) (_ []Delivery, safe b
 		number, ok := q.broker.nextDelivery(j)
 		safe = safe && ok
 		until := now.wall + q.leaseFor(j, o.Lease)
-		q.changeLocked(j, change{verb: verbLease, at: until, delivery: number, bound: o.Owner != nil}, now.wall, "")
+		q.changeLocked(j, change{
+			verb: verbLease, at: until, steady: until - now.wall + now.steady, delivery: number, bound: o.Owner != nil,
+		}, now.wall, "")
 		if o.Owner != nil {
 			j.owner = o.Owner
 			o.Owner.remember(q, j.id, number)

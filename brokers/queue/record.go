@@ -47,6 +47,7 @@ type change struct {
 	verb     verb
 	bound    bool
 	at       int64 // wall time: lease end or due
+	steady   int64 // the lease end on the steady clock, if it is known already; not in the record
 	delivery uint64
 }
 
