@@ -15,6 +15,7 @@ import {
 import { type ComponentType, type CSSProperties, type ReactNode, useCallback, useState } from 'react'
 import { Link, useLocation } from 'wouter'
 import { Dialog } from './components/dialog'
+import { PageBoundary } from './components/page-boundary'
 import { Toasts } from './components/toast'
 import { useFeedState } from './feed/react'
 import { FeedBanner, FeedPulse } from './feed/status'
@@ -47,7 +48,7 @@ const server: Place[] = [
 
 export function Shell({ children }: { children: ReactNode }) {
   const [help, setHelp] = useState(false)
-  const [, navigate] = useLocation()
+  const [location, navigate] = useLocation()
   usePageKeys(
     navigate,
     useCallback(() => setHelp(true), []),
@@ -78,7 +79,7 @@ export function Shell({ children }: { children: ReactNode }) {
         </div>
       </nav>
       <main className="page" id="page" tabIndex={-1} data-stale={phase === 'stale'}>
-        {children}
+        <PageBoundary key={location}>{children}</PageBoundary>
       </main>
       {help && <Help onClose={() => setHelp(false)} />}
       <Toasts />

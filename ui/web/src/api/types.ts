@@ -37,8 +37,8 @@ export interface Queue {
 export interface QueueDetail extends Queue {
   config: [string, string][]
   priorities: [number, number][]
-  /** Events since the start, the most telling first. */
-  counters: [string, number][]
+  /** Events since the start, by name. */
+  counters: Record<string, number>
 }
 
 export interface Job {
@@ -214,10 +214,10 @@ export type Reply =
   | { t: 'array'; v: Reply[] }
   | { t: 'map'; v: [Reply, Reply][] }
 
-/** One second of the server; rates are per second. */
+/** One second of the server; rates are per second, p50 and p99 are microseconds. */
 export interface Point {
   at: number
-  store: { ops: number; hits: number; misses: number; keys: number }
+  store: { ops: number; hits: number; misses: number; keys: number; p50: number; p99: number }
   pubsub: { in: number; out: number; subs: number; retained: number }
   queue: {
     pushed: number
@@ -229,7 +229,7 @@ export interface Point {
     dead: number
     queues: number
   }
-  stream: { appended: number; streams: number; lag: number }
+  stream: { appended: number; read: number; acked: number; streams: number; lag: number }
   clients: number
   memory: number
   disk: number

@@ -8,7 +8,7 @@ import { Empty, type FigureItem, Figures, Panel } from '../components/panel'
 import { foldRows, type Rows, useTopic } from '../feed/react'
 import { usePoints } from '../feed/stats'
 import { bytes, compact, counted, percent, rate } from '../format/number'
-import { span } from '../format/time'
+import { micros, span } from '../format/time'
 
 /** What needs eyes comes from the worst queues and streams; more than this is a page of its own. */
 const worst = 30
@@ -52,12 +52,13 @@ function ServerLine({ point }: { point: Point }) {
 }
 
 function Brokers({ points, now }: { points: Point[]; now: Point }) {
-  const times = useMemo(() => points.map((point) => point.at / 1000), [points])
+  const seconds = useMemo(() => withGaps(points), [points])
+  const times = useMemo(() => seconds.map(({ at }) => at / 1000), [seconds])
   const lines = useMemo(() => {
     const line = (label: string, tone: string, pick: (point: Point) => number, more: Partial<Series> = {}): Series => ({
       label,
       tone,
-      values: points.map(pick),
+      values: seconds.map(({ point }) => (point ? pick(point) : null)),
       ...more,
     })
     return {
@@ -73,7 +74,7 @@ function Brokers({ points, now }: { points: Point[]; now: Point }) {
       ],
       stream: [line('Appended', 'stream', (point) => point.stream.appended, { fill: true })],
     }
-  }, [points])
+  }, [seconds])
   const { store, pubsub, queue, stream } = now
   return (
     <div className="brokers">
@@ -119,11 +120,23 @@ function Brokers({ points, now }: { points: Point[]; now: Point }) {
         series={lines.store}
         figures={[
           { label: 'Keys', value: compact(store.keys) },
+          { label: 'p99', value: store.p99 > 0 ? micros(store.p99) : '–' },
           { label: 'Hits', value: percent(store.hits, store.hits + store.misses) },
         ]}
       />
     </div>
   )
+}
+
+/** Seconds that nobody watched have no points; a line across them would claim to know. */
+const gap = 3000
+
+function withGaps(points: Point[]): { at: number; point: Point | null }[] {
+  return points.flatMap((point, index) => {
+    const before = points[index - 1]
+    const shown = { at: point.at, point }
+    return before && point.at - before.at > gap ? [{ at: before.at + 1000, point: null }, shown] : [shown]
+  })
 }
 
 interface BrokerPanelProps {

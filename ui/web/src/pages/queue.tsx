@@ -113,6 +113,13 @@ function QueueHead({ name, queue }: { name: string; queue: QueueDetail | null })
   )
 }
 
+/** The counters that say how a queue fares. */
+const telling = ['pushed', 'acked', 'failed', 'dead']
+
+function titled(name: string): string {
+  return `${name.charAt(0).toUpperCase()}${name.slice(1)} in all`
+}
+
 /** Five minutes of this queue, gathered while the page is open. */
 const kept = 300
 
@@ -138,9 +145,7 @@ function QueueTop({ queue }: { queue: QueueDetail }) {
               `${bytes(queue.bytes)} in ${exact(queue.ready + queue.delayed + queue.inflight + queue.dead)} jobs`,
             ],
             ['Waiting workers', exact(queue.waiters)],
-            ...queue.counters
-              .slice(0, 4)
-              .map(([name, value]): [string, string] => [name.charAt(0).toUpperCase() + name.slice(1), exact(value)]),
+            ...telling.map((name): [string, string] => [titled(name), exact(queue.counters[name] ?? 0)]),
           ]}
         />
       </section>
