@@ -71,6 +71,7 @@ type server struct {
 	logger *slog.Logger
 	door   *resp.Server
 	pages  *dashboard    // nil when there is none
+	source *source       // what the dashboard shows
 	stop   chan struct{} // SHUTDOWN was given
 	closes []func() error
 
@@ -119,8 +120,9 @@ func open(o options, logger *slog.Logger) (s *server, err error) {
 		return s, err
 	}
 	table.Attach(s.door)
+	s.source = &source{deps: deps, commands: table, door: s.door, own: own, journals: s.journals, data: o.data}
 	if o.dashboard.enabled {
-		s.pages, err = openDashboard(o.dashboard, &source{deps: deps, commands: table, door: s.door, own: own, journals: s.journals, data: o.data}, logger)
+		s.pages, err = openDashboard(o.dashboard, s.source, logger)
 	}
 	return s, err
 }
