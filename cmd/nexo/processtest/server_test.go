@@ -88,7 +88,7 @@ func freePort(t testing.TB) int {
 func start(t testing.TB, dir string, flags ...string) *server {
 	t.Helper()
 	port := freePort(t)
-	args := append([]string{"server", "--host", "127.0.0.1", "--port", fmt.Sprint(port), "--data", dir}, flags...)
+	args := append([]string{"server", "--host", "127.0.0.1", "--port", fmt.Sprint(port), "--data", dir, "--dashboard=false"}, flags...)
 	s := &server{
 		addr: fmt.Sprintf("127.0.0.1:%d", port),
 		cmd:  exec.Command(nexoBinary(t), args...),
