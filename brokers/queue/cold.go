@@ -185,20 +185,20 @@ func (q *queue) dropRunLocked(r *run) {
 	q.broker.spill.unpin(r)
 }
 
-// findLocked is the job with an id, wherever it is. It is for replay, when nobody waits for the lock.
-func (q *queue) findLocked(id uint64) (*job, bool, error) {
+// findLocked is the job with an id, wherever it is; nil when there is none. It is for replay, when nobody waits for the
+// lock.
+func (q *queue) findLocked(id uint64) (*job, error) {
 	for {
-		j, ok := q.index.Get(id)
-		if ok {
-			return j, true, nil
+		if j, ok := q.index.Get(id); ok {
+			return j, nil
 		}
 		r := q.ready.coldWith(id)
 		if r == nil {
-			return nil, false, nil
+			return nil, nil
 		}
 		jobs, err := q.readRun(r)
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		q.warmLocked(r, jobs)
 	}

@@ -65,12 +65,13 @@ func (b *Broker) Get(name []byte, id uint64) (View, bool, error) {
 		return view, true, nil
 	}
 	var runs []*run
-	for _, r := range q.runsLocked() {
-		if r.first <= id && id <= r.last {
+	q.ready.all(func(x *bucket) bool {
+		if r := x.runWith(id); r != nil {
 			b.spill.pin(r)
 			runs = append(runs, r)
 		}
-	}
+		return true
+	})
 	b.release(q)
 	return q.getCold(runs, id)
 }

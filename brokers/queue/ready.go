@@ -204,6 +204,14 @@ func (b *bucket) runAbove(id uint64) *run {
 	return b.runs[i]
 }
 
+// runWith is the run whose span holds an id, nil when there is none. The id may still not be in it.
+func (b *bucket) runWith(id uint64) *run {
+	if r := b.runAbove(id); r != nil && r.first <= id {
+		return r
+	}
+	return nil
+}
+
 // after is the next ready job in RAM behind id. from is the job with that id, if the caller still has it: it saves the
 // search when it is still listed.
 func (b *bucket) after(id uint64, from *job) *job {
@@ -336,15 +344,13 @@ func (r *readySet) coldBefore(n int, bytes int64) (cold *run) {
 	return cold
 }
 
-// coldWith is the run whose span holds an id, nil when there is none. The id may still not be in it.
+// coldWith is a run whose span holds an id, nil when there is none.
 func (r *readySet) coldWith(id uint64) (cold *run) {
 	if r.cold == 0 {
 		return nil
 	}
 	r.all(func(b *bucket) bool {
-		if x := b.runAbove(id); x != nil && x.first <= id {
-			cold = x
-		}
+		cold = b.runWith(id)
 		return cold == nil
 	})
 	return cold

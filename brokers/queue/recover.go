@@ -214,7 +214,7 @@ func (q *queue) replayJob(r *reader, state *recovery) {
 
 // replayFind is the job with an id, nil when there is none or reading has failed.
 func (q *queue) replayFind(r *reader, id uint64) *job {
-	j, _, err := q.findLocked(id)
+	j, err := q.findLocked(id)
 	if err != nil && r.err == nil {
 		r.err, r.body = err, nil
 	}
