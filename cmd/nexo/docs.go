@@ -46,8 +46,9 @@ func configurationReference() string {
 	var text strings.Builder
 	text.WriteString("# Configuration\n\n" +
 		"Generated from the table of flags by `go run ./cmd/nexo docs docs`; do not edit.\n\n" +
-		"`nexo server` takes each parameter as a flag or as an environment variable; a flag wins. There is no configuration file. " +
-		"Durations are written like `50ms`, `2s` or `1h`; bytes like `1048576`, `512mb` or `4gb`. An unknown flag, an unknown `NEXO_` variable " +
+		"`nexo server` takes each parameter as a flag, as an environment variable, or from the TOML file of `--config`, where the key is the " +
+		"name of the flag without `--` (`maxclients = 500`). A flag wins over the environment, the environment over the file. " +
+		"Durations are written like `50ms`, `2s` or `1h`; bytes like `1048576`, `512mb` or `4gb`. An unknown flag, `NEXO_` variable or key " +
 		"and a value out of range stop the start.\n\n" +
 		"| Flag | Environment | Default | Meaning |\n|---|---|---|---|\n")
 	for _, flag := range serverFlags() {

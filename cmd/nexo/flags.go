@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"os"
 	"slices"
@@ -18,8 +19,13 @@ import (
 func serverFlags() []cli.Flag {
 	env := func(name string) []string { return []string{"NEXO_" + name} }
 	flags := []cli.Flag{
+		&cli.StringFlag{Name: "config", EnvVars: env("CONFIG"), Usage: "TOML file with more parameters, by the names of the flags"},
 		&cli.StringFlag{Name: "host", EnvVars: env("HOST"), Value: "127.0.0.1", Usage: "address that RESP listens on"},
 		&cli.IntFlag{Name: "port", EnvVars: env("PORT"), Value: 7654, Usage: "port that RESP listens on; 0 takes a free one"},
+		&cli.StringFlag{Name: "unix-socket", EnvVars: env("UNIX_SOCKET"), Usage: "path of a Unix socket that RESP listens on too, open to the owner only"},
+		&cli.StringFlag{Name: "tls-cert", EnvVars: env("TLS_CERT"), Usage: "file with the certificate (PEM) that makes the port of RESP a TLS port"},
+		&cli.StringFlag{Name: "tls-key", EnvVars: env("TLS_KEY"), Usage: "file with the certificate's key (PEM)"},
+		&cli.StringFlag{Name: "tls-client-ca", EnvVars: env("TLS_CLIENT_CA"), Usage: "file with the authorities (PEM) that a client's certificate must come from; none is asked for without"},
 		&cli.StringFlag{Name: "data", EnvVars: env("DATA"), Value: "./data", Usage: "data directory"},
 		&cli.StringFlag{Name: "fsync", EnvVars: env("FSYNC"), Value: "always", Usage: "when a durable reply is sent: always (after fsync), interval (after write) or never"},
 		&cli.DurationFlag{Name: "fsync-interval", EnvVars: env("FSYNC_INTERVAL"), Value: 50 * time.Millisecond, Usage: "longest time that a written record stays without fsync"},
@@ -47,11 +53,14 @@ func serverFlags() []cli.Flag {
 type options struct {
 	host, data      string
 	port            int
+	unixSocket      string
+	tls             *tls.Config
 	fsync           brokers.Durability
 	fsyncInterval   time.Duration
 	password        string
 	protected       bool
 	maxClients      int
+	heavyMax        int // see shareProcessors; 0 leaves it to the door
 	timeout         time.Duration
 	maxMemory       int64
 	maxMemoryPolicy string
@@ -75,12 +84,19 @@ func readOptions(c *cli.Context) (o options, err error) {
 	if err := checkEnvironment(os.Environ()); err != nil {
 		return o, err
 	}
+	if err := applyFile(c); err != nil {
+		return o, err
+	}
 	o = options{
-		host: c.String("host"), data: c.String("data"), port: c.Int("port"), fsyncInterval: c.Duration("fsync-interval"),
+		unixSocket: c.String("unix-socket"),
+		host:       c.String("host"), data: c.String("data"), port: c.Int("port"), fsyncInterval: c.Duration("fsync-interval"),
 		protected: c.Bool("protected-mode"), maxClients: c.Int("maxclients"), timeout: c.Duration("timeout"),
 		maxMemoryPolicy: c.String("maxmemory-policy"), storeDefaultTTL: c.Duration("store-default-ttl"),
 		debug: c.Bool("enable-debug"), logLevel: c.String("log-level"),
 		dashboard: readDashboardOptions(c),
+	}
+	if o.tls, err = readTLS(c.String("tls-cert"), c.String("tls-key"), c.String("tls-client-ca")); err != nil {
+		return o, err
 	}
 	if o.fsync, err = brokers.ParseDurability(c.String("fsync")); err != nil {
 		return o, fmt.Errorf("--fsync: %w", err)

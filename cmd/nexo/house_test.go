@@ -46,7 +46,7 @@ var allowedImports = map[string][]string{
 	"commands":             {module + "/resp", module + "/brokers", module + "/brokers/*"},
 	"ui":                   {"github.com/gorilla/websocket"},
 	"ui/codec":             {},
-	"cmd/nexo":             {"github.com/urfave/cli/v2", module + "/*"},
+	"cmd/nexo":             {"github.com/urfave/cli/v2", "github.com/BurntSushi/toml", module + "/*"},
 	"cmd/nexo/processtest": {},
 	"scripts/benchmark":    {},
 }

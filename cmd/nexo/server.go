@@ -38,6 +38,7 @@ func runServer(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	o.heavyMax = shareProcessors()
 	began := time.Now()
 	s, err := open(o, logger)
 	if err != nil {
@@ -114,7 +115,8 @@ func open(o options, logger *slog.Logger) (s *server, err error) {
 	s.door, err = resp.Listen(resp.Options{
 		Listeners: []net.Listener{own},
 		Addr:      net.JoinHostPort(o.host, strconv.Itoa(o.port)), MaxClients: o.maxClients, IdleTimeout: o.timeout, Logger: logger,
-		Panicked: fence(logger, os.Exit), HeavyMax: shareProcessors(),
+		TLSConfig: o.tls, UnixSocket: o.unixSocket,
+		Panicked: fence(logger, os.Exit), HeavyMax: o.heavyMax,
 	}, table)
 	if err != nil {
 		return s, err
