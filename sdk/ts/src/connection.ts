@@ -106,6 +106,7 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
     const { minMs = 500, maxMs = 5000, maxAttempts = Number.POSITIVE_INFINITY } = this.options.reconnect ?? {};
     if (this.#closed || this.#attempt >= maxAttempts) {
       if (!this.#closed) {
+        this.destroy();
         this.emit('error', new NotConnectedError(`gave up after ${this.#attempt} attempts to reconnect`));
       }
       return;

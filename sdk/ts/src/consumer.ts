@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NexoConnection } from './connection.js';
+import { ConnectionClosedError, NotConnectedError } from './errors.js';
 import type { NexoOptions } from './options.js';
 
 /** What subscribe() answers. */
@@ -16,7 +17,9 @@ export interface Source<M> {
   handle(message: M): Promise<void>;
   /** Gives back messages that no handler has begun. */
   release(messages: M[]): Promise<void>;
-  /** The connection is new: what was held by the one before is the server's again. */
+  /** The connection is gone: what it held is the server's again. */
+  lost(): void;
+  /** The connection is new; nothing is fetched before this is done. */
   reconnected(connection: NexoConnection): Promise<void>;
   /** Called every few seconds with what is held, while there is something. */
   renew(messages: M[]): Promise<void>;
@@ -41,6 +44,9 @@ export class Consumer<M> implements Subscription {
   readonly #main: NexoConnection;
   readonly #connection: NexoConnection;
   #clientId = 0;
+  /** Counts the connections that were lost: what an older one fetched is not ours any more. */
+  #lost = 0;
+  #introduced = 0;
   #waiting: M[] = [];
   readonly #running = new Map<M, Promise<void>>();
   #stopped = false;
@@ -67,11 +73,13 @@ export class Consumer<M> implements Subscription {
   }
 
   async start(): Promise<this> {
+    this.#options.signal?.throwIfAborted();
     await this.#connection.open();
-    await this.#introduce();
-    this.#connection.on('reconnect', () => void this.#reconnected());
+    this.#clientId = await this.#connection.send<number>(['CLIENT', 'ID']);
     this.#connection.on('disconnect', () => {
-      this.#waiting = []; // the server has taken them back
+      this.#lost++;
+      this.#waiting = [];
+      this.#source.lost();
       this.#room?.();
     });
     this.#connection.on('error', this.#options.onError);
@@ -83,17 +91,15 @@ export class Consumer<M> implements Subscription {
     return this;
   }
 
+  /** Makes a new connection known; one that is known already costs nothing. */
   async #introduce(): Promise<void> {
-    this.#clientId = await this.#connection.send<number>(['CLIENT', 'ID']);
-  }
-
-  async #reconnected(): Promise<void> {
-    try {
-      await this.#introduce();
-      await this.#source.reconnected(this.#connection);
-    } catch (error) {
-      this.#options.onError(error as Error);
+    const lost = this.#lost;
+    if (this.#introduced === lost) {
+      return;
     }
+    this.#clientId = await this.#connection.send<number>(['CLIENT', 'ID']);
+    await this.#source.reconnected(this.#connection);
+    this.#introduced = lost;
   }
 
   async #run(): Promise<void> {
@@ -110,12 +116,17 @@ export class Consumer<M> implements Subscription {
         if (!(await this.#connection.connected())) {
           return;
         }
+        await this.#introduce();
+        if (this.#stopped) {
+          return;
+        }
+        const lost = this.#lost;
         this.#fetching = true;
         const messages = await this.#source.fetch(this.#connection, room);
         this.#fetching = false;
         pause = 50;
-        this.#waiting.push(...messages);
-        if (!this.#stopped) {
+        if (lost === this.#lost) {
+          this.#waiting.push(...messages);
           this.#begin();
         }
       } catch (error) {
@@ -170,7 +181,7 @@ export class Consumer<M> implements Subscription {
       await this.#main.send(['CLIENT', 'UNBLOCK', String(this.#clientId)]).catch(() => undefined);
       await Promise.race([this.#loop, sleep(20)]);
     }
-    if (!this.#connection.isConnected) {
+    if (!this.#connection.isConnected || !this.#main.isConnected) {
       this.#connection.destroy();
     }
     await this.#loop;
@@ -200,6 +211,23 @@ export class Consumer<M> implements Subscription {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+}
+
+/**
+ * Sends what settles a message, again when the connection broke meanwhile. That is safe where the server counts it once: a
+ * handle or an offset with its epoch names one delivery.
+ */
+export async function settle<R>(connection: NexoConnection, run: () => Promise<R>): Promise<R> {
+  for (;;) {
+    try {
+      return await run();
+    } catch (error) {
+      const broken = error instanceof ConnectionClosedError || error instanceof NotConnectedError;
+      if (!broken || !(await connection.connected())) {
+        throw error;
+      }
+    }
   }
 }
 

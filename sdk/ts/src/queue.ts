@@ -1,6 +1,6 @@
 import { decode, encode } from './codec.js';
 import type { Arg, NexoConnection } from './connection.js';
-import { Batch, Consumer, type Source, type Subscription } from './consumer.js';
+import { Batch, Consumer, type Source, type Subscription, settle } from './consumer.js';
 import { NexoError, ValidationError } from './errors.js';
 import { type CallOpts, milliseconds, type TypedOptions, validate } from './options.js';
 
@@ -58,7 +58,7 @@ export interface QueueMessage<T> {
   readonly enqueuedAt: Date;
   /** Aborted when the connection that holds the job is gone: somebody else may be working on it. */
   readonly signal: AbortSignal;
-  /** Done. False when the job is no longer ours. */
+  /** Done. False when the job is no longer ours, or was settled already. A broken connection is waited for. */
   ack(): Promise<boolean>;
   /** Failed: tried again later, or dead after the last attempt. */
   nack(reason: string, o?: { delayMs?: number }): Promise<boolean>;
@@ -224,8 +224,8 @@ export class NexoQueue<T = unknown> {
     const source: Source<HeldJob> = {
       fetch: async (own, count) => {
         const args = ['QPOP', this.name, 'COUNT', String(count), 'BLOCK', milliseconds('waitMs', waitMs), 'BIND', 'META'];
-        const jobs = await own.send<RawJob[] | null>(args, { timeoutMs: waitMs === 0 ? 0 : waitMs + 15_000 });
         const { signal } = generation;
+        const jobs = await own.send<RawJob[] | null>(args, { timeoutMs: waitMs === 0 ? 0 : waitMs + 15_000 });
         return (jobs ?? []).map((raw) => ({ raw, handle: raw[0].toString(), signal }));
       },
       handle: (held) => this.#handle(held, callback, settler, onError),
@@ -235,10 +235,11 @@ export class NexoQueue<T = unknown> {
           list.map(({ handle }) => handle),
         );
       },
-      reconnected: async () => {
+      lost: () => {
         generation.abort();
         generation = new AbortController();
       },
+      reconnected: async () => {},
       renew: async (list) => {
         await connection.send(['QEXTEND', this.name, String(lease), ...list.map(({ handle }) => handle)]);
       },
@@ -267,7 +268,7 @@ export class NexoQueue<T = unknown> {
     const began = performance.now();
     const [, payload, attempt, meta] = held.raw;
     let settled = false;
-    const settle = (run: () => Promise<boolean>): Promise<boolean> => {
+    const once = (run: () => Promise<boolean>): Promise<boolean> => {
       settled = true;
       return run();
     };
@@ -291,11 +292,11 @@ export class NexoQueue<T = unknown> {
         attempts: attempt,
         enqueuedAt: new Date(Number(meta['pushed-at'])),
         signal: held.signal,
-        ack: () => settle(() => settler.ack(held.handle)),
-        nack: (reason, n) => settle(() => settler.nack(held.handle, { reason, ...n })),
+        ack: () => once(() => settler.ack(held.handle)),
+        nack: (reason, n) => once(() => settler.nack(held.handle, { reason, ...n })),
         extend: (ms) => settler.extend(held.handle, ms),
-        release: () => settle(() => settler.many('release', [held.handle]).then((n) => n === 1)),
-        toDlq: (reason) => settle(() => settler.nack(held.handle, { reason, dead: true })),
+        release: () => once(() => settler.many('release', [held.handle]).then((n) => n === 1)),
+        toDlq: (reason) => once(() => settler.nack(held.handle, { reason, dead: true })),
       };
       try {
         await callback(data, message);
@@ -456,7 +457,7 @@ class Settler {
     this.#connection = connection;
     this.#queue = queue;
     this.#acks = new Batch(async (handles) => {
-      const counts = await connection.send<number[]>(['QACK', queue, ...handles, 'EACH']);
+      const counts = await settle(connection, () => connection.send<number[]>(['QACK', queue, ...handles, 'EACH']));
       return counts.map((count) => count === 1);
     });
   }
@@ -469,7 +470,7 @@ class Settler {
     const args = ['QNACK', this.#queue, handle, 'REASON', o.reason.slice(0, 1000)];
     if (o.delayMs !== undefined) args.push('DELAY', milliseconds('delayMs', o.delayMs));
     if (o.dead) args.push('DEAD');
-    return (await this.#connection.send<number>(args)) === 1;
+    return (await settle(this.#connection, () => this.#connection.send<number>(args))) === 1;
   }
 
   async extend(handle: string, ms: number): Promise<boolean> {
@@ -477,7 +478,7 @@ class Settler {
   }
 
   async many(_: 'release', handles: string[]): Promise<number> {
-    return this.#connection.send<number>(['QNACK', this.#queue, ...handles, 'RELEASE']);
+    return settle(this.#connection, () => this.#connection.send<number>(['QNACK', this.#queue, ...handles, 'RELEASE']));
   }
 }
 
@@ -523,7 +524,7 @@ export class NexoDLQ<T = unknown> {
     return this.#connection.send<number>(['QDLQ', 'PURGE', this.#queue], o);
   }
 
-  /** Makes dead jobs ready again: all, those whose payload or reason has a text, or so many; answers how many. */
+  /** Makes dead jobs ready again: all, those whose payload holds a text, or so many; answers how many. */
   async replayAll(o: { filter?: string; limit?: number } & CallOpts = {}): Promise<number> {
     if (o.filter === undefined && o.limit === undefined) {
       return this.#connection.send<number>(['QDLQ', 'REPLAY', this.#queue, 'ALL'], o);

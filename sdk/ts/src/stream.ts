@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { decode, encode } from './codec.js';
 import { type Arg, NexoConnection } from './connection.js';
-import { Batch, Consumer, type Source, type Subscription } from './consumer.js';
+import { Batch, Consumer, type Source, type Subscription, settle } from './consumer.js';
 import { NexoError, NotFoundError } from './errors.js';
 import { type CallOpts, milliseconds, type TypedOptions, validate } from './options.js';
 import { type ConsumerHost, positive } from './queue.js';
@@ -267,7 +267,8 @@ export class NexoStream<T = unknown> {
       for (const epoch of new Set(list.map((held) => held.epoch))) {
         const same = list.filter((held) => held.epoch === epoch);
         // After a seek the acknowledgements of what came before it mean nothing any more.
-        await connection.send(['XACK', this.name, group, ...offsets(same), 'EPOCH', String(epoch)]).catch((error: NexoError) => {
+        const args = ['XACK', this.name, group, ...offsets(same), 'EPOCH', String(epoch)];
+        await settle(connection, () => connection.send(args)).catch((error: NexoError) => {
           if (error.code !== 'FENCED') throw error;
         });
       }
@@ -293,6 +294,7 @@ export class NexoStream<T = unknown> {
       release: async (list) => {
         await connection.send(['XNACK', this.name, group, 'SILENT', 'IDS', String(list.length), ...offsets(list)]);
       },
+      lost: () => {},
       // What the old connection was given and nobody has begun comes again at once.
       reconnected: async (own) => {
         await own.send(['XLEAVE', this.name, group, member]);
@@ -345,6 +347,8 @@ export class NexoStream<T = unknown> {
         const reason = failure.message.slice(0, 1000) || String(failure);
         const args = ['XNACK', this.name, group, mode, 'IDS', '1', String(offset), 'REASON', reason];
         if (mode === 'FAIL') args.push('DELAY', String(Math.min(30_000, 200 * 2 ** attempts)));
+        // Sent twice it would count twice: so it waits for a connection, and is not repeated.
+        await this.#connection.connected();
         await this.#connection.send(args);
       }
     } catch (error) {
