@@ -238,6 +238,10 @@ func (c *cursor) nextLocked(b *bucket, at int) *job {
 // unplaced is the priority of a cursor that has not looked yet.
 const unplaced = 256
 
+// passedJobs is how many jobs in front of the offset are passed over in one hold of the lock: that is a walk along a list, far
+// less work per job than a view, and every hold has to wait for its turn among those who push and pop.
+const passedJobs = 10 * sliceJobs
+
 // sliceLocked goes on towards at, or from there takes up to n views, in at most a slice of steps. steps is 0 at the end.
 func (c *cursor) sliceLocked(q *queue, at int, out []View, n int) (steps int, _ []View, more bool) {
 	if c.state != Ready {
@@ -246,7 +250,7 @@ func (c *cursor) sliceLocked(q *queue, at int, out []View, n int) (steps int, _ 
 	if c.priority == unplaced {
 		c.priority = q.ready.below(255)
 	}
-	for steps < sliceJobs && len(out) < n && c.priority >= 0 {
+	for (steps < sliceJobs || c.position < at && steps < passedJobs) && len(out) < n && c.priority >= 0 {
 		b := q.ready.bucket(uint8(c.priority))
 		if c.id == 0 && at-c.position >= b.count {
 			// The whole bucket lies in front of the offset.
