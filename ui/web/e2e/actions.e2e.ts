@@ -312,7 +312,10 @@ describe('the server', () => {
     const other = await server.connect('left-alone')
     const victim = await server.connect('victim')
     await visit('/clients')
-    await page.getByRole('row').getByText('victim').waitFor()
+    await page.getByRole('row').getByText('left-alone').waitFor()
+    await page.getByLabel(/^Find by name/).fill('vict')
+    await page.getByText('1 client', { exact: true }).waitFor()
+    expect(await page.getByRole('row').getByText('left-alone').count()).toBe(0)
     await page
       .getByRole('row', { name: /victim/ })
       .getByRole('button')

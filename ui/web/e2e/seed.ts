@@ -35,7 +35,6 @@ export async function seed(server: Server): Promise<void> {
     ...orders,
     ['XGCREATE', 'orders', 'billing'],
     ['XGCREATE', 'orders', 'search', 'START', 'next'],
-    ['XCONSUME', 'orders', 'billing', 'worker-1', 'COUNT', '10'],
     ...sessions,
     ['NSET', 'greeting', 'hello'],
     ['NPUB', 'plant/oven/temperature', '213', 'RETAIN'],
@@ -44,6 +43,7 @@ export async function seed(server: Server): Promise<void> {
     ['NGET', 'greeting'],
     ['CONFIG', 'SET', 'slowlog-log-slower-than', '10000'],
   ])
+  await server.cli('XCONSUME', 'orders', 'billing', 'worker-1', 'COUNT', '10')
   await makeDead(server, 'resize', ['cat.png', 'dog.png', hostile], 'not a picture')
 }
 

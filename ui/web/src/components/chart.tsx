@@ -19,11 +19,14 @@ interface Props {
   series: Series[]
   format: (value: number) => string
   height?: number
-  /** The seconds that the axis covers, up to the newest: a chart that fills does not stretch. */
+  /** The most seconds that the axis covers, up to the newest. */
   seconds: number
   /** Charts of one page with the same group share their cursor. */
   group?: string
 }
+
+/** A young chart covers this many seconds: a single point is not stretched over the whole width. */
+const shortest = 120
 
 /** A time chart. The newest value of each series stands in the legend, and that of the moment under the cursor. */
 export function Chart({ label, times, series, format, height = 120, seconds, group }: Props) {
@@ -60,7 +63,7 @@ export function Chart({ label, times, series, format, height = 120, seconds, gro
         ...(group ? { sync: { key: group } } : {}),
       },
       scales: {
-        x: { range: (_chart, _low, high) => [high - seconds, high] },
+        x: { range: (_chart, low, high) => [Math.max(high - seconds, Math.min(low, high - shortest)), high] },
         y: { range: (_chart, _low, high) => [0, Math.max(high, 1) * 1.08] },
       },
       axes: [

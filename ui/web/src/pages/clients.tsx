@@ -1,5 +1,5 @@
 import { Unplug } from 'lucide-react'
-import { useCallback, useState } from 'react'
+import { useCallback, useMemo, useState } from 'react'
 import { useAddress } from '../address'
 import { killClient } from '../api/server'
 import type { Client } from '../api/types'
@@ -10,25 +10,36 @@ import { SearchField } from '../components/search-field'
 import { tell } from '../components/toast'
 import { type Column, VirtualTable } from '../components/virtual-table'
 import { foldRows, type Rows, useTopic } from '../feed/react'
-import { useSorted, useWindowQuery } from '../feed/window'
+import { useSorted } from '../feed/window'
 import { bytes, counted } from '../format/number'
 import { span } from '../format/time'
+
+/** The list of clients comes whole, so it is searched and sorted here. */
+function arranged(clients: Client[], filter: string, sort: string): Client[] {
+  const wanted = filter.toLowerCase()
+  const column = sort.replace(/^-/, '')
+  const direction = sort.startsWith('-') ? -1 : 1
+  const value = (client: Client) => (column === 'id' ? Number(client.id) : client[column as keyof Client])
+  return clients
+    .filter((client) => `${client.name} ${client.addr} ${client.lib}`.toLowerCase().includes(wanted))
+    .sort((one, other) => {
+      const [a, b] = [value(one), value(other)]
+      const order = typeof a === 'number' && typeof b === 'number' ? a - b : String(a).localeCompare(String(b))
+      return order * direction || Number(one.id) - Number(other.id)
+    })
+}
 
 export function ClientsPage() {
   const { get, set } = useAddress()
   const filter = get('filter') ?? ''
   const [killing, setKilling] = useState<Client | null>(null)
   const { sort, sortable } = useSorted('id')
-  const { query, onWindow } = useWindowQuery({ sort, filter })
-  const {
-    data,
-    query: shown,
-    problem,
-  } = useTopic<Rows<Client>>(
+  const { data, problem } = useTopic<Rows<Client>>(
     'clients',
-    query,
+    null,
     foldRows((row) => row.id),
   )
+  const shown = useMemo(() => arranged(data?.rows ?? [], filter, sort), [data, filter, sort])
   const columns: Column<Client>[] = [
     {
       ...sortable('name', 'Client'),
@@ -51,7 +62,8 @@ export function ClientsPage() {
     { ...sortable('subs', 'Subscribed', true), width: '80px', end: true, cell: (row) => row.subs },
     { ...sortable('idleMs', 'Idle', true), width: '80px', end: true, cell: (row) => span(row.idleMs) },
     { ...sortable('ageMs', 'Age', true), width: '80px', end: true, cell: (row) => span(row.ageMs) },
-    { ...sortable('outBytes', 'Waiting out', true), width: '88px', end: true, cell: (row) => bytes(row.outBytes) },
+    { ...sortable('inBytes', 'Received', true), width: '84px', end: true, cell: (row) => bytes(row.inBytes) },
+    { ...sortable('outBytes', 'Sent', true), width: '84px', end: true, cell: (row) => bytes(row.outBytes) },
     {
       id: 'kill',
       title: <span className="hidden">Close</span>,
@@ -74,16 +86,15 @@ export function ClientsPage() {
         />
       </header>
       <div className="page-body">
-        <Panel className="grow live" foot={data ? counted(data.total, 'client') : 'Loading'}>
+        <Panel className="grow live" foot={data ? counted(shown.length, 'client') : 'Loading'}>
           {problem && <p className="problem">{problem}</p>}
           <VirtualTable
             label="Clients"
             columns={columns}
-            minWidth={960}
-            count={data?.total ?? 0}
-            row={(index) => data?.rows[index - Number(shown?.from ?? 0)]}
+            minWidth={1040}
+            count={shown.length}
+            row={(index) => shown[index]}
             rowKey={(row) => row.id}
-            onWindow={onWindow}
             empty={
               data ? (
                 <Empty

@@ -72,7 +72,10 @@ function Brokers({ points, now }: { points: Point[]; now: Point }) {
         line('Acked', 'ink-3', (point) => point.queue.acked, { dash: true }),
         line('Failed', 'bad', (point) => point.queue.failed),
       ],
-      stream: [line('Appended', 'stream', (point) => point.stream.appended, { fill: true })],
+      stream: [
+        line('Appended', 'stream', (point) => point.stream.appended, { fill: true }),
+        line('Read', 'ink-3', (point) => point.stream.read, { dash: true }),
+      ],
     }
   }, [seconds])
   const { store, pubsub, queue, stream } = now

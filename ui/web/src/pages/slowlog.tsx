@@ -8,21 +8,15 @@ import { tell } from '../components/toast'
 import { type Column, VirtualTable } from '../components/virtual-table'
 import { foldRows, type Rows, useTopic } from '../feed/react'
 import { useNow } from '../feed/status'
-import { useWindowQuery } from '../feed/window'
 import { counted } from '../format/number'
 import { micros, moment, relative } from '../format/time'
 
 export function SlowLogPage() {
   const now = useNow()
   const [clearing, setClearing] = useState(false)
-  const { query, onWindow } = useWindowQuery({})
-  const {
-    data,
-    query: shown,
-    problem,
-  } = useTopic<Rows<SlowCommand>>(
+  const { data, problem } = useTopic<Rows<SlowCommand>>(
     'slowlog',
-    query,
+    null,
     foldRows((row) => row.id),
   )
   const columns: Column<SlowCommand>[] = [
@@ -57,9 +51,8 @@ export function SlowLogPage() {
             columns={columns}
             minWidth={560}
             count={data?.total ?? 0}
-            row={(index) => data?.rows[index - Number(shown?.from ?? 0)]}
+            row={(index) => data?.rows[index]}
             rowKey={(row) => row.id}
-            onWindow={onWindow}
             empty={
               data ? (
                 <Empty title="No command was slow" command="redis-cli -p 7654 CONFIG SET slowlog-log-slower-than 1000">
