@@ -44,6 +44,7 @@ func serverFlags() []cli.Flag {
 		&cli.StringFlag{Name: "queue-max-memory", EnvVars: env("QUEUE_MAX_MEMORY"), Value: "0", Usage: "memory that jobs of every state may take, above which QPUSH is refused; 0 is no limit"},
 		&cli.StringFlag{Name: "compact-size", EnvVars: env("COMPACT_SIZE"), Value: "64mb", Usage: "log of queues or streams that is compacted; memory holds as much of the streams"},
 		&cli.BoolFlag{Name: "enable-debug", EnvVars: env("ENABLE_DEBUG"), Usage: "allow DEBUG"},
+		&cli.StringFlag{Name: "pprof", EnvVars: env("PPROF"), Usage: "loopback address that serves Go's profiles, such as 127.0.0.1:6060; none without"},
 		&cli.StringFlag{Name: "log-level", EnvVars: env("LOG_LEVEL"), Value: "info", Usage: "debug, info, warn or error"},
 	}
 	return append(flags, dashboardFlags()...)
@@ -54,6 +55,7 @@ type options struct {
 	host, data      string
 	port            int
 	unixSocket      string
+	profiles        string
 	tls             *tls.Config
 	fsync           brokers.Durability
 	fsyncInterval   time.Duration
@@ -97,6 +99,11 @@ func readOptions(c *cli.Context) (o options, err error) {
 	}
 	if o.tls, err = readTLS(c.String("tls-cert"), c.String("tls-key"), c.String("tls-client-ca")); err != nil {
 		return o, err
+	}
+	if o.profiles = c.String("pprof"); o.profiles != "" {
+		if err := checkProfileAddress(o.profiles); err != nil {
+			return o, err
+		}
 	}
 	if o.fsync, err = brokers.ParseDurability(c.String("fsync")); err != nil {
 		return o, fmt.Errorf("--fsync: %w", err)

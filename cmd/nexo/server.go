@@ -104,6 +104,14 @@ func open(o options, logger *slog.Logger) (s *server, err error) {
 	if err := s.openBrokers(o, &deps); err != nil {
 		return s, err
 	}
+	if o.profiles != "" {
+		at, closer, err := openProfiles(o.profiles, logger)
+		if err != nil {
+			return s, err
+		}
+		s.closes = append(s.closes, closer)
+		logger.Info("profiles are served", "address", "http://"+at.String()+"/debug/pprof/")
+	}
 	table, err := commands.New(deps, commands.Config{
 		Password: o.password, ProtectedMode: o.protected, EnableDebug: o.debug, MaxClients: o.maxClients, MaxMemory: o.maxMemory,
 		MaxMemoryRule: o.maxMemoryPolicy, Port: o.port, Bind: o.host, DataDirectory: o.data, Fsync: o.fsync.String(), Timeout: o.timeout,
