@@ -208,7 +208,6 @@ type reading struct {
 	page  *Fetch
 	count int
 	room  int
-	base  int // entries that were in the page before
 	full  bool
 }
 
