@@ -464,9 +464,14 @@ func (b *Broker) Memory() Memory {
 	}
 }
 
-// ram is what jobs take in RAM: their objects, and runs that are not written yet.
+// ram is what jobs take in RAM: their objects, and runs that cannot be written. Those that only wait for their turn,
+// which are few, must not get a push refused.
 func (b *Broker) ram() int64 {
-	return b.bytes.Load() - b.cold.Load() + b.spill.unwritten.Load()
+	ram := b.bytes.Load() - b.cold.Load()
+	if b.spill.blocked.Load() {
+		ram += b.spill.unwritten.Load()
+	}
+	return ram
 }
 
 // jittered moves a delay by up to percent either way.

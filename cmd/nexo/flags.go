@@ -41,7 +41,7 @@ func serverFlags() []cli.Flag {
 		&cli.StringFlag{Name: "max-payload", EnvVars: env("MAX_PAYLOAD"), Value: "10mb", Usage: "largest payload of a job, an entry or a message"},
 		&cli.StringFlag{Name: "min-free-disk", EnvVars: env("MIN_FREE_DISK"), Value: "64mb", Usage: "free space below which adding data is refused"},
 		&cli.StringFlag{Name: "queue-memory", EnvVars: env("QUEUE_MEMORY"), Value: "256mb", Usage: "memory for ready jobs of all queues; those past it wait on disk"},
-		&cli.StringFlag{Name: "queue-max-memory", EnvVars: env("QUEUE_MAX_MEMORY"), Value: "0", Usage: "memory that jobs of every state may take, above which QPUSH is refused; 0 is no limit"},
+		&cli.StringFlag{Name: "queue-max-memory", EnvVars: env("QUEUE_MAX_MEMORY"), Value: "0", Usage: "memory that jobs of every state may take, above which QPUSH is refused: twice --queue-memory or more; 0 is no limit"},
 		&cli.StringFlag{Name: "compact-size", EnvVars: env("COMPACT_SIZE"), Value: "64mb", Usage: "log of queues or streams that is compacted; memory holds as much of the streams"},
 		&cli.BoolFlag{Name: "enable-debug", EnvVars: env("ENABLE_DEBUG"), Usage: "allow DEBUG"},
 		&cli.StringFlag{Name: "pprof", EnvVars: env("PPROF"), Usage: "loopback address that serves Go's profiles, such as 127.0.0.1:6060; none without"},
@@ -131,8 +131,8 @@ func readOptions(c *cli.Context) (o options, err error) {
 	if o.queueMaxMemory, err = commands.ParseBytes(c.String("queue-max-memory")); err != nil {
 		return o, fmt.Errorf("--queue-max-memory: %w", err)
 	}
-	if o.queueMaxMemory != 0 && o.queueMaxMemory < o.queueMemory {
-		return o, fmt.Errorf("--queue-max-memory: %q is less than --queue-memory", c.String("queue-max-memory"))
+	if o.queueMaxMemory != 0 && o.queueMaxMemory < 2*o.queueMemory {
+		return o, fmt.Errorf("--queue-max-memory: %q is less than twice --queue-memory", c.String("queue-max-memory"))
 	}
 	if o.compactSize, err = commands.ParseBytes(c.String("compact-size")); err != nil || o.compactSize < 1<<16 {
 		return o, fmt.Errorf("--compact-size: %q is not a size of at least 64kb", c.String("compact-size"))
