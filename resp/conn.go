@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -240,17 +241,19 @@ func (c *Conn) tell(undelivered []func()) {
 	clear(undelivered)
 }
 
-// writePieces writes b in pieces, so that the time limit on a write that does not get on is not one on its size.
+// writePieces writes b in pieces, so that the time limit on a write that does not get on is not one on its size. Between two
+// pieces others that are ready go first: a replay at full speed is otherwise one long call into the kernel after the other.
 func (c *Conn) writePieces(b []byte, now int64) error {
 	for len(b) > 0 {
 		c.writingSince.Store(now)
-		n, err := c.nc.Write(b[:min(len(b), writeMax)])
+		n, err := c.nc.Write(b[:min(len(b), pieceMax)])
 		c.bytesOut.Add(uint64(n))
 		if err != nil {
 			c.writingSince.Store(0)
 			return err
 		}
 		if b = b[n:]; len(b) > 0 {
+			runtime.Gosched()
 			now = c.server.clock.Load()
 		}
 	}

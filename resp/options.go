@@ -44,6 +44,7 @@ const (
 	awaitedMax    = 4096     // awaited replies that end a batch early
 	aheadMax      = 64 << 10 // bytes kept from the socket while a command blocks
 	writeMax      = 256 << 10
+	pieceMax      = 32 << 10 // bytes of one large reply that are written at a time
 
 	unauthenticatedArguments = 10
 	unauthenticatedBulk      = 16 << 10
