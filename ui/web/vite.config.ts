@@ -11,6 +11,7 @@ export default defineConfig({
   build: {
     outDir: '../assets/dist',
     emptyOutDir: true,
+    license: { fileName: 'licenses.md' }, // the notices that the bundled packages ask for
     assetsInlineLimit: 0, // the content security policy has no data: addresses for scripts and styles
     modulePreload: { polyfill: false },
     reportCompressedSize: false,

@@ -1,9 +1,13 @@
 /* What happens when the server dies, sits behind a proxy, or is fed with hostile names. */
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server as HttpServer, request } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { launch, openPage, picture } from './browser'
+import { launch, openPage, picture, seriousViolations } from './browser'
 import { hostile } from './seed'
 import { Server } from './server'
 
@@ -153,4 +157,42 @@ describe('a read-only dashboard', () => {
     await close()
     await server.stop()
   })
+})
+
+describe('a dashboard with a password', () => {
+  it('shows nothing before the login, tells a wrong password, and opens with the right one', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'nexo-password-'))
+    const file = join(directory, 'password')
+    await writeFile(file, 'open sesame')
+    const server = await Server.start('--password-file', file)
+    const { page, problems, close } = await openPage(browser)
+    await page.goto(`${server.url}/queues`)
+    await page.getByLabel('Password').fill('wrong')
+    await page.getByRole('button', { name: 'Log in' }).click()
+    await page.getByRole('alert').waitFor()
+    expect(await page.getByRole('navigation').count()).toBe(0)
+    expect(await seriousViolations(page)).toEqual([])
+    await picture(page, 'login')
+    await expect
+      .poll(
+        async () => {
+          await page.getByLabel('Password').fill('open sesame')
+          await page.getByRole('button', { name: 'Log in' }).click()
+          return page
+            .getByText('No queue yet')
+            .waitFor({ timeout: 1500 })
+            .then(() => true)
+            .catch(() => false) // a failed login slows the next one down, with an answer that says so
+        },
+        { timeout: 20_000, interval: 500 },
+      )
+      .toBe(true)
+    await page.locator('.pulse[data-state="live"]').waitFor()
+    await page.reload()
+    await page.getByText('No queue yet').waitFor()
+    expect(problems).toEqual([])
+    await close()
+    await server.stop()
+    await rm(directory, { recursive: true })
+  }, 60_000)
 })

@@ -1,6 +1,7 @@
 import { useEffect, useRef } from 'react'
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
+import { clock } from '../format/time'
 import { useTheme } from '../theme'
 
 export interface Series {
@@ -67,7 +68,7 @@ export function Chart({ label, times, series, format, height = 120, seconds, gro
         y: { range: (_chart, _low, high) => [0, Math.max(high, 1) * 1.08] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 22, space: 70, values: '{HH}:{mm}' },
+        { ...axis, grid: { show: false }, size: 22, space: 70, values: timeLabels },
         {
           ...axis,
           size: 44,
@@ -117,6 +118,11 @@ export function Chart({ label, times, series, format, height = 120, seconds, gro
       </ul>
     </figure>
   )
+}
+
+/** Hours and minutes; seconds too where the ticks are less than a minute apart. */
+function timeLabels(_chart: uPlot, ticks: number[], _axis: number, _space: number, step: number): string[] {
+  return ticks.map((tick) => clock(tick * 1000).slice(0, step < 60 ? 8 : 5))
 }
 
 function toData({ times, series }: { times: number[]; series: Series[] }): uPlot.AlignedData {

@@ -8,6 +8,7 @@ const rowCharacters = 240
 /** A payload in a row: its first line as text, or what kind of bytes it is. */
 export function PayloadPreview({ payload }: { payload: WirePayload }) {
   if (payload.size === 0) return <span className="payload muted">empty</span>
+  if (payload.b64 === '') return <span className="payload muted">hidden, {formatBytes(payload.size)}</span>
   const head = fromBase64(payload.b64.slice(0, 4 * Math.ceil(rowCharacters / 3)))
   const text = readText(head, payload.size > head.length)
   if (text === null) return <span className="payload muted">binary, {formatBytes(payload.size)}</span>

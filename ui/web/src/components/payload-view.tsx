@@ -23,6 +23,7 @@ export function PayloadView({ raw, size = raw.length, onLoadAll, fileName }: Pro
   const [wanted, setWanted] = useState<PayloadForm>('json')
   const form = payload.forms.includes(wanted) ? wanted : (payload.forms[0] ?? 'hex')
   const cut = raw.length < size
+  if (raw.length === 0 && size > 0) return <p className="muted">{formatBytes(size)}, hidden by this server.</p>
   const copy = async () => {
     await navigator.clipboard.writeText(
       payload.text ??

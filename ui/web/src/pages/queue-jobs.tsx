@@ -122,7 +122,7 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
         <VirtualTable
           label={`Jobs of ${queue}, ${state}`}
           columns={columns}
-          minWidth={560}
+          minWidth={480}
           count={total ?? 0}
           row={(index) => (searching ? found.rows[index] : list.row(index))}
           rowKey={(row) => row.id}
@@ -165,19 +165,19 @@ function jobColumns(
         />
       ),
     },
-    { id: 'id', title: 'Id', width: 'minmax(64px, 90px)', cell: (job) => <span className="number">{job.id}</span> },
+    { id: 'id', title: 'Id', width: 'minmax(52px, 90px)', cell: (job) => <span className="number">{job.id}</span> },
     {
       id: 'payload',
       title: 'Payload',
-      width: 'minmax(140px, 3fr)',
+      width: 'minmax(100px, 3fr)',
       cell: (job) => <PayloadPreview payload={job.payload} />,
     },
     ...(state === 'dead'
       ? [{ id: 'reason', title: 'Reason', width: 'minmax(90px, 1.4fr)', cell: (job: Job) => job.reason || '–' }]
       : []),
-    { id: 'priority', title: 'Prio', width: '36px', end: true, cell: (job) => job.priority },
-    { id: 'attempts', title: 'Tries', width: '48px', end: true, cell: (job) => `${job.attempts}/${job.maxAttempts}` },
-    { id: 'time', title, width: '100px', end: true, cell: (job) => (at(job) > 0 ? relative(at(job), now) : '–') },
+    { id: 'priority', title: 'Prio', width: '30px', end: true, cell: (job) => job.priority },
+    { id: 'attempts', title: 'Tries', width: '40px', end: true, cell: (job) => `${job.attempts}/${job.maxAttempts}` },
+    { id: 'time', title, width: '84px', end: true, cell: (job) => (at(job) > 0 ? relative(at(job), now) : '–') },
   ]
 }
 
