@@ -12,6 +12,19 @@ export function useSession(): Session {
   return session
 }
 
+/** Who logged in with this browser; a server without a password asks nobody. The cookie itself is not readable. */
+const loginKey = 'nexo.login'
+
+export function loggedInAs(): string | null {
+  return localStorage.getItem(loginKey)
+}
+
+export async function logOut() {
+  await post('logout')
+  localStorage.removeItem(loginKey)
+  location.reload()
+}
+
 /** Shows the dashboard to whoever may see it, and the login to everybody else. */
 export function SessionGate({ children }: { children: ReactNode }) {
   const queries = useQueryClient()
@@ -35,7 +48,6 @@ export function SessionGate({ children }: { children: ReactNode }) {
 }
 
 function Login() {
-  const queries = useQueryClient()
   const [user, setUser] = useState('default')
   const [password, setPassword] = useState('')
   const [problem, setProblem] = useState<string | null>(null)
@@ -43,8 +55,7 @@ function Login() {
     event.preventDefault()
     try {
       await post('login', { user, password })
-      queries.clear()
-      await queries.invalidateQueries({ queryKey: ['session'] })
+      localStorage.setItem(loginKey, user)
       location.reload()
     } catch (error) {
       setProblem(problemOf(error))

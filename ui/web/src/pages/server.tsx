@@ -12,11 +12,12 @@ import { Tabs } from '../components/tabs'
 import { TextField } from '../components/text-field'
 import { tell } from '../components/toast'
 import { problemOf } from '../http/client'
-import { useSession } from '../session'
+import { loggedInAs, logOut, useSession } from '../session'
 
 export function ServerPage() {
   const { get, set } = useAddress()
-  const { user, version, readOnly } = useSession()
+  const { version, readOnly } = useSession()
+  const user = loggedInAs()
   const tab = get('tab') ?? 'info'
   const filter = get('filter') ?? ''
   return (
@@ -29,9 +30,19 @@ export function ServerPage() {
           onSearch={useCallback((text: string) => set({ filter: text }), [set])}
         />
         <p className="muted actions">
-          Nexo {version}, {user ? `logged in as ${user}` : 'no login'}
+          Nexo {version}
+          {user !== null && `, logged in as ${user}`}
           {readOnly && <span className="pill warn">read-only</span>}
         </p>
+        {user !== null && (
+          <button
+            type="button"
+            className="button"
+            onClick={() => logOut().catch((error) => tell(problemOf(error), 'bad'))}
+          >
+            Log out
+          </button>
+        )}
       </header>
       <div className="page-body">
         <Tabs
