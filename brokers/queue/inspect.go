@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 
@@ -160,6 +161,7 @@ func (b *Broker) Peek(name []byte, state States, offset, count int, text string,
 			b.spill.pin(c.needed)
 		}
 		b.release(q)
+		runtime.Gosched() // who waits for the lock takes it now; else this loop would take it again first, for up to a millisecond
 		if err := c.read(q); err != nil {
 			return nil, 0, -1, err
 		}
@@ -240,7 +242,7 @@ const unplaced = 256
 
 // passedJobs is how many jobs in front of the offset are passed over in one hold of the lock: that is a walk along a list, far
 // less work per job than a view, and every hold has to wait for its turn among those who push and pop.
-const passedJobs = 10 * sliceJobs
+const passedJobs = 4 * sliceJobs
 
 // sliceLocked goes on towards at, or from there takes up to n views, in at most a slice of steps. steps is 0 at the end.
 func (c *cursor) sliceLocked(q *queue, at int, out []View, n int) (steps int, _ []View, more bool) {
