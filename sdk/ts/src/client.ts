@@ -72,6 +72,7 @@ export class NexoClient
     return client;
   }
 
+  /** Whether calls can be made now. */
   get isConnected(): boolean {
     return this.connection.isConnected;
   }
@@ -118,6 +119,7 @@ export class NexoClient
     return performance.now() - began;
   }
 
+  /** What the server tells of itself: versions, memory, counters. */
   async info(o?: CallOpts): Promise<ServerInfo> {
     const text = String(await this.connection.text(['INFO'], o));
     const fields = text.split('\r\n').filter((line) => line !== '' && !line.startsWith('#'));

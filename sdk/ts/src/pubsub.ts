@@ -115,6 +115,7 @@ export class NexoTopic<T = unknown> {
     });
   }
 
+  /** Ends the subscription; nothing happens when there is none. */
   async unsubscribe(): Promise<void> {
     await this.#subscriptions.remove(this.name);
   }

@@ -161,6 +161,7 @@ export class NexoQueue<T = unknown> {
     return this;
   }
 
+  /** Whether there is such a queue. */
   async exists(o?: CallOpts): Promise<boolean> {
     return (await this.#connection.send<number>(['QEXISTS', this.name], o)) === 1;
   }
@@ -400,6 +401,7 @@ export class NexoQueue<T = unknown> {
     await this.#connection.send(['QPAUSE', this.name, side.toUpperCase()], o);
   }
 
+  /** Ends a pause, of both sides. */
   async resume(o?: CallOpts): Promise<void> {
     await this.#connection.send(['QRESUME', this.name], o);
   }
@@ -494,6 +496,7 @@ export class NexoDLQ<T = unknown> {
     this.#decode = decodePayload;
   }
 
+  /** Looks at dead jobs without moving them; `match` is a text that the payload or the reason holds. */
   async peek(limit = 10, offset = 0, o: { match?: string } & CallOpts = {}): Promise<{ total: number; items: DeadJob<T>[] }> {
     const args = ['QDLQ', 'LIST', this.#queue, 'OFFSET', String(offset), 'COUNT', String(limit)];
     if (o.match !== undefined) args.push('MATCH', o.match);
@@ -515,6 +518,7 @@ export class NexoDLQ<T = unknown> {
     return (await this.#connection.send<number>(['QDLQ', 'REPLAY', this.#queue, id], o)) === 1;
   }
 
+  /** Deletes a dead job; false when there is no such one. */
   async delete(id: string, o?: CallOpts): Promise<boolean> {
     return (await this.#connection.send<number>(['QDLQ', 'DEL', this.#queue, id], o)) === 1;
   }

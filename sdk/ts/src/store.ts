@@ -95,6 +95,7 @@ export class NexoMap {
     return (await this.#connection.send<number>(args, o)) === 1;
   }
 
+  /** Whether there is such a key. */
   async has(key: string, o?: CallOpts): Promise<boolean> {
     return (await this.#connection.send<number>(['NEXISTS', key], o)) === 1;
   }

@@ -112,6 +112,7 @@ export class NexoStream<T = unknown> {
     return this;
   }
 
+  /** Whether there is such a stream. */
   async exists(o?: CallOpts): Promise<boolean> {
     return (await this.#connection.send<number>(['XEXISTS', this.name], o)) === 1;
   }
@@ -198,6 +199,7 @@ export class NexoStream<T = unknown> {
     }
   }
 
+  /** Which offsets the stream holds, how big it is and what it keeps. */
   async info(o?: CallOpts): Promise<StreamInfo> {
     const stat = await this.#connection.text<Record<string, number>>(['XSTAT', this.name], o);
     return {
