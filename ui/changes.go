@@ -238,6 +238,9 @@ func (s *Server) console(b *body) (any, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
+	if s.options.HidePayloads {
+		return nil, problem(http.StatusForbidden, "HIDDEN", "this dashboard hides payloads and values, so it has no console")
+	}
 	if known, found := s.source.Command(line); found {
 		switch {
 		case known.Subscribes:

@@ -33,6 +33,7 @@ type fakeSource struct {
 	queues   []Queue
 	streams  []Stream
 	clients  []Client
+	slow     []SlowCommand
 	ran      []string
 	reply    Reply
 	asked    int // how often Totals was
@@ -87,7 +88,7 @@ func (f *fakeSource) Totals() Totals {
 	return f.totals
 }
 func (f *fakeSource) Clients() []Client           { return f.clients }
-func (f *fakeSource) SlowCommands() []SlowCommand { return nil }
+func (f *fakeSource) SlowCommands() []SlowCommand { return f.slow }
 func (f *fakeSource) Settings() []Setting         { return nil }
 func (f *fakeSource) Queues() []Queue {
 	f.mu.Lock()

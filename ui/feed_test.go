@@ -388,6 +388,13 @@ func TestPayloadsAreCutAndHidden(t *testing.T) {
 	if n := size("/api/job?queue=q&id=7&full=1"); n != 0 {
 		t.Errorf("%d bytes of a hidden payload", n)
 	}
+	if status, _, body := ts.request("POST", "/api/console", `{"args":["GET","a"]}`); status != 403 || code(body) != "HIDDEN" {
+		t.Errorf("the console of a dashboard that hides payloads: %d %s", status, body)
+	}
+	ts.source.slow = []SlowCommand{{ID: "1", Args: []string{"SET", "a", "secret"}}}
+	if _, _, body := ts.request("GET", "/api/slowlog", ""); !strings.Contains(body, `"args":["SET","a"]`) {
+		t.Errorf("the slow log of a dashboard that hides payloads: %s", body)
+	}
 }
 
 func TestRepliesAsJSON(t *testing.T) {

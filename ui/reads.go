@@ -66,11 +66,24 @@ func (s *Server) readRoutes() map[string]read {
 		"subscribers": s.readSubscribers,
 		"retained":    s.readRetained,
 		"clients":     func(*query) (any, error) { return rows(s.source.Clients()), nil },
-		"slowlog":     func(*query) (any, error) { return rows(s.source.SlowCommands()), nil },
+		"slowlog":     func(*query) (any, error) { return rows(s.slowCommands()), nil },
 		"config":      func(*query) (any, error) { return rows(s.source.Settings()), nil },
 		"commands":    func(*query) (any, error) { return rows(s.source.Commands()), nil },
 		"info":        s.readInfo,
 	}
+}
+
+// slowCommands are those of the slow log; of arguments that may be values nothing is told when payloads are hidden.
+func (s *Server) slowCommands() []SlowCommand {
+	list := s.source.SlowCommands()
+	if !s.options.HidePayloads {
+		return list
+	}
+	for i := range list {
+		shown := min(len(list[i].Args), 2)
+		list[i].Args = append([]string{}, list[i].Args[:shown]...)
+	}
+	return list
 }
 
 // readCounts is the present amounts by name, for the page without a build.

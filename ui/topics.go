@@ -232,7 +232,7 @@ func listed(name string) topic {
 				rows = append(rows, row{c.ID, encode(c)})
 			}
 		} else {
-			for _, c := range f.server.source.SlowCommands() {
+			for _, c := range f.server.slowCommands() {
 				rows = append(rows, row{c.ID, encode(c)})
 			}
 		}
