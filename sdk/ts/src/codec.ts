@@ -57,8 +57,11 @@ function buffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Encodes a value. Throws a TypeError for what cannot be written: functions, symbols, bigint inside JSON, cycles. */
-export function encode(value: unknown, as: Codec = 'auto'): Buffer {
+/**
+ * Encodes a value for a command. What is text stays a string: the connection joins strings and writes them at once, while each
+ * Buffer is a write of its own.
+ */
+export function encodeArg(value: unknown, as: Codec = 'auto'): string | Buffer {
   const bytes = bytesOf(value);
   if (as === 'bytes') {
     if (bytes === undefined) {
@@ -67,7 +70,7 @@ export function encode(value: unknown, as: Codec = 'auto'): Buffer {
     return buffer(bytes);
   }
   if (as === 'text') {
-    return Buffer.from(String(value));
+    return String(value);
   }
   if (as === 'auto' && bytes !== undefined) {
     return utf8(bytes) === undefined && !buffer(bytes).subarray(0, marker.length).equals(marker)
@@ -75,13 +78,19 @@ export function encode(value: unknown, as: Codec = 'auto'): Buffer {
       : Buffer.concat([marker, bytes]);
   }
   if (as === 'auto' && typeof value === 'string' && jsonOf(value) === undefined && value.isWellFormed()) {
-    return Buffer.from(value);
+    return value;
   }
   const json = JSON.stringify(value === undefined ? null : value);
   if (json === undefined) {
     throw new TypeError(`a ${typeof value} cannot be sent`);
   }
-  return Buffer.from(json);
+  return json;
+}
+
+/** Encodes a value. Throws a TypeError for what cannot be written: functions, symbols, bigint inside JSON, cycles. */
+export function encode(value: unknown, as: Codec = 'auto'): Buffer {
+  const arg = encodeArg(value, as);
+  return typeof arg === 'string' ? Buffer.from(arg) : arg;
 }
 
 /** Decodes a payload. */

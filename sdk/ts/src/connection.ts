@@ -18,6 +18,7 @@ function makeClient(o: NexoOptions) {
     password: o.password,
     name: o.name,
     disableOfflineQueue: true,
+    commandOptions: { timeout: 0 }, // calls have a time limit of ours, which holds after they were written, too
     maintNotifications: 'disabled',
     socket: { host: o.host ?? 'localhost', port: o.port ?? 7654, reconnectStrategy: false, noDelay: true, ...tls } as never,
   });

@@ -1,4 +1,4 @@
-import { decode, encode } from './codec.js';
+import { decode, encodeArg } from './codec.js';
 import type { Arg, NexoConnection } from './connection.js';
 import { NexoError, ValidationError } from './errors.js';
 import { type CallOpts, milliseconds, type TypedOptions, validate } from './options.js';
@@ -84,7 +84,7 @@ export class NexoTopic<T = unknown> {
       throw new ValidationError(`"${this.name}" is a filter: only a topic can be published to`);
     }
     const value = await validate(this.#options.schema, data, `message to ${this.name}`);
-    const args: Arg[] = ['NPUB', this.name, encode(value, this.#options.as ?? this.#subscriptions.connection.options.codec)];
+    const args: Arg[] = ['NPUB', this.name, encodeArg(value, this.#options.as ?? this.#subscriptions.connection.options.codec)];
     if (o.retain) args.push('RETAIN');
     if (o.ttlMs !== undefined) {
       if (!o.retain) {

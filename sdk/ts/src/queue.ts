@@ -1,4 +1,4 @@
-import { decode, encode } from './codec.js';
+import { decode, encodeArg } from './codec.js';
 import type { Arg, NexoConnection } from './connection.js';
 import { Batch, Consumer, type Source, type Subscription, settle } from './consumer.js';
 import { NexoError, ValidationError } from './errors.js';
@@ -134,9 +134,9 @@ export class NexoQueue<T = unknown> {
     return decode<T>(payload, this.#options.as ?? this.#connection.options.codec);
   }
 
-  async #encode(data: T): Promise<Buffer> {
+  async #encode(data: T): Promise<Arg> {
     const value = await validate(this.#options.schema, data, `job of ${this.name}`);
-    return encode(value, this.#options.as ?? this.#connection.options.codec);
+    return encodeArg(value, this.#options.as ?? this.#connection.options.codec);
   }
 
   /** Makes the queue. One that exists must have the same configuration, or none may be given. */

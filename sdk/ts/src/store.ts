@@ -1,4 +1,4 @@
-import { type Codec, decode, encode } from './codec.js';
+import { type Codec, decode, encodeArg } from './codec.js';
 import type { Arg, NexoConnection } from './connection.js';
 import { NexoError, ValidationError } from './errors.js';
 import { type CallOpts, milliseconds } from './options.js';
@@ -37,8 +37,8 @@ export class NexoMap {
     this.#connection = connection;
   }
 
-  #encode(value: unknown, as?: Codec): Buffer {
-    return encode(value, as ?? this.#connection.options.codec);
+  #encode(value: unknown, as?: Codec): Arg {
+    return encodeArg(value, as ?? this.#connection.options.codec);
   }
 
   #decode<T>(reply: Buffer | null, as?: Codec): T | null {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { decode, encode } from './codec.js';
+import { decode, encodeArg } from './codec.js';
 import { type Arg, NexoConnection } from './connection.js';
 import { Batch, Consumer, type Source, type Subscription, settle } from './consumer.js';
 import { NexoError, NotFoundError } from './errors.js';
@@ -92,9 +92,9 @@ export class NexoStream<T = unknown> {
     return this.#host.connection;
   }
 
-  async #encode(data: T): Promise<Buffer> {
+  async #encode(data: T): Promise<Arg> {
     const value = await validate(this.#options.schema, data, `entry of ${this.name}`);
-    return encode(value, this.#options.as ?? this.#connection.options.codec);
+    return encodeArg(value, this.#options.as ?? this.#connection.options.codec);
   }
 
   #decode(payload: Buffer): T {

@@ -1,0 +1,161 @@
+// What bench/run runs. Each line is the median of some rounds; what is compared takes turns, so that a busy machine slows
+// both. The servers are started here, on free ports, with their data in a temporary directory.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createClient } from '@redis/client';
+import { Queue, Worker } from 'bullmq';
+import { NexoClient } from '../dist/esm/index.js';
+
+const rounds = Number(process.argv[2] ?? 5);
+const sets = 40_000;
+const jobs = 10_000;
+const payload = { to: 'somebody@example.com', subject: 'hello', body: 'x'.repeat(100) };
+const data = mkdtempSync(join(tmpdir(), 'nexo-bench-'));
+const servers = [];
+
+async function freePort() {
+  const probe = createServer();
+  await new Promise((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+async function start(binary, flags) {
+  const port = await freePort();
+  const child = spawn(binary, [...flags(port)], { stdio: 'ignore' });
+  servers.push(child);
+  for (let attempt = 0; ; attempt++) {
+    const client = createClient({ socket: { host: '127.0.0.1', port, reconnectStrategy: false } });
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      await client.ping();
+      await client.close();
+      return port;
+    } catch (error) {
+      if (attempt === 200) throw new Error(`${binary} does not start: ${error}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+/** Operations a second, with so many callers that each wait for their answer. */
+async function rate(count, callers, call) {
+  let next = 0;
+  const caller = async () => {
+    while (next < count) await call(next++);
+  };
+  const began = performance.now();
+  await Promise.all(Array.from({ length: callers }, caller));
+  return count / ((performance.now() - began) / 1000);
+}
+
+const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
+const perSecond = (n) => `${Math.round(n).toLocaleString('en')}/s`;
+
+/** Measures two things by turns and prints both with their ratio. */
+async function compare(title, first, second) {
+  const results = [[], []];
+  await first.run();
+  await second.run();
+  for (let round = 0; round < rounds; round++) {
+    for (const i of round % 2 === 0 ? [0, 1] : [1, 0]) results[i].push(await [first, second][i].run());
+  }
+  const ratio = median(results[0].map((r, i) => r / results[1][i]));
+  console.log(`${title}`);
+  console.log(`  ${first.name.padEnd(36)} ${perSecond(median(results[0]))}`);
+  console.log(`  ${second.name.padEnd(36)} ${perSecond(median(results[1]))}`);
+  console.log(`  ratio, median of ${rounds} pairs             ${ratio.toFixed(2)}`);
+}
+
+try {
+  const nexo = await start(process.env.NEXO_BIN, (port) => [
+    'server',
+    '--port',
+    port,
+    '--dashboard=false',
+    '--data',
+    join(data, 'nexo'),
+  ]);
+  const redis = await start('redis-server', (port) => [
+    '--port',
+    port,
+    '--save',
+    '',
+    '--appendonly',
+    'yes',
+    '--appendfsync',
+    'everysec',
+    '--dir',
+    data,
+  ]);
+  console.log(`node ${process.version}, ${cpus().length} cores, ${cpus()[0].model}`);
+
+  const client = await NexoClient.connect({ host: '127.0.0.1', port: nexo });
+  const plain = createClient({ socket: { host: '127.0.0.1', port: nexo } });
+  plain.on('error', () => {});
+  await plain.connect();
+  const text = JSON.stringify(payload);
+  for (const callers of [50, 100]) {
+    await compare(
+      `store: one connection, ${callers} callers, ${text.length} bytes`,
+      {
+        name: 'client.store.map.set (object)',
+        run: () => rate(sets, callers, (i) => client.store.map.set(`key:${i % 1000}`, payload)),
+      },
+      { name: '@redis/client set (the same as text)', run: () => rate(sets, callers, (i) => plain.set(`key:${i % 1000}`, text)) },
+    );
+  }
+  await plain.close();
+
+  const queue = await client.queue('bench').create();
+  const nexoRun = async () => {
+    let handled = 0;
+    let all;
+    const done = new Promise((resolve) => {
+      all = resolve;
+    });
+    const subscription = await queue.subscribe(() => void (++handled === jobs && all()), { concurrency: 50, batchSize: 500 });
+    const began = performance.now();
+    await rate(jobs, 100, () => queue.push(payload));
+    await done;
+    await subscription.stop(); // the last jobs are acknowledged
+    return jobs / ((performance.now() - began) / 1000);
+  };
+  const connection = { host: '127.0.0.1', port: redis, maxRetriesPerRequest: null };
+  const bull = new Queue('bench', { connection });
+  const bullRun = async () => {
+    let completed = 0;
+    let all;
+    const done = new Promise((resolve) => {
+      all = resolve;
+    });
+    const worker = new Worker('bench', async () => {}, { connection, concurrency: 50, removeOnComplete: { count: 0 } });
+    worker.on('completed', () => void (++completed === jobs && all()));
+    worker.on('error', (error) => console.error(error));
+    await worker.waitUntilReady();
+    const began = performance.now();
+    await rate(jobs, 100, () => bull.add('mail', payload));
+    await done;
+    const seconds = (performance.now() - began) / 1000;
+    await worker.close();
+    return jobs / seconds;
+  };
+  await compare(
+    `queue: ${jobs.toLocaleString('en')} jobs, push to acknowledgement; Nexo with an fsync before each answer, Redis with one a second`,
+    { name: 'client.queue, 50 handlers', run: nexoRun },
+    { name: 'BullMQ on redis-server, 50 handlers', run: bullRun },
+  );
+  await bull.close();
+  await client.close();
+} finally {
+  for (const child of servers) child.kill('SIGKILL');
+  await Promise.all(
+    servers.map((child) => child.exitCode ?? child.signalCode ?? new Promise((resolve) => child.once('exit', resolve))),
+  );
+  rmSync(data, { recursive: true, force: true });
+}
