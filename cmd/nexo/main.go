@@ -68,7 +68,7 @@ func application() *cli.App {
 		ExitErrHandler: func(*cli.Context, error) {},
 		Commands: []*cli.Command{
 			{Name: "server", Usage: "run the server (default)", Flags: serverFlags(), Action: runServer},
-			checkCommand(), repairCommand(), healthCommand(), demoCommand(), docsCommand(),
+			checkCommand(), repairCommand(), healthCommand(), demoCommand(), docsCommand(), completionCommand(),
 			{Name: "version", Usage: "print the version", Action: func(c *cli.Context) error {
 				_, err := fmt.Fprintln(c.App.Writer, commands.Version)
 				return err
