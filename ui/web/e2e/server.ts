@@ -5,6 +5,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { afterAll } from 'vitest'
 
 const binary = resolve(process.env.NEXO_BIN ?? '../../bin/nexo')
 const run = promisify(execFile)
@@ -19,6 +20,12 @@ async function freePort(): Promise<number> {
     })
   })
 }
+
+/** A test that fails does not come to stop its server: what still runs after the file is ended then. */
+const running = new Set<ChildProcess>()
+afterAll(() => {
+  for (const child of running) child.kill('SIGKILL')
+})
 
 export class Server {
   private process: ChildProcess | null = null
@@ -46,16 +53,18 @@ export class Server {
   async up(): Promise<void> {
     const { port, dashboardPort, directory, options } = this
     const flags = ['--port', String(port), '--dashboard-port', String(dashboardPort), '--data', directory]
-    const process = spawn(binary, ['server', ...flags, ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
-    this.process = process
+    const child = spawn(binary, ['server', ...flags, ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
+    this.process = child
+    running.add(child)
+    child.once('exit', () => running.delete(child))
     const collect = (chunk: Buffer) => {
       this.output = (this.output + chunk.toString()).slice(-20_000)
     }
-    process.stdout.on('data', collect)
-    process.stderr.on('data', collect)
+    child.stdout.on('data', collect)
+    child.stderr.on('data', collect)
     const deadline = Date.now() + 20_000
     for (;;) {
-      if (process.exitCode !== null) throw new Error(`nexo ended with ${process.exitCode}:\n${this.output}`)
+      if (child.exitCode !== null) throw new Error(`nexo ended with ${child.exitCode}:\n${this.output}`)
       const ready = await fetch(`${this.url}/readyz`).catch(() => null)
       if (ready?.ok) return
       if (Date.now() > deadline) throw new Error(`nexo is not ready:\n${this.output}`)
