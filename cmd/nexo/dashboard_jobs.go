@@ -154,16 +154,20 @@ func (s *source) Entries(name, from string, count int, reverse bool) (rows []ui.
 	for i := range page.Entries {
 		rows = append(rows, entryOf(&page.Entries[i]))
 	}
-	if len(rows) == count {
-		switch last := rows[count-1].Offset; {
-		case !reverse && last < page.High:
-			next = last + 1
-		case reverse && last > 1:
-			next = last - 1
+	if len(rows) == 0 {
+		return nil, page.High, 0, nil
+	}
+	// A page may end early, because it was full of bytes: what tells the end is the last offset of the stream, or its first.
+	switch last := rows[len(rows)-1].Offset; {
+	case !reverse && last < page.High:
+		next = last + 1
+	case reverse:
+		stats, err := s.deps.Stream.Stats([]byte(name))
+		if err != nil {
+			return nil, 0, 0, err
 		}
-	} else if len(rows) > 0 { // the page was full of bytes
-		if last := rows[len(rows)-1].Offset; !reverse && last < page.High {
-			next = last + 1
+		if last > stats.First {
+			next = last - 1
 		}
 	}
 	return rows, page.High, next, nil

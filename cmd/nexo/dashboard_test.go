@@ -219,6 +219,34 @@ func TestDashboardStreams(t *testing.T) {
 	l.expect("stream dropped", at(l.post(200, "stream/drop", `{"name":"orders"}`), "count"), "1")
 }
 
+// Pages end early when their entries are large; both directions go on to the very end, and stop at what retention has left.
+func TestDashboardPagesOfLargeEntries(t *testing.T) {
+	l := startLive(t, nil)
+	large := strings.Repeat("x", 5<<20)
+	for range 8 {
+		l.post(200, "stream/append", fmt.Sprintf(`{"name":"large","payload":%q}`, large))
+	}
+	l.post(200, "stream/config", `{"name":"large","set":{"maxlen":"7"}}`)
+	for _, c := range []struct{ from, reverse, want string }{{"first", "0", "2 3 4 5 6 7 8"}, {"last", "1", "8 7 6 5 4 3 2"}} {
+		var seen []any
+		pages := 0
+		for from := c.from; from != "<nil>"; pages++ {
+			page := l.get(200, "entries", "stream", "large", "from", from, "count", "10", "reverse", c.reverse)
+			if len(page["rows"].([]any)) == 0 {
+				t.Fatalf("reverse %s: an empty page after %v", c.reverse, seen)
+			}
+			for i := range page["rows"].([]any) {
+				seen = append(seen, at(page, "rows", i, "offset"))
+			}
+			from = at(page, "next")
+		}
+		l.expect("reverse "+c.reverse, words(seen...), c.want)
+		if pages < 2 {
+			t.Errorf("reverse %s: everything fitted into one page", c.reverse)
+		}
+	}
+}
+
 func TestDashboardStore(t *testing.T) {
 	l := startLive(t, nil)
 	for i := range 300 {
