@@ -47,7 +47,7 @@ func (s *Server) changeRoutes() map[string]change {
 	})
 	command("jobs/act", func(b *body) []string {
 		line := actionWords(b.oneOf("action", "replay", "delete"), b.need("queue"))
-		return append(line, b.words("ids")...)
+		return append(line, b.numerals("ids")...)
 	}, count)
 
 	command("stream/create", func(b *body) []string { return b.create("XCREATE") }, nothing)
@@ -150,12 +150,8 @@ func actionWords(action, queue string) []string {
 
 func unparkWords(b *body) []string {
 	line := []string{"XUNPARK", b.need("stream"), b.need("name")}
-	var offsets []string
-	if b.into("offsets", &offsets) {
-		if len(offsets) == 0 {
-			b.fail("offsets is empty: null stands for all")
-		}
-		line = append(line, offsets...)
+	if raw, given := b.fields["offsets"]; given && string(raw) != "null" {
+		line = append(line, b.numerals("offsets")...)
 	} else {
 		line = append(line, "ALL")
 	}

@@ -112,6 +112,17 @@ func (b *body) words(name string) []string {
 	return list
 }
 
+// numerals is a list of ids or offsets. They stand in a command beside its option words, and must not be one.
+func (b *body) numerals(name string) []string {
+	list := b.words(name)
+	for _, text := range list {
+		if _, err := strconv.ParseUint(text, 10, 64); err != nil {
+			b.fail("%s: %q is not a number", name, shorten(text))
+		}
+	}
+	return list
+}
+
 func (b *body) number(name string, fallback int64) int64 {
 	value := fallback
 	b.into(name, &value)
