@@ -152,7 +152,7 @@ func (q *queue) replayPush(r *reader, state *recovery) {
 		}
 		body := r.text()
 		id := p.firstID + uint64(i)
-		if r.err != nil || q.replayFind(r, id) != nil {
+		if r.err != nil || id == 0 || q.replayFind(r, id) != nil { // ids begin at 1
 			r.fail()
 			return
 		}
@@ -198,7 +198,7 @@ func (b *Broker) replayMove(q *queue, r *reader) {
 
 func (q *queue) replayJob(r *reader, state *recovery) {
 	j := decodeJob(r)
-	if r.err != nil || q.replayFind(r, j.id) != nil {
+	if r.err != nil || j.id == 0 || q.replayFind(r, j.id) != nil {
 		r.fail()
 		return
 	}
