@@ -39,6 +39,7 @@ func runServer(c *cli.Context) error {
 		return err
 	}
 	o.heavyMax = shareProcessors()
+	relaxCollector()
 	began := time.Now()
 	s, err := open(o, logger)
 	if err != nil {
