@@ -389,8 +389,9 @@ func (s *Server) readRetained(q *query) (any, error) {
 	if more {
 		result.Next = &list[len(list)-1].Topic
 	}
+	full := count == 1 && q.text("full") == "1" // one message alone: the filter is its topic
 	for i := range result.Rows {
-		result.Rows[i].Payload = s.shown(result.Rows[i].Payload, false)
+		result.Rows[i].Payload = s.shown(result.Rows[i].Payload, full)
 	}
 	return result, err
 }

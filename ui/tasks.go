@@ -156,7 +156,7 @@ func (s *Server) bulk(b *body) (any, error) {
 		if err != nil {
 			return err
 		}
-		return s.inSteps(ctx, len(ids), progress, func(from, to int) (int64, error) {
+		return s.inSteps(ctx, len(ids), progress, func(ctx context.Context, from, to int) (int64, error) {
 			return s.commandCount(ctx, 0, append(actionWords(action, queue), ids[from:to]...))
 		})
 	})
@@ -187,14 +187,15 @@ func (s *Server) findJobs(ctx context.Context, queue, state, match string, found
 	return ids, nil
 }
 
-// inSteps does total things, a step at a time, until the end or the context's. act tells how many things it did.
-func (s *Server) inSteps(ctx context.Context, total int, progress func(done, total int), act func(from, to int) (int64, error)) error {
+// inSteps does total things, a step at a time, until the end or the context's. act tells how many things it did. A step that has
+// begun is let end: one that is cut off would have changed things that nobody counted.
+func (s *Server) inSteps(ctx context.Context, total int, progress func(done, total int), act func(ctx context.Context, from, to int) (int64, error)) error {
 	done := 0
 	for from := 0; from < total; from += taskStep {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := act(from, min(from+taskStep, total))
+		n, err := act(context.WithoutCancel(ctx), from, min(from+taskStep, total))
 		if err != nil {
 			return err
 		}
@@ -224,7 +225,7 @@ func (s *Server) deletePrefix(b *body) (any, error) {
 		if err != nil {
 			return err
 		}
-		return s.inSteps(ctx, len(keys), progress, func(from, to int) (int64, error) {
+		return s.inSteps(ctx, len(keys), progress, func(ctx context.Context, from, to int) (int64, error) {
 			return s.commandCount(ctx, db, append([]string{"DEL"}, keys[from:to]...))
 		})
 	})

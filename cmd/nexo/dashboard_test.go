@@ -305,6 +305,13 @@ func TestDashboardPubSubAndServer(t *testing.T) {
 	page := l.get(200, "retained", "filter", "a/#", "count", "3")
 	rest := l.get(200, "retained", "filter", "a/#", "count", "3", "cursor", at(page, "next"))
 	l.expect("retained", words(len(page["rows"].([]any)), len(rest["rows"].([]any)), rest["next"]), "3 2 <nil>")
+	l.post(200, "publish", fmt.Sprintf(`{"topic":"long","payload":"%s","retain":true}`, strings.Repeat("x", 6000)))
+	shown := func(parameters ...string) string {
+		encoded, err := base64.StdEncoding.DecodeString(at(l.get(200, "retained", append(parameters, "filter", "long")...), "rows", 0, "payload", "b64"))
+		return words(len(encoded), err)
+	}
+	l.expect("a long one in a list", shown("full", "1"), "4096 <nil>")
+	l.expect("a long one alone", shown("full", "1", "count", "1"), "6000 <nil>")
 	l.expect("topics", at(l.get(200, "topics"), "rows", 4, "topic"), "a/4")
 	l.get(400, "topics", "filter", "#/a")
 	l.expect("deleted", at(l.post(200, "retained/delete", `{"filter":"a/+"}`), "count"), "5")

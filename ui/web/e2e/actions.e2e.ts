@@ -216,6 +216,16 @@ describe('streams', () => {
     await told('Gave back 1 entry')
     expect(await server.cli('XSTAT', 'log', 'billing')).toMatch(/parked\n0/)
 
+    await server.cli('XCONSUME', 'log', 'billing', 'worker')
+    await server.cli('XNACK', 'log', 'billing', 'FATAL', 'IDS', '1', '1', 'REASON', 'cannot parse')
+    await server.cli('XNACK', 'log', 'billing', 'FATAL', 'IDS', '1', '2', 'REASON', 'too old')
+    await page.getByRole('button', { name: '2 parked' }).waitFor()
+    await page.reload()
+    await page.getByRole('row').getByText('too old').waitFor()
+    await press('Give all back')
+    await told('Gave back 2 entries')
+    expect(await server.cli('XSTAT', 'log', 'billing')).toMatch(/parked\n0/)
+
     await press('Seek')
     await fill(/^Go on at/, 'next')
     await confirm('Seek')
@@ -227,6 +237,26 @@ describe('streams', () => {
     await confirm('Drop the group')
     await told('Dropped group billing')
     expect(await server.cli('XSTAT', 'log')).toMatch(/groups\n0/)
+  })
+
+  it('drop what a group has parked, and nothing else', async () => {
+    await server.pipeline(['one', 'two', 'three'].map((payload) => ['XAPPEND', 'ledger', payload]))
+    await server.cli('XGCREATE', 'ledger', 'audit')
+    await server.cli('XCONSUME', 'ledger', 'audit', 'worker', 'COUNT', '3')
+    for (const offset of ['1', '3'])
+      await server.cli('XNACK', 'ledger', 'audit', 'FATAL', 'IDS', '1', offset, 'REASON', 'no')
+    await visit('/stream?name=ledger&tab=groups&parked=audit')
+    await page.getByRole('row').getByText('three').waitFor()
+    await press('Drop all')
+    expect(await page.locator('dialog').getByRole('button', { name: 'Drop', exact: true }).isDisabled()).toBe(true)
+    await typeName('audit')
+    await confirm('Drop')
+    await told('Dropped 2 entries')
+    await page.getByText('Nothing is parked').waitFor()
+    const group = await server.cli('XSTAT', 'ledger', 'audit')
+    expect(group).toMatch(/parked\n0/)
+    expect(group).toMatch(/pending\n1/)
+    expect(await server.cli('XLEN', 'ledger')).toBe('3')
   })
 })
 
@@ -252,6 +282,12 @@ describe('the store', () => {
     await told('user:1 expires in 1h')
     expect(Number(await server.cli('NTTL', 'user:1'))).toBeGreaterThan(3_500_000)
 
+    await press('Expiry')
+    await fill(/^Expires in/, '')
+    await confirm('Set')
+    await told('user:1 never expires')
+    expect(await server.cli('NTTL', 'user:1')).toBe('-1')
+
     await press('Delete the key')
     await told('Deleted user:1')
     expect(await server.cli('NEXISTS', 'user:1')).toBe('0')
@@ -269,6 +305,7 @@ describe('the store', () => {
   })
 
   it('goes into folders and deletes all below', async () => {
+    await server.cli('NSET', 'card', 'kept')
     await server.pipeline(Array.from({ length: 25 }, (_, index) => ['NSET', `cart:${index}:items`, 'x']))
     await visit('/store')
     await page.getByRole('row').getByText('cart', { exact: true }).click()
@@ -279,7 +316,18 @@ describe('the store', () => {
     await confirm('Delete the keys')
     await told('Deleted 25 keys')
     expect(await server.cli('EXISTS', 'cart:1:items')).toBe('0')
-    expect(await server.cli('NGET', 'shared')).toBe('theirs')
+    expect(await server.cli('NGET', 'card')).toBe('kept')
+  })
+
+  it('edits the whole of a value that is longer than what is shown', async () => {
+    const long = 'ü'.repeat(4000)
+    await server.cli('NSET', 'essay', `${long} end`)
+    await visit('/store?key=essay')
+    await press('Edit')
+    await fill('Value', `${long} the end`)
+    await confirm('Save')
+    await told('Saved essay')
+    expect(await server.cli('NGET', 'essay')).toBe(`${long} the end`)
   })
 })
 
@@ -304,6 +352,28 @@ describe('pub/sub', () => {
     await press('Delete')
     await told('Deleted 1 retained message')
     expect(await server.cli('NRETAINED', '#')).not.toContain('hot')
+  })
+
+  it('finds retained messages by a filter and deletes all that match', async () => {
+    const topics = ['plant/1/temperature', 'plant/2/temperature', 'plant/2/state', 'home/temperature']
+    await server.pipeline(topics.map((topic) => ['NPUB', topic, 'retained-here', 'RETAIN']))
+    await visit('/pubsub?tab=retained')
+    await page.getByRole('row').getByText('home/temperature').waitFor()
+    await page.getByLabel(/^Filter/).fill('plant/+/temperature')
+    await page.getByText('2 messages found').waitFor()
+    expect(await page.getByRole('row').getByText('plant/2/state').count()).toBe(0)
+    expect(new URL(page.url()).searchParams.get('filter')).toBe('plant/+/temperature')
+    await press('Delete all matching')
+    await typeName('plant/+/temperature')
+    await confirm('Delete')
+    await told('Deleted 2 retained messages')
+    await page.getByText('No retained message').waitFor()
+    const left = await server.cli('NRETAINED', '#')
+    expect(left).not.toMatch(/plant\/\d\/temperature/)
+    expect(left).toContain('plant/2/state')
+    expect(left).toContain('home/temperature')
+    await page.getByLabel(/^Filter/).fill('plant/#/state')
+    await page.getByText(/must be last/).waitFor()
   })
 })
 

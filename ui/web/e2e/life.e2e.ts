@@ -46,6 +46,42 @@ describe('a server that dies', () => {
   }, 60_000)
 })
 
+describe('a server that was replaced by another version', () => {
+  it('offers to load its dashboard, once it greets the open page', async () => {
+    const server = await Server.start()
+    const { page, problems, close } = await openPage(browser)
+    let version = ''
+    let greetings = 0
+    await page.routeWebSocket(/api\/ws/, (socket) => {
+      const onward = socket.connectToServer()
+      onward.onMessage((text) => {
+        const frame = JSON.parse(String(text)) as { t: string; srv: string }
+        if (frame.t === 'hello') greetings++
+        socket.send(frame.t === 'hello' && version ? JSON.stringify({ ...frame, srv: version }) : text)
+      })
+    })
+    await page.goto(`${server.url}/queues`)
+    await page.locator('.pulse[data-state="live"]').waitFor()
+    await server.kill('SIGKILL')
+    await server.up()
+    await expect.poll(() => greetings, { timeout: 20_000 }).toBe(2)
+    await page.locator('.pulse[data-state="live"]').waitFor()
+    const reload = page.getByRole('button', { name: 'Reload the dashboard' })
+    expect(await reload.count()).toBe(0) // started again, but the same version
+    await server.kill('SIGKILL')
+    version = '99.0.0'
+    await server.up()
+    await reload.waitFor({ timeout: 20_000 })
+    await picture(page, 'updated')
+    await Promise.all([page.waitForEvent('load'), reload.click()])
+    await page.locator('.rail').getByText('99.0.0').waitFor()
+    expect(await reload.count()).toBe(0)
+    expect(problems).toEqual([])
+    await close()
+    await server.stop()
+  }, 60_000)
+})
+
 /** A proxy that serves the dashboard under /nexo, with the prefix taken off or left on. */
 async function proxy(port: number, strip: boolean): Promise<HttpServer> {
   const target = (path = '/') => (strip ? path.replace(/^\/nexo/, '') || '/' : path)

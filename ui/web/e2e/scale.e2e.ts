@@ -82,4 +82,41 @@ describe('a queue of 100,000 jobs', () => {
     expect(problems).toEqual([])
     await close()
   }, 60_000)
+
+  it('tells how far a change of all that match is, and stops it', async () => {
+    const { page, problems, close } = await openPage(browser)
+    // The server stands still from the first progress on until Stop is pressed: else it may be done before that.
+    await page.route(/api\/task\?/, async (route) => {
+      let response = await route.fetch()
+      while (((await response.json()) as { done: number }).done === 0) response = await route.fetch()
+      server.signal('SIGSTOP')
+      await route.fulfill({ response })
+      await page.unroute(/api\/task\?/)
+    })
+    await page.goto(`${server.url}/queue?name=deep&match=job`)
+    await page.getByRole('button', { name: 'Delete all matching' }).click()
+    await page.locator('dialog').getByText('100,000 jobs').waitFor()
+    await page.locator('dialog').getByLabel(/^Type/).fill('deep')
+    await page.locator('dialog').getByRole('button', { name: 'Delete', exact: true }).click()
+    await page
+      .locator('dialog')
+      .getByText(/^[1-9][\d,]* of 100,000$/)
+      .waitFor()
+    await picture(page, 'progress')
+    const asked = page.waitForRequest(/api\/task\/cancel/)
+    await page.locator('dialog').getByRole('button', { name: 'Stop' }).click()
+    await asked
+    server.signal('SIGCONT')
+    const said = await page
+      .getByRole('status')
+      .getByText(/^Deleted [\d,]+ jobs, then stopped$/)
+      .first()
+      .textContent()
+    const deleted = Number(said?.replace(/\D/g, ''))
+    expect(deleted).toBeGreaterThan(0)
+    expect(await server.cli('QLEN', 'deep', 'READY')).toBe(String(jobs - deleted))
+    expect(deleted).toBeLessThan(jobs)
+    expect(problems).toEqual([])
+    await close()
+  }, 60_000)
 })

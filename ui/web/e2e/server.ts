@@ -81,6 +81,11 @@ export class Server {
     await ended
   }
 
+  /** Stops the process where it is (SIGSTOP), and lets it go on (SIGCONT). */
+  signal(signal: 'SIGSTOP' | 'SIGCONT') {
+    this.process?.kill(signal)
+  }
+
   async stop(): Promise<void> {
     await this.kill('SIGTERM')
     await rm(this.directory, { recursive: true, force: true })

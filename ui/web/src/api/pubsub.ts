@@ -13,6 +13,12 @@ export function fetchRetained(filter: string, cursor: string | null, signal?: Ab
   return get<Page<Retained>>('retained', { filter, cursor, count: 200 }, signal)
 }
 
+export async function fetchWholeRetained(topic: string) {
+  const { rows } = await get<Page<Retained>>('retained', { filter: topic, count: 1, full: 1 })
+  if (!rows[0]) throw new Error('It was deleted, or has expired')
+  return rows[0].payload
+}
+
 export function deleteRetained(filter: string) {
   return post<{ count: number }>('retained/delete', { filter })
 }

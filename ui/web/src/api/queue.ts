@@ -1,5 +1,5 @@
 import { get, post } from '../http/client'
-import type { Job, JobState, Page, Task } from './types'
+import type { Job, JobState, Page } from './types'
 
 export function fetchJobs(queue: string, state: JobState, offset: number, count: number, signal: AbortSignal) {
   return get<{ total: number; rows: Job[] }>('jobs', { queue, state, offset, count }, signal)
@@ -32,14 +32,6 @@ export function countBulk(bulk: BulkOfJobs) {
 
 export function startBulk(bulk: BulkOfJobs) {
   return post<{ task: string }>('bulk', { ...bulk, dryRun: false })
-}
-
-export function fetchTask(id: string) {
-  return get<Task>('task', { id })
-}
-
-export function cancelTask(id: string) {
-  return post('task/cancel', { id })
 }
 
 export interface PushJob {

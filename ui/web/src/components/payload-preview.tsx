@@ -10,16 +10,7 @@ export function PayloadPreview({ payload }: { payload: WirePayload }) {
   if (payload.size === 0) return <span className="payload muted">empty</span>
   if (payload.b64 === '') return <span className="payload muted">hidden, {formatBytes(payload.size)}</span>
   const head = fromBase64(payload.b64.slice(0, 4 * Math.ceil(rowCharacters / 3)))
-  const text = readText(head, payload.size > head.length)
+  const { text } = readPayload(head, payload.size > head.length)
   if (text === null) return <span className="payload muted">binary, {formatBytes(payload.size)}</span>
   return <span className="payload">{oneLine(text)}</span>
-}
-
-/** A cut in the middle of a character must not make text binary: up to three bytes are left off. */
-function readText(head: Uint8Array, cut: boolean): string | null {
-  for (let short = 0; short <= (cut ? 3 : 0); short++) {
-    const { text } = readPayload(head.subarray(0, head.length - short))
-    if (text !== null) return text
-  }
-  return null
 }

@@ -1,46 +1,58 @@
 import { Copy, Download } from 'lucide-react'
 import { useMemo, useState } from 'react'
+import type { WirePayload } from '../api/types'
 import { bytes as formatBytes } from '../format/number'
-import { hexLimit, hexRows, type PayloadForm, readPayload } from '../format/payload'
+import { fromBase64, hexLimit, hexRows, type Payload, type PayloadForm, readPayload } from '../format/payload'
+import { problemOf } from '../http/client'
 import { JsonTree } from './json-tree'
 import { tell } from './toast'
 
 interface Props {
-  raw: Uint8Array
-  /** The full size when `raw` is only the beginning. */
-  size?: number
-  /** Fetches the rest; given when `raw` may be cut. */
-  onLoadAll?: () => void
-  /** The file name of a download. */
+  payload: WirePayload
+  /** Fetches the whole, where the payload may be the beginning alone and the server still has the rest. */
+  loadAll?: () => Promise<WirePayload>
+  /** The name of a saved file, without its extension. */
   fileName: string
 }
 
 const names: Record<PayloadForm, string> = { json: 'JSON', text: 'Text', hex: 'Hex' }
+const extensions: Record<PayloadForm, string> = { json: 'json', text: 'txt', hex: 'bin' }
+
+function read({ b64, size }: WirePayload): Payload {
+  const raw = fromBase64(b64)
+  return readPayload(raw, raw.length < size)
+}
 
 /** A payload as JSON, text or hex, to copy or to save. It never becomes markup. */
-export function PayloadView({ raw, size = raw.length, onLoadAll, fileName }: Props) {
-  const payload = useMemo(() => readPayload(raw), [raw])
+export function PayloadView({ payload: given, loadAll, fileName }: Props) {
+  const [loaded, setLoaded] = useState<{ instead: string; whole: WirePayload } | null>(null)
+  const shown = loaded?.instead === given.b64 ? loaded.whole : given
+  const payload = useMemo(() => read(shown), [shown])
   const [wanted, setWanted] = useState<PayloadForm>('json')
   const form = payload.forms.includes(wanted) ? wanted : (payload.forms[0] ?? 'hex')
-  const cut = raw.length < size
-  if (raw.length === 0 && size > 0) return <p className="muted">{formatBytes(size)}, hidden by this server.</p>
-  const copy = async () => {
-    await navigator.clipboard.writeText(
-      payload.text ??
-        hexRows(payload.bytes)
-          .map((row) => row.hex)
-          .join('\n'),
-    )
-    tell(payload.text === null ? 'Copied as hex' : 'Copied')
-  }
-  const save = () => {
-    const address = URL.createObjectURL(new Blob([payload.bytes.slice()]))
+  const size = formatBytes(shown.size)
+  if (shown.b64 === '' && shown.size > 0) return <p className="muted">{size}, hidden by this server.</p>
+  const here = fromBase64(shown.b64).length
+  const cut = here < shown.size
+  const whole = async () => (cut && loadAll ? loadAll() : shown)
+  const attempt = (act: () => Promise<unknown>) => () => act().catch((error) => tell(problemOf(error), 'bad'))
+  const showAll = attempt(async () => setLoaded({ instead: given.b64, whole: await whole() }))
+  const copy = attempt(async () => {
+    const { text, bytes } = read(await whole())
+    const hex = () => hexRows(bytes).map((row) => row.hex)
+    await navigator.clipboard.writeText(text ?? hex().join('\n'))
+    tell(text === null ? 'Copied as hex' : 'Copied')
+  })
+  const save = attempt(async () => {
+    const { bytes, forms } = read(await whole())
+    // A type that says nothing keeps the browser from adding an extension of its own.
+    const address = URL.createObjectURL(new Blob([bytes.slice()], { type: 'application/octet-stream' }))
     const link = document.createElement('a')
     link.href = address
-    link.download = fileName
+    link.download = `${fileName}.${extensions[forms[0] ?? 'hex']}`
     link.click()
     URL.revokeObjectURL(address)
-  }
+  })
   return (
     <div className="payload-view">
       <div className="row wrap">
@@ -51,7 +63,7 @@ export function PayloadView({ raw, size = raw.length, onLoadAll, fileName }: Pro
             </button>
           ))}
         </fieldset>
-        <span className="muted number grow">{formatBytes(size)}</span>
+        <span className="muted number grow">{size}</span>
         <button type="button" className="button quiet small icon" aria-label="Copy payload" title="Copy" onClick={copy}>
           <Copy aria-hidden />
         </button>
@@ -73,9 +85,10 @@ export function PayloadView({ raw, size = raw.length, onLoadAll, fileName }: Pro
       {form === 'hex' && <Hex bytes={payload.bytes} />}
       {cut && (
         <p className="row muted">
-          The first {formatBytes(raw.length)} of {formatBytes(size)}.
-          {onLoadAll && (
-            <button type="button" className="button small" onClick={onLoadAll}>
+          The first {formatBytes(here)} of {size}
+          {loadAll ? '.' : ' came with the live tail.'}
+          {loadAll && (
+            <button type="button" className="button small" onClick={showAll}>
               Load all
             </button>
           )}

@@ -15,6 +15,12 @@ describe('payload', () => {
   it('offers hex alone for bytes that are not UTF-8', () => {
     expect(readPayload(new Uint8Array([0xff, 0xfe, 0])).forms).toEqual(['hex'])
   })
+  it('is text where the beginning ends in the middle of a character, and the rest is not there', () => {
+    const head = textBytes('Grüße').subarray(0, 3)
+    expect(readPayload(head, true).text).toBe('Gr')
+    expect(readPayload(head).forms).toEqual(['hex'])
+    expect(readPayload(new Uint8Array([0x61, 0xff, 0x62]), true).forms).toEqual(['hex'])
+  })
   it('strips the marker of binary bytes that happen to be UTF-8', () => {
     const payload = readPayload(new Uint8Array([0xff, 0x6e, 0x62, 0x68, 0x69]))
     expect(payload.forms).toEqual(['hex'])

@@ -38,20 +38,23 @@ export function textBytes(text: string): Uint8Array {
   return new TextEncoder().encode(text)
 }
 
-/** Reads bytes as the SDK wrote them: UTF-8 or binary, and JSON when it parses as an object, an array or a string. */
-export function readPayload(raw: Uint8Array): Payload {
+/**
+ * Reads bytes as the SDK wrote them: UTF-8 or binary, and JSON when it parses as an object, an array or a string.
+ * Where only the beginning is there it may end in the middle of a character, and is text all the same.
+ */
+export function readPayload(raw: Uint8Array, cut = false): Payload {
   const marked = binaryMarker.every((byte, index) => raw[index] === byte)
   const bytes = marked ? raw.subarray(binaryMarker.length) : raw
-  const text = marked ? null : decodeText(bytes)
+  const text = marked ? null : decodeText(bytes, cut)
   const json = text === null ? undefined : parseJson(text)
   const forms: PayloadForm[] = json === undefined ? [] : ['json']
   if (text !== null) forms.push('text')
   return { bytes, text, json, forms: [...forms, 'hex'] }
 }
 
-function decodeText(bytes: Uint8Array): string | null {
+function decodeText(bytes: Uint8Array, cut: boolean): string | null {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes, { stream: cut })
   } catch {
     return null // not UTF-8: the caller shows hex
   }

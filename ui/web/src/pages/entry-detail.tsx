@@ -1,10 +1,8 @@
 import { useQuery } from '@tanstack/react-query'
 import { X } from 'lucide-react'
-import { useMemo, useState } from 'react'
 import { fetchEntry } from '../api/stream'
 import { Empty, Facts, Panel } from '../components/panel'
 import { PayloadView } from '../components/payload-view'
-import { fromBase64 } from '../format/payload'
 import { moment } from '../format/time'
 import { problemOf } from '../http/client'
 
@@ -15,14 +13,11 @@ interface Props {
 }
 
 export function EntryDetail({ stream, offset, onClose }: Props) {
-  const [full, setFull] = useState(false)
   const { data: entry, error } = useQuery({
-    queryKey: ['entry', stream, offset, full],
-    queryFn: () => fetchEntry(stream, offset, full),
-    placeholderData: (before) => before,
+    queryKey: ['entry', stream, offset],
+    queryFn: () => fetchEntry(stream, offset, false),
     staleTime: Number.POSITIVE_INFINITY, // entries never change
   })
-  const raw = useMemo(() => (entry ? fromBase64(entry.payload.b64) : null), [entry])
   return (
     <Panel
       label={`Entry ${offset}`}
@@ -35,16 +30,15 @@ export function EntryDetail({ stream, offset, onClose }: Props) {
     >
       <div className="panel-body stack">
         {error && <Empty title={problemOf(error)}>Retention may have removed it.</Empty>}
-        {entry && raw && (
+        {entry && (
           <>
             {entry.fields ? (
               <Facts items={entry.fields.map(([name, value]) => [name, <code key={name}>{value}</code>])} />
             ) : (
               <PayloadView
-                raw={raw}
-                size={entry.payload.size}
+                payload={entry.payload}
+                loadAll={async () => (await fetchEntry(stream, offset, true)).payload}
                 fileName={`${stream}-${offset}`}
-                {...(full ? {} : { onLoadAll: () => setFull(true) })}
               />
             )}
             <Facts

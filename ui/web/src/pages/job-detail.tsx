@@ -1,13 +1,11 @@
 import { useQuery } from '@tanstack/react-query'
 import { RotateCcw, Trash2, X } from 'lucide-react'
-import { useMemo, useState } from 'react'
 import { fetchJob, type JobAction } from '../api/queue'
 import type { Job } from '../api/types'
 import { ChangeButton } from '../components/change-button'
 import { Empty, Facts, Panel } from '../components/panel'
 import { PayloadView } from '../components/payload-view'
 import { useNow } from '../feed/status'
-import { fromBase64 } from '../format/payload'
 import { moment, relative } from '../format/time'
 import { problemOf } from '../http/client'
 
@@ -19,14 +17,11 @@ interface Props {
 }
 
 export function JobDetail({ queue, id, onClose, onAct }: Props) {
-  const [full, setFull] = useState(false)
   const { data: job, error } = useQuery({
-    queryKey: ['job', queue, id, full],
-    queryFn: () => fetchJob(queue, id, full),
-    placeholderData: (before) => before,
-    refetchInterval: full ? false : 2000,
+    queryKey: ['job', queue, id],
+    queryFn: () => fetchJob(queue, id, false),
+    refetchInterval: 2000,
   })
-  const raw = useMemo(() => (job ? fromBase64(job.payload.b64) : null), [job])
   return (
     <Panel
       label={`Job ${id}`}
@@ -49,14 +44,13 @@ export function JobDetail({ queue, id, onClose, onAct }: Props) {
     >
       <div className="panel-body stack">
         {error && <Empty title={problemOf(error)}>It was acknowledged, deleted, or has expired.</Empty>}
-        {job && !error && raw && (
+        {job && !error && (
           <>
             {job.reason && <p className="problem">{job.reason}</p>}
             <PayloadView
-              raw={raw}
-              size={job.payload.size}
+              payload={job.payload}
+              loadAll={async () => (await fetchJob(queue, id, true)).payload}
               fileName={`${queue}-${id}`}
-              {...(full ? {} : { onLoadAll: () => setFull(true) })}
             />
             <JobFacts job={job} />
           </>

@@ -1,8 +1,8 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Pencil, Timer, Trash2, X } from 'lucide-react'
-import { useMemo, useState } from 'react'
+import { useState } from 'react'
 import { deleteKeys, fetchKey } from '../api/store'
-import type { KeyDetail } from '../api/types'
+import type { KeyDetail, WirePayload } from '../api/types'
 import { ChangeButton } from '../components/change-button'
 import { Empty, Facts, Panel } from '../components/panel'
 import { PayloadView } from '../components/payload-view'
@@ -24,18 +24,28 @@ interface Props {
 }
 
 export function KeyDetailPanel({ db, name, onClose }: Props) {
-  const [full, setFull] = useState(false)
-  const [open, setOpen] = useState<'edit' | 'expire' | null>(null)
+  const [editing, setEditing] = useState<Uint8Array | null>(null)
+  const [expiring, setExpiring] = useState(false)
   const queries = useQueryClient()
   const { data, error, dataUpdatedAt } = useQuery({
-    queryKey: ['key', db, name, full],
-    queryFn: () => fetchKey(db, name, full),
-    placeholderData: (before) => before,
+    queryKey: ['key', db, name],
+    queryFn: () => fetchKey(db, name, false),
     refetchInterval: 2000,
   })
-  const raw = useMemo(() => (data?.value ? fromBase64(data.value.b64) : null), [data?.value])
-  const editable =
-    raw !== null && data?.value?.size === raw.length && raw.length <= editLimit && readPayload(raw).text !== null
+  const value = data?.value
+  const editable = value !== undefined && value !== null && value.size <= editLimit && isText(value)
+  const loadAll = async () => {
+    const { value: whole } = await fetchKey(db, name, true)
+    if (!whole) throw new Error('The key holds something else now')
+    return whole
+  }
+  const edit = async () => {
+    try {
+      setEditing(fromBase64((await loadAll()).b64))
+    } catch (problem) {
+      tell(problemOf(problem), 'bad')
+    }
+  }
   const again = () =>
     queries.invalidateQueries({ predicate: ({ queryKey }) => ['key', 'tree', 'keys'].includes(String(queryKey[0])) })
   const remove = async () => {
@@ -59,11 +69,11 @@ export function KeyDetailPanel({ db, name, onClose }: Props) {
       actions={
         <>
           {editable && (
-            <ChangeButton className="small" onClick={() => setOpen('edit')}>
+            <ChangeButton className="small" onClick={edit}>
               <Pencil aria-hidden /> Edit
             </ChangeButton>
           )}
-          <ChangeButton className="small" disabled={!data} onClick={() => setOpen('expire')}>
+          <ChangeButton className="small" disabled={!data} onClick={() => setExpiring(true)}>
             <Timer aria-hidden /> Expiry
           </ChangeButton>
           <ChangeButton className="small danger icon" label="Delete the key" disabled={!data} onClick={remove}>
@@ -79,27 +89,24 @@ export function KeyDetailPanel({ db, name, onClose }: Props) {
         {error && <Empty title={problemOf(error)}>It was deleted or has expired.</Empty>}
         {data && !error && (
           <>
-            {raw && data.value && (
-              <PayloadView
-                raw={raw}
-                size={data.value.size}
-                fileName={name}
-                {...(full ? {} : { onLoadAll: () => setFull(true) })}
-              />
-            )}
+            {data.value && <PayloadView payload={data.value} loadAll={loadAll} fileName={name} />}
             {data.items && <Items detail={data} />}
             <KeyFacts detail={data} readAt={dataUpdatedAt} />
           </>
         )}
       </div>
-      {open === 'edit' && raw && (
-        <EditKey db={db} name={name} before={raw} onClose={() => setOpen(null)} onDone={again} />
-      )}
-      {open === 'expire' && data && (
-        <ExpireKey db={db} name={name} ttl={data.ttl} onClose={() => setOpen(null)} onDone={again} />
+      {editing && <EditKey db={db} name={name} before={editing} onClose={() => setEditing(null)} onDone={again} />}
+      {expiring && data && (
+        <ExpireKey db={db} name={name} ttl={data.ttl} onClose={() => setExpiring(false)} onDone={again} />
       )}
     </Panel>
   )
+}
+
+/** Whether what is known of a value is text; an empty one is, a hidden one is not known. */
+function isText({ b64, size }: WirePayload): boolean {
+  const raw = fromBase64(b64)
+  return (size === 0 || raw.length > 0) && readPayload(raw, raw.length < size).text !== null
 }
 
 function KeyFacts({ detail, readAt }: { detail: KeyDetail; readAt: number }) {

@@ -1,5 +1,5 @@
 import { X } from 'lucide-react'
-import { useCallback, useMemo, useState } from 'react'
+import { useCallback, useState } from 'react'
 import { useAddress } from '../address'
 import type { WirePayload } from '../api/types'
 import { Empty, Facts, Panel } from '../components/panel'
@@ -10,7 +10,6 @@ import { TailHead } from '../components/tail-head'
 import { type Column, VirtualTable } from '../components/virtual-table'
 import { useTail } from '../feed/react'
 import { bytes } from '../format/number'
-import { fromBase64 } from '../format/payload'
 import { clock, moment } from '../format/time'
 import { useEscape } from '../keys'
 
@@ -111,7 +110,6 @@ export function PubSubTail() {
 }
 
 function MessageDetail({ message, onClose }: { message: Message; onClose: () => void }) {
-  const raw = useMemo(() => fromBase64(message.payload.b64), [message])
   return (
     <Panel
       label="Message"
@@ -127,7 +125,7 @@ function MessageDetail({ message, onClose }: { message: Message; onClose: () => 
       }
     >
       <div className="panel-body stack">
-        <PayloadView raw={raw} size={message.payload.size} fileName={message.topic.replaceAll('/', '_')} />
+        <PayloadView payload={message.payload} fileName={message.topic.replaceAll('/', '_')} />
         <Facts items={[['Published', moment(message.at)]]} />
       </div>
     </Panel>

@@ -1,8 +1,8 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { Trash2, X } from 'lucide-react'
-import { useCallback, useMemo, useState } from 'react'
+import { useCallback, useState } from 'react'
 import { useAddress } from '../address'
-import { deleteRetained, fetchRetained } from '../api/pubsub'
+import { deleteRetained, fetchRetained, fetchWholeRetained } from '../api/pubsub'
 import type { Retained } from '../api/types'
 import { ChangeButton } from '../components/change-button'
 import { Confirm } from '../components/dialog'
@@ -14,7 +14,6 @@ import { SearchField } from '../components/search-field'
 import { tell } from '../components/toast'
 import { type Column, VirtualTable } from '../components/virtual-table'
 import { bytes, counted } from '../format/number'
-import { fromBase64 } from '../format/payload'
 import { span } from '../format/time'
 import { problemOf } from '../http/client'
 import { useEscape } from '../keys'
@@ -129,7 +128,6 @@ interface DetailProps {
 }
 
 function RetainedDetail({ message, onClose, onDelete }: DetailProps) {
-  const raw = useMemo(() => fromBase64(message.payload.b64), [message])
   return (
     <Panel
       label={`Retained on ${message.topic}`}
@@ -150,7 +148,11 @@ function RetainedDetail({ message, onClose, onDelete }: DetailProps) {
       }
     >
       <div className="panel-body stack">
-        <PayloadView raw={raw} size={message.payload.size} fileName={message.topic.replaceAll('/', '_')} />
+        <PayloadView
+          payload={message.payload}
+          loadAll={() => fetchWholeRetained(message.topic)}
+          fileName={message.topic.replaceAll('/', '_')}
+        />
         <Facts items={[['Expires', message.ttl < 0 ? 'never' : `in ${span(message.ttl)}`]]} />
       </div>
     </Panel>

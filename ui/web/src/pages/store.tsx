@@ -10,16 +10,15 @@ import { Confirm } from '../components/dialog'
 import { Empty, Panel } from '../components/panel'
 import { ScanFoot } from '../components/scan-foot'
 import { SearchField } from '../components/search-field'
-import { tell } from '../components/toast'
 import { type Column, VirtualTable } from '../components/virtual-table'
 import { bytes, compact, counted, exact } from '../format/number'
 import { span } from '../format/time'
 import { problemOf } from '../http/client'
 import { useEscape } from '../keys'
 import { useSearch } from '../queries/search'
-import { waitForTask } from '../queries/task'
 import { KeyDetailPanel } from './key-detail'
 import { NewKey } from './key-dialogs'
+import { TaskProgress } from './task-progress'
 
 const databases = 16
 
@@ -299,12 +298,14 @@ interface DeleteProps {
 
 function DeletePrefix({ db, prefix, onClose, onDone }: DeleteProps) {
   const count = useQuery({ queryKey: ['count-prefix', db, prefix], queryFn: () => countPrefix(db, prefix), gcTime: 0 })
-  const [progress, setProgress] = useState('')
+  const [task, setTask] = useState<string | null>(null)
+  if (task) {
+    const says = (done: number) => `Deleted ${counted(done, 'key')}`
+    return <TaskProgress id={task} title="Deleting" says={says} onEnd={onDone} onClose={onClose} />
+  }
   const submit = async () => {
-    const { task } = await deletePrefix(db, prefix)
-    const done = await waitForTask(task, (state) => setProgress(`${exact(state.done)} of ${exact(state.total)}`))
-    tell(`Deleted ${counted(done, 'key')}`)
-    onDone()
+    setTask((await deletePrefix(db, prefix)).task)
+    return 'stay'
   }
   return (
     <Confirm title="Delete all keys below" action="Delete the keys" typed={prefix} onConfirm={submit} onClose={onClose}>
@@ -313,7 +314,6 @@ function DeletePrefix({ db, prefix, onClose, onDone }: DeleteProps) {
         {count.data ? counted(count.data.count, 'key') : 'Counting the keys'} that begin with <code>{prefix}</code>.
         This cannot be undone.
       </p>
-      {progress && <p role="status">{progress}</p>}
     </Confirm>
   )
 }
