@@ -72,6 +72,13 @@ func TestAppendReopenReplay(t *testing.T) {
 	if err := l.Replay(func([]byte) error { return nil }); !errors.Is(err, ErrReplayed) {
 		t.Fatalf("late replay: %v", err)
 	}
+	fsyncs := uint64(0)
+	for _, n := range l.Fsyncs() {
+		fsyncs += n
+	}
+	if fsyncs < 49 || fsyncs > 52 { // one for each that was waited for, and what the timer did
+		t.Errorf("%d fsyncs were counted", fsyncs)
+	}
 	mustClose(t, l)
 	mustClose(t, l)
 	seq := l.Append([]byte("late"), true)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/tidwall/wal"
+
+	"github.com/nexobroker/nexo/latency"
 )
 
 const (
@@ -83,6 +85,7 @@ type Log struct {
 	}
 	written atomic.Uint64
 	synced  atomic.Uint64
+	fsyncs  latency.Histogram
 
 	failure  atomic.Pointer[Error] // for good: fsync or I/O error, or closed
 	diskFull atomic.Pointer[Error]
@@ -264,6 +267,9 @@ func (l *Log) wait(changed *sync.Cond, reached *atomic.Uint64, seq uint64) error
 	}
 	return nil
 }
+
+// Fsyncs counts how long the fsyncs of records took, by bucket of package latency.
+func (l *Log) Fsyncs() latency.Counts { return l.fsyncs.Counts() }
 
 // LogBytes is how much log there is since the last snapshot: what a restart has to replay.
 func (l *Log) LogBytes() int64 { return l.logBytes.Load() }

@@ -212,10 +212,12 @@ func (w *writer) sync() bool {
 		w.timerSet = false
 	}
 	if w.index > w.durable {
+		began := time.Now()
 		if err := w.wal.Sync(); err != nil {
 			w.failFor(err)
 			return false
 		}
+		w.log.fsyncs.Add(time.Since(began))
 	}
 	w.markSynced()
 	return true

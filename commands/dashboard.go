@@ -6,14 +6,13 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
-	"math/bits"
 	"net"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/nexobroker/nexo/brokers/stream"
+	"github.com/nexobroker/nexo/latency"
 	"github.com/nexobroker/nexo/resp"
 )
 
@@ -124,41 +123,9 @@ func Secret(args [][]byte) bool {
 	return false
 }
 
-// latencies counts how long commands of the store took. Every connection times one of them in 64, so that this costs no reading
-// of the clock per command.
-type latencies [latencyBuckets]atomic.Uint64
-
-// There are two buckets to a doubling, up to about a minute.
-const (
-	latencyBuckets = 52
-	sampleEvery    = 64
-)
-
-func latencyBucket(took time.Duration) int {
-	micros := uint64(max(took.Microseconds(), 0))
-	if micros == 0 {
-		return 0
-	}
-	doubling := bits.Len64(micros) // 1 for 1, 2 for 2 and 3
-	half := 0
-	if doubling > 1 && micros&(1<<(doubling-2)) != 0 {
-		half = 1
-	}
-	return min(2*doubling-1+half, latencyBuckets-1)
-}
-
-// LatencyBound is the upper bound of a bucket of Activity.Latency in microseconds.
-func LatencyBound(bucket int) int64 {
-	if bucket == 0 {
-		return 1
-	}
-	doubling, half := (bucket+1)/2, (bucket+1)%2
-	lower := int64(1) << (doubling - 1)
-	if half == 1 {
-		return 2 * lower
-	}
-	return lower + max(lower/2, 1)
-}
+// sampleEvery is how many commands of the store a connection runs for each one that it times, so that this costs no reading of the
+// clock per command.
+const sampleEvery = 64
 
 // Activity is a snapshot of what the commands have counted since the start.
 type Activity struct {
@@ -166,16 +133,14 @@ type Activity struct {
 	Store              uint64 // commands of the store
 	// Entries of streams that were given to readers and consumers, and acknowledged.
 	StreamRead, StreamAcked uint64
-	Latency                 [latencyBuckets]uint64 // samples of these, by bucket; see LatencyBound
+	Latency                 latency.Counts // samples of those of the store
 }
 
 // Activity reads the counters.
 func (s *Server) Activity() (a Activity) {
 	a.Commands, a.Rejected, a.Store = s.counters.commands.Load(), s.counters.rejected.Load(), s.counters.store.Load()
 	a.StreamRead, a.StreamAcked = s.counters.streamRead.Load(), s.counters.streamAcked.Load()
-	for i := range a.Latency {
-		a.Latency[i] = s.latencies[i].Load()
-	}
+	a.Latency = s.latencies.Counts()
 	return a
 }
 
@@ -195,7 +160,7 @@ func (s *Server) runStore(ctx *Context, spec *Spec, args [][]byte) {
 	ctx.untilSample = sampleEvery - 1
 	began := time.Now()
 	spec.Handler(ctx, args)
-	s.latencies[latencyBucket(time.Since(began))].Add(1)
+	s.latencies.Add(time.Since(began))
 }
 
 // Peer is one connection as a dashboard lists it.

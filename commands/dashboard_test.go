@@ -3,30 +3,7 @@ package commands
 import (
 	"strings"
 	"testing"
-	"time"
 )
-
-func TestLatencyBuckets(t *testing.T) {
-	for i := 1; i < latencyBuckets; i++ {
-		if LatencyBound(i) < LatencyBound(i-1) {
-			t.Errorf("bucket %d ends at %d, the one before at %d", i, LatencyBound(i), LatencyBound(i-1))
-		}
-	}
-	for _, micros := range []int64{0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 100, 999, 1000, 65_535, 65_536, 1_000_000, 30_000_000} {
-		bucket := latencyBucket(time.Duration(micros) * time.Microsecond)
-		if upper := LatencyBound(bucket); micros >= upper {
-			t.Errorf("%d us is in bucket %d, which ends at %d", micros, bucket, upper)
-		}
-		if bucket > 0 {
-			if lower := LatencyBound(bucket - 1); micros > 3 && micros < lower {
-				t.Errorf("%d us is in bucket %d, which begins at %d", micros, bucket, lower)
-			}
-		}
-	}
-	if got := latencyBucket(time.Hour); got != latencyBuckets-1 {
-		t.Errorf("an hour is in bucket %d", got)
-	}
-}
 
 func TestSecret(t *testing.T) {
 	for line, want := range map[string]bool{

@@ -10,6 +10,7 @@ import (
 	"github.com/nexobroker/nexo/brokers/queue"
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/brokers/stream"
+	"github.com/nexobroker/nexo/latency"
 	"github.com/nexobroker/nexo/resp"
 )
 
@@ -38,7 +39,7 @@ type Server struct {
 	slow     slowLog
 	started  time.Time
 
-	latencies latencies
+	latencies latency.Histogram // of commands of the store
 	tap       atomic.Pointer[func(Tapped)]
 }
 

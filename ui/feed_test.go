@@ -48,6 +48,7 @@ func TestFramesOfStateTopics(t *testing.T) {
 		ts.source.queues = []Queue{queueRow("mails", 7, 14), queueRow("thumbnails", 6, 6)}
 		ts.source.totals.Commands, ts.source.totals.StoreCommands, ts.source.totals.Published = 90, 60, 30
 		ts.source.totals.StoreLatency.Counts = []uint64{0, 9, 1, 0}
+		ts.source.totals.FsyncLatency = Latency{Counts: []uint64{0, 0, 5, 0}, Bound: ts.source.totals.StoreLatency.Bound}
 	})
 	ts.step()
 	byID := map[string]string{}

@@ -125,6 +125,7 @@ func collect(source Source, now time.Time, before *sample) *sample {
 		p.Ops = rate(a.Commands, b.Commands)
 		p.Store.Ops, p.Store.Hits, p.Store.Misses = rate(a.StoreCommands, b.StoreCommands), rate(a.Hits, b.Hits), rate(a.Misses, b.Misses)
 		p.Store.P50, p.Store.P99 = quantile(a.StoreLatency, b.StoreLatency, 0.5), quantile(a.StoreLatency, b.StoreLatency, 0.99)
+		p.FsyncP99 = quantile(a.FsyncLatency, b.FsyncLatency, 0.99)
 		p.PubSub.In, p.PubSub.Out = rate(a.Published, b.Published), rate(a.Delivered, b.Delivered)
 		p.Stream.Read, p.Stream.Acked = rate(a.StreamRead, b.StreamRead), rate(a.StreamAcked, b.StreamAcked)
 	}

@@ -98,7 +98,7 @@ type Totals struct {
 	Commands, StoreCommands         uint64
 	Hits, Misses                    uint64
 	Keys                            int
-	StoreLatency                    Latency
+	StoreLatency, FsyncLatency      Latency
 	Published, Delivered            uint64
 	Subscriptions, Retained         int64
 	StreamRead, StreamAcked         uint64

@@ -12,9 +12,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nexobroker/nexo/aof"
 	"github.com/nexobroker/nexo/brokers/pubsub"
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/latency"
 	"github.com/nexobroker/nexo/resp"
 	"github.com/nexobroker/nexo/ui"
 )
@@ -26,7 +28,7 @@ type source struct {
 	commands *commands.Server
 	door     *resp.Server
 	own      *loopback
-	journals []interface{ Ready() error }
+	journals []*aof.Log
 	data     string
 
 	taps tapping
@@ -86,10 +88,16 @@ func (s *source) Ready() error {
 
 func (s *source) Totals() ui.Totals {
 	activity, counters, bus := s.commands.Activity(), s.deps.Store.Counters(), s.deps.PubSub.Stats()
+	var fsyncs latency.Counts
+	for _, journal := range s.journals {
+		for bucket, n := range journal.Fsyncs() {
+			fsyncs[bucket] += n
+		}
+	}
 	return ui.Totals{
 		Commands: activity.Commands, StoreCommands: activity.Store, Hits: counters.Hits, Misses: counters.Misses, Keys: counters.Keys,
-		StoreLatency: ui.Latency{Counts: activity.Latency[:], Bound: commands.LatencyBound},
-		Published:    bus.Published, Delivered: bus.Delivered, Subscriptions: bus.Subscriptions, Retained: int64(bus.Retained),
+		StoreLatency: ui.Latency{Counts: activity.Latency[:], Bound: latency.Bound}, FsyncLatency: ui.Latency{Counts: fsyncs[:], Bound: latency.Bound},
+		Published: bus.Published, Delivered: bus.Delivered, Subscriptions: bus.Subscriptions, Retained: int64(bus.Retained),
 		StreamRead: activity.StreamRead, StreamAcked: activity.StreamAcked,
 		Connected: s.door.Counters().Connected, Memory: residentMemory(), Disk: s.disk.bytes(s.data, s.deps.Clock.Now()),
 		StoreMemory: counters.Memory, StoreMemoryMaximum: counters.MaxMemory,

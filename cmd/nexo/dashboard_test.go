@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -305,6 +306,8 @@ func TestDashboardPubSubAndServer(t *testing.T) {
 	page := l.get(200, "retained", "filter", "a/#", "count", "3")
 	rest := l.get(200, "retained", "filter", "a/#", "count", "3", "cursor", at(page, "next"))
 	l.expect("retained", words(len(page["rows"].([]any)), len(rest["rows"].([]any)), rest["next"]), "3 2 <nil>")
+	fsyncs := l.s.source.Totals().FsyncLatency
+	l.expect("fsyncs were timed", words(slices.ContainsFunc(fsyncs.Counts, func(n uint64) bool { return n > 0 })), "true")
 	l.post(200, "publish", fmt.Sprintf(`{"topic":"long","payload":"%s","retain":true}`, strings.Repeat("x", 6000)))
 	shown := func(parameters ...string) string {
 		encoded, err := base64.StdEncoding.DecodeString(at(l.get(200, "retained", append(parameters, "filter", "long")...), "rows", 0, "payload", "b64"))

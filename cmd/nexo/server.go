@@ -77,7 +77,7 @@ type server struct {
 	stop   chan struct{} // SHUTDOWN was given
 	closes []func() error
 
-	journals []interface{ Ready() error }
+	journals []*aof.Log
 }
 
 // open locks the data directory, replays the journals, and opens the door. On an error everything opened is closed again.

@@ -72,6 +72,24 @@ describe.each(looks)('pages, $theme, $width wide', ({ theme, width, height }) =>
   }, 90_000)
 })
 
+describe('the overview', () => {
+  it('tells how long an fsync takes', async () => {
+    const { page, problems, close } = await openPage(browser)
+    await page.goto(server.url)
+    await expect
+      .poll(
+        async () => {
+          await server.cli('QPUSH', 'reports', 'weekly')
+          return page.locator('.server-line').textContent()
+        },
+        { timeout: 8000 },
+      )
+      .toMatch(/[1-9][\d.]* (µs|ms|s) fsync p99/)
+    expect(problems).toEqual([])
+    await close()
+  })
+})
+
 describe('pages of an empty server', () => {
   it('say what to do', async () => {
     const { page, problems, close } = await openPage(browser)

@@ -214,7 +214,7 @@ export type Reply =
   | { t: 'array'; v: Reply[] }
   | { t: 'map'; v: [Reply, Reply][] }
 
-/** One second of the server; rates are per second, p50 and p99 are microseconds. */
+/** One second of the server; rates are per second, p50 and p99 are microseconds, 0 where nothing was measured. */
 export interface Point {
   at: number
   store: { ops: number; hits: number; misses: number; keys: number; p50: number; p99: number }
@@ -234,6 +234,7 @@ export interface Point {
   memory: number
   disk: number
   ops: number
+  fsyncP99: number
 }
 
 export interface Page<Row> {

@@ -29,6 +29,10 @@ interface Props {
 /** A young chart covers this many seconds: a single point is not stretched over the whole width. */
 const shortest = 120
 
+/** Pixels of the axis of values, and of a character of a label. */
+const valuesWidth = 44
+const labelCharacter = 6.5
+
 /** A time chart. The newest value of each series stands in the legend, and that of the moment under the cursor. */
 export function Chart({ label, times, series, format, height = 120, seconds, group }: Props) {
   const host = useRef<HTMLDivElement>(null)
@@ -71,7 +75,7 @@ export function Chart({ label, times, series, format, height = 120, seconds, gro
         { ...axis, grid: { show: false }, size: 22, space: 70, values: timeLabels },
         {
           ...axis,
-          size: 44,
+          size: valuesWidth,
           space: 34,
           gap: 4,
           values: (_chart, ticks) =>
@@ -120,9 +124,13 @@ export function Chart({ label, times, series, format, height = 120, seconds, gro
   )
 }
 
-/** Hours and minutes; seconds too where the ticks are less than a minute apart. */
-function timeLabels(_chart: uPlot, ticks: number[], _axis: number, _space: number, step: number): string[] {
-  return ticks.map((tick) => clock(tick * 1000).slice(0, step < 60 ? 8 : 5))
+/** Hours and minutes; seconds too where the ticks are less than a minute apart. A label that would not fit is left out. */
+function timeLabels(chart: uPlot, ticks: number[], _axis: number, _space: number, step: number): string[] {
+  const characters = step < 60 ? 8 : 5
+  const { min = 0, max = 0 } = chart.scales.x ?? {}
+  const secondsPerPixel = (max - min) / (chart.width - valuesWidth)
+  const last = max - (characters / 2) * labelCharacter * secondsPerPixel
+  return ticks.map((tick) => (tick <= last ? clock(tick * 1000).slice(0, characters) : ''))
 }
 
 function toData({ times, series }: { times: number[]; series: Series[] }): uPlot.AlignedData {

@@ -47,6 +47,9 @@ function ServerLine({ point }: { point: Point }) {
           <b>{bytes(point.disk)}</b> on disk
         </span>
       )}
+      <span title="99 of 100 fsyncs of the journals took at most this long">
+        <b>{point.fsyncP99 > 0 ? micros(point.fsyncP99) : '–'}</b> fsync p99
+      </span>
     </p>
   )
 }
