@@ -20,6 +20,7 @@ const pages: { name: string; path: string; ready: string }[] = [
   { name: 'topics', path: '/pubsub?tab=topics', ready: 'text=plant/oven/temperature' },
   { name: 'retained', path: '/pubsub?tab=retained', ready: 'text=213' },
   { name: 'clients', path: '/clients', ready: 'role=heading[name="Clients"]' },
+  { name: 'commands', path: '/clients?tab=commands', ready: 'text=Waiting for commands' },
   { name: 'slowlog', path: '/slowlog', ready: 'role=row >> text=CONFIG' },
   { name: 'server', path: '/server', ready: 'text=uptime_in_seconds' },
   { name: 'config', path: '/server?tab=config', ready: 'text=maxmemory-policy' },

@@ -186,6 +186,14 @@ export interface SlowCommand {
   name: string
 }
 
+/** A command of the live tail: long words are cut, passwords and hidden values replaced. */
+export interface SeenCommand {
+  at: number
+  client: string
+  addr: string
+  args: string[]
+}
+
 export interface Setting {
   name: string
   value: string

@@ -1,18 +1,20 @@
 import { Unplug } from 'lucide-react'
 import { useCallback, useMemo, useState } from 'react'
-import { useAddress } from '../address'
+import { address, useAddress } from '../address'
 import { killClient } from '../api/server'
 import type { Client } from '../api/types'
 import { ChangeButton } from '../components/change-button'
 import { FormDialog } from '../components/dialog'
 import { Empty, Panel } from '../components/panel'
 import { SearchField } from '../components/search-field'
+import { Tabs } from '../components/tabs'
 import { tell } from '../components/toast'
 import { type Column, VirtualTable } from '../components/virtual-table'
 import { foldRows, type Rows, useTopic } from '../feed/react'
 import { useSorted } from '../feed/window'
 import { bytes, counted } from '../format/number'
 import { span } from '../format/time'
+import { CommandTail } from './command-tail'
 
 /** The list of clients comes whole, so it is searched and sorted here. */
 function arranged(clients: Client[], filter: string, sort: string): Client[] {
@@ -30,6 +32,30 @@ function arranged(clients: Client[], filter: string, sort: string): Client[] {
 }
 
 export function ClientsPage() {
+  const { get } = useAddress()
+  const tab = get('tab') ?? 'connections'
+  return (
+    <>
+      <header className="page-head">
+        <h1>Clients</h1>
+      </header>
+      <div className="page-body">
+        <Tabs
+          label="Views of the clients"
+          tone="ink"
+          current={tab}
+          tabs={[
+            { id: 'connections', title: 'Connections', href: '/clients' },
+            { id: 'commands', title: 'Live commands', href: address('/clients', { tab: 'commands' }) },
+          ]}
+        />
+        {tab === 'commands' ? <CommandTail /> : <Connections />}
+      </div>
+    </>
+  )
+}
+
+function Connections() {
   const { get, set } = useAddress()
   const filter = get('filter') ?? ''
   const [killing, setKilling] = useState<Client | null>(null)
@@ -77,39 +103,40 @@ export function ClientsPage() {
   ]
   return (
     <>
-      <header className="page-head">
-        <h1>Clients</h1>
-        <SearchField
-          label="Find by name, address or library"
-          value={filter}
-          onSearch={useCallback((text: string) => set({ filter: text }), [set])}
-        />
-      </header>
-      <div className="page-body">
-        <Panel className="grow live" foot={data ? counted(shown.length, 'client') : 'Loading'}>
-          {problem && <p className="problem">{problem}</p>}
-          <VirtualTable
-            label="Clients"
-            columns={columns}
-            minWidth={1040}
-            count={shown.length}
-            row={(index) => shown[index]}
-            rowKey={(row) => row.id}
-            empty={
-              data ? (
-                <Empty
-                  title={filter ? `No client has "${filter}" in it` : 'Nobody is connected'}
-                  command="redis-cli -p 7654"
-                >
-                  Every connection of the Redis protocol is listed here.
-                </Empty>
-              ) : (
-                <Empty title="Loading" />
-              )
-            }
+      <Panel
+        label="Connections"
+        className="grow live"
+        title={
+          <SearchField
+            label="Find by name, address or library"
+            value={filter}
+            onSearch={useCallback((text: string) => set({ filter: text }), [set])}
           />
-        </Panel>
-      </div>
+        }
+        foot={data ? counted(shown.length, 'client') : 'Loading'}
+      >
+        {problem && <p className="problem">{problem}</p>}
+        <VirtualTable
+          label="Clients"
+          columns={columns}
+          minWidth={1040}
+          count={shown.length}
+          row={(index) => shown[index]}
+          rowKey={(row) => row.id}
+          empty={
+            data ? (
+              <Empty
+                title={filter ? `No client has "${filter}" in it` : 'Nobody is connected'}
+                command="redis-cli -p 7654"
+              >
+                Every connection of the Redis protocol is listed here.
+              </Empty>
+            ) : (
+              <Empty title="Loading" />
+            )
+          }
+        />
+      </Panel>
       {killing && (
         <FormDialog
           title={`Close ${killing.name || `client ${killing.id}`}`}

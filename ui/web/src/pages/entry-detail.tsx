@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
-import { X } from 'lucide-react'
 import { fetchEntry } from '../api/stream'
-import { Empty, Facts, Panel } from '../components/panel'
+import { DetailPanel } from '../components/detail-panel'
+import { Empty, Facts } from '../components/panel'
 import { PayloadView } from '../components/payload-view'
 import { moment } from '../format/time'
 import { problemOf } from '../http/client'
@@ -19,38 +19,28 @@ export function EntryDetail({ stream, offset, onClose }: Props) {
     staleTime: Number.POSITIVE_INFINITY, // entries never change
   })
   return (
-    <Panel
-      label={`Entry ${offset}`}
-      title={<h2 className="grow number">Entry {offset}</h2>}
-      actions={
-        <button type="button" className="button small quiet icon" aria-label="Close the entry" onClick={onClose}>
-          <X aria-hidden />
-        </button>
-      }
-    >
-      <div className="panel-body stack">
-        {error && <Empty title={problemOf(error)}>Retention may have removed it.</Empty>}
-        {entry && (
-          <>
-            {entry.fields ? (
-              <Facts items={entry.fields.map(([name, value]) => [name, <code key={name}>{value}</code>])} />
-            ) : (
-              <PayloadView
-                payload={entry.payload}
-                loadAll={async () => (await fetchEntry(stream, offset, true)).payload}
-                fileName={`${stream}-${offset}`}
-              />
-            )}
-            <Facts
-              items={[
-                ['Offset', entry.offset],
-                ['Redis id', entry.id],
-                ['Appended', moment(entry.ms)],
-              ]}
+    <DetailPanel label={`Entry ${offset}`} title={`Entry ${offset}`} what="the entry" onClose={onClose}>
+      {error && <Empty title={problemOf(error)}>Retention may have removed it.</Empty>}
+      {entry && (
+        <>
+          {entry.fields ? (
+            <Facts items={entry.fields.map(([name, value]) => [name, <code key={name}>{value}</code>])} />
+          ) : (
+            <PayloadView
+              payload={entry.payload}
+              loadAll={async () => (await fetchEntry(stream, offset, true)).payload}
+              fileName={`${stream}-${offset}`}
             />
-          </>
-        )}
-      </div>
-    </Panel>
+          )}
+          <Facts
+            items={[
+              ['Offset', entry.offset],
+              ['Redis id', entry.id],
+              ['Appended', moment(entry.ms)],
+            ]}
+          />
+        </>
+      )}
+    </DetailPanel>
   )
 }

@@ -1,9 +1,10 @@
 import { useQuery } from '@tanstack/react-query'
-import { RotateCcw, Trash2, X } from 'lucide-react'
+import { RotateCcw, Trash2 } from 'lucide-react'
 import { fetchJob, type JobAction } from '../api/queue'
 import type { Job } from '../api/types'
 import { ChangeButton } from '../components/change-button'
-import { Empty, Facts, Panel } from '../components/panel'
+import { DetailPanel } from '../components/detail-panel'
+import { Empty, Facts } from '../components/panel'
 import { PayloadView } from '../components/payload-view'
 import { useNow } from '../feed/status'
 import { moment, relative } from '../format/time'
@@ -23,9 +24,11 @@ export function JobDetail({ queue, id, onClose, onAct }: Props) {
     refetchInterval: 2000,
   })
   return (
-    <Panel
+    <DetailPanel
       label={`Job ${id}`}
-      title={<h2 className="grow number">Job {id}</h2>}
+      title={`Job ${id}`}
+      what="the job"
+      onClose={onClose}
       actions={
         <>
           {job?.state === 'dead' && (
@@ -36,27 +39,22 @@ export function JobDetail({ queue, id, onClose, onAct }: Props) {
           <ChangeButton className="small danger" onClick={() => onAct('delete', [id])} disabled={!job}>
             <Trash2 aria-hidden /> Delete
           </ChangeButton>
-          <button type="button" className="button small quiet icon" aria-label="Close the job" onClick={onClose}>
-            <X aria-hidden />
-          </button>
         </>
       }
     >
-      <div className="panel-body stack">
-        {error && <Empty title={problemOf(error)}>It was acknowledged, deleted, or has expired.</Empty>}
-        {job && !error && (
-          <>
-            {job.reason && <p className="problem">{job.reason}</p>}
-            <PayloadView
-              payload={job.payload}
-              loadAll={async () => (await fetchJob(queue, id, true)).payload}
-              fileName={`${queue}-${id}`}
-            />
-            <JobFacts job={job} />
-          </>
-        )}
-      </div>
-    </Panel>
+      {error && <Empty title={problemOf(error)}>It was acknowledged, deleted, or has expired.</Empty>}
+      {job && !error && (
+        <>
+          {job.reason && <p className="problem">{job.reason}</p>}
+          <PayloadView
+            payload={job.payload}
+            loadAll={async () => (await fetchJob(queue, id, true)).payload}
+            fileName={`${queue}-${id}`}
+          />
+          <JobFacts job={job} />
+        </>
+      )}
+    </DetailPanel>
   )
 }
 

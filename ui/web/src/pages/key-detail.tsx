@@ -1,10 +1,11 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { Pencil, Timer, Trash2, X } from 'lucide-react'
+import { Pencil, Timer, Trash2 } from 'lucide-react'
 import { useState } from 'react'
 import { deleteKeys, fetchKey } from '../api/store'
 import type { KeyDetail, WirePayload } from '../api/types'
 import { ChangeButton } from '../components/change-button'
-import { Empty, Facts, Panel } from '../components/panel'
+import { DetailPanel } from '../components/detail-panel'
+import { Empty, Facts } from '../components/panel'
 import { PayloadView } from '../components/payload-view'
 import { tell } from '../components/toast'
 import { useNow } from '../feed/status'
@@ -59,13 +60,11 @@ export function KeyDetailPanel({ db, name, onClose }: Props) {
     }
   }
   return (
-    <Panel
+    <DetailPanel
       label={`Key ${name}`}
-      title={
-        <h2 className="grow">
-          <code>{name}</code>
-        </h2>
-      }
+      title={<code>{name}</code>}
+      what="the key"
+      onClose={onClose}
       actions={
         <>
           {editable && (
@@ -79,27 +78,22 @@ export function KeyDetailPanel({ db, name, onClose }: Props) {
           <ChangeButton className="small danger icon" label="Delete the key" disabled={!data} onClick={remove}>
             <Trash2 aria-hidden />
           </ChangeButton>
-          <button type="button" className="button small quiet icon" aria-label="Close the key" onClick={onClose}>
-            <X aria-hidden />
-          </button>
         </>
       }
     >
-      <div className="panel-body stack">
-        {error && <Empty title={problemOf(error)}>It was deleted or has expired.</Empty>}
-        {data && !error && (
-          <>
-            {data.value && <PayloadView payload={data.value} loadAll={loadAll} fileName={name} />}
-            {data.items && <Items detail={data} />}
-            <KeyFacts detail={data} readAt={dataUpdatedAt} />
-          </>
-        )}
-      </div>
+      {error && <Empty title={problemOf(error)}>It was deleted or has expired.</Empty>}
+      {data && !error && (
+        <>
+          {data.value && <PayloadView payload={data.value} loadAll={loadAll} fileName={name} />}
+          {data.items && <Items detail={data} />}
+          <KeyFacts detail={data} readAt={dataUpdatedAt} />
+        </>
+      )}
       {editing && <EditKey db={db} name={name} before={editing} onClose={() => setEditing(null)} onDone={again} />}
       {expiring && data && (
         <ExpireKey db={db} name={name} ttl={data.ttl} onClose={() => setExpiring(false)} onDone={again} />
       )}
-    </Panel>
+    </DetailPanel>
   )
 }
 

@@ -1,10 +1,11 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { Trash2, X } from 'lucide-react'
+import { Trash2 } from 'lucide-react'
 import { useCallback, useState } from 'react'
 import { useAddress } from '../address'
 import { deleteRetained, fetchRetained, fetchWholeRetained } from '../api/pubsub'
 import type { Retained } from '../api/types'
 import { ChangeButton } from '../components/change-button'
+import { DetailPanel } from '../components/detail-panel'
 import { Confirm } from '../components/dialog'
 import { Empty, Facts, Panel } from '../components/panel'
 import { PayloadPreview } from '../components/payload-preview'
@@ -97,12 +98,28 @@ export function RetainedMessages() {
         />
       </Panel>
       {shown && (
-        <RetainedDetail
+        <DetailPanel
           key={shown.topic}
-          message={shown}
+          label={`Retained on ${shown.topic}`}
+          title={<code>{shown.topic}</code>}
+          what="the message"
+          actions={
+            <ChangeButton
+              className="small danger"
+              onClick={() => remove(shown.topic).catch((error) => tell(problemOf(error), 'bad'))}
+            >
+              <Trash2 aria-hidden /> Delete
+            </ChangeButton>
+          }
           onClose={close}
-          onDelete={() => remove(shown.topic).catch((error) => tell(problemOf(error), 'bad'))}
-        />
+        >
+          <PayloadView
+            payload={shown.payload}
+            loadAll={() => fetchWholeRetained(shown.topic)}
+            fileName={shown.topic.replaceAll('/', '_')}
+          />
+          <Facts items={[['Expires', shown.ttl < 0 ? 'never' : `in ${span(shown.ttl)}`]]} />
+        </DetailPanel>
       )}
       {clearing && (
         <Confirm
@@ -118,43 +135,5 @@ export function RetainedMessages() {
         </Confirm>
       )}
     </div>
-  )
-}
-
-interface DetailProps {
-  message: Retained
-  onClose: () => void
-  onDelete: () => void
-}
-
-function RetainedDetail({ message, onClose, onDelete }: DetailProps) {
-  return (
-    <Panel
-      label={`Retained on ${message.topic}`}
-      title={
-        <h2 className="grow">
-          <code>{message.topic}</code>
-        </h2>
-      }
-      actions={
-        <>
-          <ChangeButton className="small danger" onClick={onDelete}>
-            <Trash2 aria-hidden /> Delete
-          </ChangeButton>
-          <button type="button" className="button small quiet icon" aria-label="Close the message" onClick={onClose}>
-            <X aria-hidden />
-          </button>
-        </>
-      }
-    >
-      <div className="panel-body stack">
-        <PayloadView
-          payload={message.payload}
-          loadAll={() => fetchWholeRetained(message.topic)}
-          fileName={message.topic.replaceAll('/', '_')}
-        />
-        <Facts items={[['Expires', message.ttl < 0 ? 'never' : `in ${span(message.ttl)}`]]} />
-      </div>
-    </Panel>
   )
 }

@@ -1,9 +1,9 @@
 import { useQuery } from '@tanstack/react-query'
-import { X } from 'lucide-react'
 import { useCallback } from 'react'
 import { useAddress } from '../address'
 import { fetchSubscribers, fetchTopics } from '../api/pubsub'
 import type { Topic } from '../api/types'
+import { DetailPanel } from '../components/detail-panel'
 import { Empty, Panel } from '../components/panel'
 import { ScanFoot } from '../components/scan-foot'
 import { SearchField } from '../components/search-field'
@@ -79,32 +79,27 @@ function SubscribersPanel({ topic, onClose }: { topic: string; onClose: () => vo
     refetchInterval: 2000,
   })
   return (
-    <Panel
+    <DetailPanel
       label={`Subscribers of ${topic}`}
       title={
-        <h2 className="grow">
+        <>
           Who gets <code>{topic}</code>
-        </h2>
+        </>
       }
-      actions={
-        <button type="button" className="button small quiet icon" aria-label="Close the subscribers" onClick={onClose}>
-          <X aria-hidden />
-        </button>
-      }
+      what="the subscribers"
+      onClose={onClose}
     >
-      <div className="panel-body">
-        {error && <p className="problem">{problemOf(error)}</p>}
-        {data?.rows.length === 0 && <Empty title="Nobody">A publish to it reaches no subscriber now.</Empty>}
-        <ul className="stack">
-          {data?.rows.map((row) => (
-            <li key={`${row.id} ${row.filter}`}>
-              <b>{row.name || `client ${row.id}`}</b> <span className="muted number">{row.addr}</span>
-              <br />
-              <span className="muted">by</span> <code>{row.filter}</code>
-            </li>
-          ))}
-        </ul>
-      </div>
-    </Panel>
+      {error && <p className="problem">{problemOf(error)}</p>}
+      {data?.rows.length === 0 && <Empty title="Nobody">A publish to it reaches no subscriber now.</Empty>}
+      <ul className="stack">
+        {data?.rows.map((row) => (
+          <li key={`${row.id} ${row.filter}`}>
+            <b>{row.name || `client ${row.id}`}</b> <span className="muted number">{row.addr}</span>
+            <br />
+            <span className="muted">by</span> <code>{row.filter}</code>
+          </li>
+        ))}
+      </ul>
+    </DetailPanel>
   )
 }
