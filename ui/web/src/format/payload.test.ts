@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { fromBase64, hexRows, oneLine, prettyLimit, readPayload, textBytes, toBase64 } from './payload'
 
@@ -44,5 +45,34 @@ describe('payload', () => {
   })
   it('keeps a list row on one line', () => {
     expect(oneLine('a\n\tb\u0000c')).toBe('a b·c')
+  })
+})
+
+interface Vector {
+  name: string
+  payload: string
+  text?: string
+  json?: string
+  bytes?: string
+}
+
+/** The vectors that the SDKs and the server are held to. */
+const { vectors } = JSON.parse(readFileSync('../../sdk/codec-vectors.json', 'utf8')) as { vectors: Vector[] }
+const fromHex = (hex: string) => Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
+
+describe('payloads of the SDK', () => {
+  it.each(vectors)('show what was written: $name', ({ payload, text, json, bytes }) => {
+    const raw = fromHex(payload)
+    const read = readPayload(raw)
+    if (bytes !== undefined) {
+      expect(read.forms).toEqual(['hex'])
+      expect(read.bytes).toEqual(fromHex(bytes))
+      return
+    }
+    expect(read.text).toBe(new TextDecoder('utf-8', { ignoreBOM: true }).decode(raw))
+    const value: unknown = json === undefined ? text : JSON.parse(json)
+    // Numbers and words are shown as the text that they are, and a text as it is unless it was written in quotes.
+    if (read.forms.includes('json')) expect(read.json).toEqual(value)
+    else expect(json ?? text).toBe(read.text)
   })
 })

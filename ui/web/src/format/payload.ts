@@ -61,7 +61,7 @@ function decodeText(bytes: Uint8Array, cut: boolean): string | null {
 }
 
 function parseJson(text: string): unknown {
-  const first = text.trimStart().charAt(0)
+  const first = text.charAt(0)
   if (text.length > prettyLimit || !['{', '[', '"'].includes(first)) return undefined
   try {
     return JSON.parse(text)
