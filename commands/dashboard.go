@@ -26,6 +26,7 @@ func isOwn(addr net.Addr) bool { return addr.Network() == OwnNetwork }
 type Help struct {
 	Name, Summary, Syntax, Group string
 	Flags                        Flag
+	Required                     int // words, with the name, before any option
 }
 
 // Help describes every command by name.
@@ -43,7 +44,7 @@ func (s *Server) Help() (all []Help) {
 
 func helpOf(prefix string, spec *Spec) Help {
 	name := prefix + spec.Name
-	return Help{Name: name, Summary: spec.Summary, Syntax: strings.ToUpper(name) + usage(spec.Arguments), Group: spec.Group, Flags: spec.Flags}
+	return Help{Name: name, Summary: spec.Summary, Syntax: strings.ToUpper(name) + usage(spec.Arguments), Group: spec.Group, Flags: spec.Flags, Required: max(spec.Arity, -spec.Arity)}
 }
 
 // HelpFor describes the command that the words are; false when there is none.

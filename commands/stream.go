@@ -3,6 +3,7 @@ package commands
 import (
 	"bytes"
 	"encoding/hex"
+	"math"
 	"strconv"
 	"time"
 
@@ -543,7 +544,7 @@ func xparked(ctx *Context, args [][]byte) {
 		ctx.fail(o.err)
 		return
 	}
-	list, err := ctx.Server.Stream.ParkedEntries(args[1], args[2], from, count)
+	list, _, err := ctx.Server.Stream.ParkedEntries(args[1], args[2], from, count, math.MaxInt)
 	if err != nil {
 		ctx.fail(err)
 		return

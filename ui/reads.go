@@ -225,15 +225,13 @@ func (s *Server) readParked(q *query) (any, error) {
 	if q.err != nil {
 		return nil, q.err
 	}
-	const count = 100
-	list, err := s.source.Parked(stream, group, from, count+1)
+	list, next, err := s.source.Parked(stream, group, from, 100)
 	if err != nil {
 		return nil, err
 	}
 	result := page[ParkedEntry]{Rows: append([]ParkedEntry{}, list...)}
-	if len(list) > count {
-		result.Next = cursor(strconv.FormatUint(list[count].Offset, 10))
-		result.Rows = result.Rows[:count]
+	if next != 0 {
+		result.Next = cursor(strconv.FormatUint(next, 10))
 	}
 	for i := range result.Rows {
 		result.Rows[i].Payload = s.shown(result.Rows[i].Payload, false)

@@ -1,8 +1,12 @@
 package ui
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -313,5 +317,38 @@ func TestNamesAreSingleArguments(t *testing.T) {
 	ts.source.reply = Reply{Kind: Failure, Value: "NOQUEUE no such queue 'q'"}
 	if status, _, body := ts.request("POST", "/api/queue/resume", `{"name":"q"}`); status != 404 || code(body) != "NOQUEUE" {
 		t.Errorf("an error reply: %d %s", status, body)
+	}
+}
+
+// TestAPINamesEveryCode: who handles an error finds its code in API.md.
+func TestAPINamesEveryCode(t *testing.T) {
+	api, err := os.ReadFile("API.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`problem\(|NotFound\(|case "[A-Z]`)
+	code := regexp.MustCompile(`"([A-Z]{3,})"`)
+	for _, name := range sources {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		for _, one := range bytes.Split(text, []byte("\n")) {
+			if !line.Match(one) {
+				continue
+			}
+			for _, match := range code.FindAllSubmatch(one, -1) {
+				if !bytes.Contains(api, match[1]) {
+					t.Errorf("%s: API.md does not name %s", name, match[1])
+				}
+			}
+		}
 	}
 }

@@ -270,9 +270,9 @@ func replyProblem(text string) *Problem {
 	switch code {
 	case "NOQUEUE", "NOSTREAM", "NOGROUP":
 		status = http.StatusNotFound
-	case "QEXISTS", "SEXISTS", "BUSYGROUP", "GEXISTS":
+	case "QEXISTS", "SEXISTS", "GEXISTS":
 		status = http.StatusConflict
-	case "IOERR", "DISKFULL", "OOM", "BUSY", "LOADING":
+	case "IOERR", "DISKFULL", "OOM":
 		status = http.StatusServiceUnavailable
 	}
 	return &Problem{status, code, message}

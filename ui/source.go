@@ -58,7 +58,8 @@ type StreamSource interface {
 	Stream(name string) (StreamDetail, error)
 	// Entries reads from a position (an offset, first, last, @ms). next is where to go on, 0 at the end.
 	Entries(stream, from string, count int, reverse bool) (rows []Entry, high, next uint64, err error)
-	Parked(stream, group, from string, count int) (rows []ParkedEntry, err error)
+	// Parked reads what a group has parked in the same way.
+	Parked(stream, group, from string, count int) (rows []ParkedEntry, next uint64, err error)
 }
 
 // StoreSource tells of the keys.

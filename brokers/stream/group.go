@@ -468,16 +468,18 @@ func (g *group) seekLocked(epoch, next uint64) {
 	g.due.Clear()
 }
 
-// ParkedEntries lists parked entries from an offset on.
-func (b *Broker) ParkedEntries(name, groupName []byte, from Position, count int) (list []Parked, err error) {
+// ParkedEntries lists parked entries from an offset on: at least one, and no more after it than maxBytes of payloads. next is where to
+// go on, 0 at the end.
+func (b *Broker) ParkedEntries(name, groupName []byte, from Position, count, maxBytes int) (list []Parked, next uint64, err error) {
 	if from, err = b.located(name, &from); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	var stream *Stream
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		stream = s
 		g.parked.Ascend(s.resolveLocked(from), func(offset uint64, p *parkedEntry) bool {
 			if len(list) == count {
+				next = offset
 				return false
 			}
 			list = append(list, Parked{Entry: Entry{Offset: offset}, Deliveries: p.deliveries, ParkedMs: p.parkedMs, Reason: p.reason})
@@ -486,19 +488,23 @@ func (b *Broker) ParkedEntries(name, groupName []byte, from Position, count int)
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	kept := list[:0]
+	kept, bytes := list[:0], 0
 	for _, p := range list {
+		if bytes >= maxBytes {
+			return kept, p.Offset, nil
+		}
 		var found bool
 		if p.Entry, found, err = b.entryAt(stream, p.Offset); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if found { // not trimmed meanwhile
 			kept = append(kept, p)
+			bytes += len(p.Payload)
 		}
 	}
-	return kept, nil
+	return kept, next, nil
 }
 
 // Unpark lets parked entries be delivered again with a fresh count, or drops them. A nil Resolver means all.

@@ -521,7 +521,7 @@ func (r *modelRun) compareGroup() {
 	}
 	r.equal("group", fmt.Sprint(st.Epoch, st.Next, st.Pending, st.Parked, st.Floor, st.Consumers, err),
 		fmt.Sprint(g.epoch, g.next, len(g.pending), len(g.parked), floor, len(held), error(nil)))
-	list, err := r.broker.ParkedEntries(streamName, groupName, Position{Kind: First}, 1<<30)
+	list, _, err := r.broker.ParkedEntries(streamName, groupName, Position{Kind: First}, 1<<30, 1<<30)
 	if err != nil {
 		r.t.Fatal(r.step, err)
 	}

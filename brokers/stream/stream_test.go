@@ -259,7 +259,7 @@ func TestRedeliveryParkingAndUnparking(t *testing.T) {
 	want(t, "again", take(t, b, 9), "[1x2]")
 	clock.Advance(time.Second)
 	want(t, "parked", take(t, b, 9), "[]")
-	list, err := b.ParkedEntries(streamName, groupName, Position{Kind: First}, 9)
+	list, _, err := b.ParkedEntries(streamName, groupName, Position{Kind: First}, 9, 1<<20)
 	if err != nil || len(list) != 1 || list[0].Deliveries != 2 || string(list[0].Payload) != "a" {
 		t.Fatal(list, err)
 	}
@@ -268,6 +268,38 @@ func TestRedeliveryParkingAndUnparking(t *testing.T) {
 	}
 	b = openBroker(t, j.Reopen(true), clock)
 	want(t, "unparked", take(t, b, 9), "[1x1]")
+}
+
+func TestParkedEntriesArePages(t *testing.T) {
+	b := openBroker(t, brokertest.NewJournal(), newClock())
+	create(t, b, nil)
+	makeGroup(t, b, GroupConfig{AckWait: time.Minute, MaxDeliver: 2, MaxPending: 10})
+	for range 5 {
+		add(t, b, "ten bytes.")
+	}
+	want(t, "all", take(t, b, 9), "[1x1 2x1 3x1 4x1 5x1]")
+	if n, _, err := b.Nack(streamName, groupName, NackFatal, exactly(Range{1, 5}), 0, "no"); n != 5 || err != nil {
+		t.Fatal(n, err)
+	}
+	for _, c := range []struct {
+		count, maxBytes int
+		want            string
+	}{{9, 1 << 20, "[1 2 3 4 5] "}, {2, 1 << 20, "[1 2] [3 4] [5] "}, {9, 21, "[1 2 3] [4 5] "}, {9, 1, "[1] [2] [3] [4] [5] "}, {5, 50, "[1 2 3 4 5] "}} {
+		pages := ""
+		for from := uint64(1); from != 0; {
+			list, next, err := b.ParkedEntries(streamName, groupName, Position{Kind: AtOffset, Offset: from}, c.count, c.maxBytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var offsets []uint64
+			for _, p := range list {
+				offsets = append(offsets, p.Offset)
+			}
+			pages += fmt.Sprint(offsets, " ")
+			from = next
+		}
+		want(t, fmt.Sprintf("pages of %d and %d bytes", c.count, c.maxBytes), pages, c.want)
+	}
 }
 
 // An unpark is one record: cut anywhere, the entry is parked or pending, never lost.
@@ -562,7 +594,7 @@ func FuzzReplay(f *testing.F) {
 		b.Verify(streamName, Position{Kind: First}, Position{Offset: 10})
 		b.Head(streamName)
 		b.Consume(streamName, groupName, []byte("c"), ConsumeOptions{Count: 10, MaxBytes: 1 << 20}, nil)
-		b.ParkedEntries(streamName, groupName, Position{Kind: First}, 10)
+		b.ParkedEntries(streamName, groupName, Position{Kind: First}, 10, 1<<20)
 		b.GroupStats(streamName, groupName)
 		if err := b.Compact(); err != nil {
 			t.Fatal(err)

@@ -177,17 +177,17 @@ func entryOf(e *stream.Entry) ui.Entry {
 	return ui.Entry{Offset: e.Offset, MS: e.Ms, ID: strconv.FormatInt(e.Ms, 10) + "-" + strconv.FormatUint(e.Seq, 10), Payload: ui.NewPayload(e.Payload)}
 }
 
-func (s *source) Parked(name, group, from string, count int) (rows []ui.ParkedEntry, err error) {
+func (s *source) Parked(name, group, from string, count int) (rows []ui.ParkedEntry, next uint64, err error) {
 	if from == "" {
 		from = "first"
 	}
 	position, err := commands.ParsePosition(from)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	list, err := s.deps.Stream.ParkedEntries([]byte(name), []byte(group), position, count)
+	list, next, err := s.deps.Stream.ParkedEntries([]byte(name), []byte(group), position, count, pageBytesMax)
 	for i := range list {
 		rows = append(rows, ui.ParkedEntry{Entry: entryOf(&list[i].Entry), Deliveries: list[i].Deliveries, ParkedMS: list[i].ParkedMs, Reason: list[i].Reason})
 	}
-	return rows, err
+	return rows, next, err
 }

@@ -65,7 +65,7 @@ func readsOnly(h commands.Help) bool {
 func (s *source) Command(words []string) (ui.Command, bool) {
 	help, found := s.commands.HelpFor(words)
 	command := commandOf(help)
-	command.Blocks = help.Flags&commands.Blocking != 0 && slices.ContainsFunc(words[min(2, len(words)):], func(word string) bool { return strings.EqualFold(word, "BLOCK") })
+	command.Blocks = help.Flags&commands.Blocking != 0 && slices.ContainsFunc(words[min(help.Required, len(words)):], func(word string) bool { return strings.EqualFold(word, "BLOCK") })
 	return command, found
 }
 

@@ -246,6 +246,15 @@ func TestDashboardPagesOfLargeEntries(t *testing.T) {
 			t.Errorf("reverse %s: everything fitted into one page", c.reverse)
 		}
 	}
+	l.post(200, "group/create", `{"stream":"large","name":"billing","start":"first"}`)
+	for range 3 { // a reply holds 16 MiB
+		l.post(200, "console", `{"args":["XCONSUME","large","billing","me","COUNT","10","MAXBYTES","16777216"]}`)
+	}
+	l.post(200, "console", `{"args":["XNACK","large","billing","FATAL","IDS","1","2..8"]}`)
+	parked := l.get(200, "parked", "stream", "large", "group", "billing")
+	l.expect("a page of large parked entries", words(len(parked["rows"].([]any)), parked["next"]), "4 6")
+	rest := l.get(200, "parked", "stream", "large", "group", "billing", "from", "6")
+	l.expect("the rest of them", words(len(rest["rows"].([]any)), at(rest, "rows", 0, "offset"), rest["next"]), "3 6 <nil>")
 }
 
 func TestDashboardStore(t *testing.T) {
@@ -359,6 +368,9 @@ func TestDashboardPubSubAndServer(t *testing.T) {
 	}
 	for _, line := range []string{`["SUBSCRIBE","a"]`, `["NSUB","a"]`, `["PSUBSCRIBE","a*"]`, `["QPOP","q","BLOCK","0"]`, `["XFETCH","s","next","BLOCK","0"]`, `["CLIENT","REPLY","OFF"]`} {
 		l.expect(line, at(l.post(400, "console", `{"args":`+line+`}`), "error", "code"), "NOCONSOLE")
+	}
+	for _, line := range []string{`["QPOP","block"]`, `["QMPOP","1","block"]`, `["XCONSUME","s","block","block"]`} { // names, not options
+		l.post(200, "console", `{"args":`+line+`}`)
 	}
 	l.expect("an error is a reply", at(l.post(200, "console", `{"args":["NOTHING"]}`), "reply", "t"), "error")
 	l.expect("RESP2", at(l.post(200, "console", `{"args":["HELLO","2"]}`), "reply", "t"), "array")
