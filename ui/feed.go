@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -155,6 +156,29 @@ func (f *feed) subscribe(s *socket, id int, name string, q topicQuery) error {
 	sub.sendSnapshot()
 	f.startTickingLocked()
 	return nil
+}
+
+// readSnapshot is the snapshot of a state topic for a browser to which no socket comes through.
+func (s *Server) readSnapshot(q *query) (any, error) {
+	name, wanted := q.need("topic"), topicQuery{}
+	if text := q.text("q"); text != "" {
+		if err := json.Unmarshal([]byte(text), &wanted); err != nil {
+			q.fail("q is no query of a topic: %v", err)
+		}
+	}
+	if q.err != nil {
+		return nil, q.err
+	}
+	made, _, err := newTopic(name, wanted)
+	if err != nil {
+		return nil, err
+	}
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	if _, err := made.refresh(s.feed, s.feed.sampleLocked()); err != nil {
+		return nil, err
+	}
+	return json.RawMessage(made.snapshot()), nil
 }
 
 func (f *feed) unsubscribe(s *socket, id int) {

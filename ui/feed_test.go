@@ -421,3 +421,36 @@ func TestLoginThatEndsClosesTheSocket(t *testing.T) {
 		t.Errorf("the socket ended with %v", err)
 	}
 }
+
+func TestSnapshotsOverHTTP(t *testing.T) {
+	ts := newTestServer(t, Options{})
+	ts.source.queues = []Queue{queueRow("a", 1, 0), queueRow("b", 2, 0)}
+	for _, c := range []struct {
+		query  string
+		status int
+		want   string
+	}{
+		{`topic=queues&q={"sort":"-ready","n":1}`, 200, `{"rows":[{"name":"b","ready":2,`},
+		{`topic=queue&q={"name":"a"}`, 200, `"priorities":[[0,1]]`},
+		{`topic=stats`, 200, `{"points":[{"at":1700000000000,`},
+		{`topic=queue&q={"name":"gone"}`, 404, `NOQUEUE`},
+		{`topic=tail:pubsub`, 400, `NOTOPIC`},
+		{`topic=queues&q=7`, 400, `BADQUERY`},
+		{``, 400, `BADQUERY`},
+	} {
+		query := strings.NewReplacer("{", "%7B", "}", "%7D", `"`, "%22").Replace(c.query)
+		if status, _, body := ts.request("GET", "/api/snapshot?"+query, ""); status != c.status || !strings.Contains(body, c.want) {
+			t.Errorf("%s: %d %s", c.query, status, body)
+		}
+	}
+	for range 3 {
+		ts.advance(2 * time.Second)
+		_, _, body := ts.request("GET", "/api/snapshot?topic=stats&q=%7B%22n%22:2%7D", "")
+		if points := strings.Count(body, `"at":`); points != 2 {
+			t.Errorf("%d points: %s", points, body)
+		}
+	}
+	if len(ts.ui.feed.states) != 0 || ts.ui.feed.ticking {
+		t.Error("a snapshot began to watch")
+	}
+}

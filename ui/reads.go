@@ -70,6 +70,7 @@ func (s *Server) readRoutes() map[string]read {
 		"config":      func(*query) (any, error) { return rows(s.source.Settings()), nil },
 		"commands":    func(*query) (any, error) { return rows(s.source.Commands()), nil },
 		"info":        s.readInfo,
+		"snapshot":    s.readSnapshot,
 	}
 }
 

@@ -34,8 +34,11 @@ const windowMax = 500
 func newTopic(name string, q topicQuery) (made topic, key string, err error) {
 	switch name {
 	case "stats":
-		made = &statsTopic{}
-		q = topicQuery{}
+		if q.N < 0 {
+			return nil, "", problem(http.StatusBadRequest, "BADQUERY", "n must not be negative")
+		}
+		made = &statsTopic{newest: q.N}
+		q = topicQuery{N: q.N}
 	case "queues", "streams":
 		if q.From < 0 || q.N < 0 || q.N > windowMax {
 			return nil, "", problem(http.StatusBadRequest, "BADQUERY", "from must not be negative, n at most %d", windowMax)
@@ -69,10 +72,17 @@ func newTopic(name string, q topicQuery) (made topic, key string, err error) {
 }
 
 // statsTopic sends one point a second, changed or not: it is what tells the browser that its data is fresh.
-type statsTopic struct{ points []byte }
+type statsTopic struct {
+	newest int // how many points a snapshot has at most; 0 is all
+	points []byte
+}
 
 func (t *statsTopic) refresh(f *feed, s *sample) ([]byte, error) {
-	all, err := json.Marshal(map[string][]Point{"points": f.points})
+	shown := f.points
+	if t.newest > 0 {
+		shown = shown[max(len(shown)-t.newest, 0):]
+	}
+	all, err := json.Marshal(map[string][]Point{"points": shown})
 	if err != nil {
 		return nil, err
 	}

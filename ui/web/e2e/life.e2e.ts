@@ -82,8 +82,8 @@ describe('a server that was replaced by another version', () => {
   }, 60_000)
 })
 
-/** A proxy that serves the dashboard under /nexo, with the prefix taken off or left on. */
-async function proxy(port: number, strip: boolean): Promise<HttpServer> {
+/** A proxy that serves the dashboard under /nexo, with the prefix taken off or left on; it may refuse upgrades. */
+async function proxy(port: number, strip: boolean, upgrades = () => true): Promise<HttpServer> {
   const target = (path = '/') => (strip ? path.replace(/^\/nexo/, '') || '/' : path)
   const server = createServer((incoming, outgoing) => {
     const { method, headers } = incoming
@@ -95,6 +95,7 @@ async function proxy(port: number, strip: boolean): Promise<HttpServer> {
     incoming.pipe(onward)
   })
   server.on('upgrade', (incoming, socket) => {
+    if (!upgrades()) return socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n')
     const onward = connect(port, '127.0.0.1', () => {
       const headers = Object.entries(incoming.headers).map(([name, value]) => `${name}: ${value}`)
       onward.write(`GET ${target(incoming.url)} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n`)
@@ -122,6 +123,36 @@ describe.each([{ strip: true }, { strip: false }])('under a prefix, stripped by 
     await page.getByRole('link', { name: 'Streams' }).click()
     await page.getByRole('heading', { name: 'Streams' }).waitFor()
     expect(new URL(page.url()).pathname).toBe('/nexo/streams')
+    expect(problems).toEqual([])
+    await close()
+    front.closeAllConnections()
+    front.close()
+    await server.stop()
+  }, 60_000)
+})
+
+describe('behind a proxy that lets no WebSocket through', () => {
+  it('polls and says so, until one comes through', async () => {
+    let upgrades = false
+    const server = await Server.start('--dashboard-base-path', '/nexo')
+    const front = await proxy(server.dashboardPort, true, () => upgrades)
+    const url = `http://127.0.0.1:${(front.address() as AddressInfo).port}/nexo`
+    await server.cli('QPUSH', 'mail', 'one')
+    const { page, problems, close } = await openPage(browser)
+    await page.goto(`${url}/queues`)
+    await page.getByText('Polled every two seconds').waitFor({ timeout: 20_000 })
+    await page.getByRole('row', { name: /mail/ }).waitFor()
+    await picture(page, 'polled')
+    await server.cli('QCREATE', 'later')
+    await page.getByRole('row', { name: /later/ }).waitFor()
+    await page.getByRole('link', { name: 'Overview' }).click()
+    await page.getByText('commands/s').waitFor()
+    await page.getByRole('navigation').getByRole('link', { name: 'Pub/Sub' }).click()
+    await page.getByText('A live tail needs a WebSocket').waitFor()
+    upgrades = true
+    await page.getByText('Polled every two seconds').waitFor({ state: 'detached', timeout: 20_000 })
+    await page.getByText('A live tail needs a WebSocket').waitFor({ state: 'detached' })
+    await page.locator('.pulse[data-state="live"]').getByText('Live').waitFor()
     expect(problems).toEqual([])
     await close()
     front.closeAllConnections()

@@ -1,6 +1,6 @@
 import { Eraser, Pause, Play } from 'lucide-react'
 import { type ReactNode, useState } from 'react'
-import { useTail } from '../feed/react'
+import { useFeedState, useTail } from '../feed/react'
 import { compact, exact, rate } from '../format/number'
 import { Panel } from './panel'
 import { type Column, VirtualTable } from './virtual-table'
@@ -22,6 +22,7 @@ interface Props<Item> {
 /** What comes, newest first, with what it costs to watch: nothing is left out unseen. */
 export function TailPanel<Item>({ topic, query, label, search, rowKey, onOpen, empty, ...table }: Props<Item>) {
   const [paused, setPaused] = useState(false)
+  const { polled } = useFeedState()
   const { items, rate: perSecond, dropped, problem, clear } = useTail<Item>(topic, query, paused)
   return (
     <Panel
@@ -42,6 +43,7 @@ export function TailPanel<Item>({ topic, query, label, search, rowKey, onOpen, e
         </>
       }
     >
+      {polled && <p className="problem">A live tail needs a WebSocket, and none comes through to the server.</p>}
       {problem && <p className="problem">{problem}</p>}
       <VirtualTable
         {...table}

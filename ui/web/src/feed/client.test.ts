@@ -1,5 +1,6 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Feed, type Socket } from './client'
+import { afterEach, beforeEach, describe, expect, it, type Mock, vi } from 'vitest'
+import { HttpProblem } from '../http/client'
+import { Feed, type Poll, type Socket } from './client'
 import type { FromServer } from './wire'
 
 class FakeSocket implements Socket {
@@ -25,6 +26,7 @@ class FakeSocket implements Socket {
 const hello: FromServer = { t: 'hello', v: 1, boot: 'b1', srv: '1.0.0', ro: false, now: 0 }
 let sockets: FakeSocket[]
 let feed: Feed
+let poll: Mock<Poll>
 
 function last(): FakeSocket {
   const socket = sockets[sockets.length - 1]
@@ -39,12 +41,15 @@ function subscriptions(socket = last()) {
 beforeEach(() => {
   vi.useFakeTimers()
   sockets = []
+  poll = vi.fn<Poll>()
+  poll.mockRejectedValue(new Error('The server cannot be reached'))
   feed = new Feed(
     () => {
       const socket = new FakeSocket()
       sockets.push(socket)
       return socket
     },
+    poll,
     Date.now,
     () => 0.5,
   )
@@ -153,5 +158,73 @@ describe('feed', () => {
     last().receive(hello)
     last().receive({ t: 'err', id: 1, code: 'NOSTREAM', msg: "no such stream 'gone'" })
     expect(onProblem).toHaveBeenCalledWith('NOSTREAM', "no such stream 'gone'")
+  })
+})
+
+describe('feed without sockets', () => {
+  const nextSocket = async () => {
+    const before = sockets.length
+    while (sockets.length === before) await vi.advanceTimersByTimeAsync(100)
+  }
+  /** The socket that is being opened is refused. */
+  const refuse = async () => {
+    last().end()
+    await vi.advanceTimersByTimeAsync(0)
+  }
+
+  it('polls once three sockets have failed while HTTP is answered, until a socket is greeted', async () => {
+    const seen: unknown[] = []
+    poll.mockResolvedValue({ total: 1 })
+    feed.subscribe({ topic: 'queues', query: { n: 5 }, onSnapshot: (data) => seen.push(data) })
+    feed.subscribe({ topic: 'tail:pubsub' })
+    await refuse()
+    await nextSocket()
+    await refuse()
+    await nextSocket()
+    expect(poll).not.toHaveBeenCalled()
+    await refuse()
+    expect(poll.mock.calls).toEqual([['queues', { n: 5 }]])
+    expect(feed.getState()).toMatchObject({ phase: 'live', polled: true })
+    await vi.advanceTimersByTimeAsync(2000)
+    expect(seen).toHaveLength(2)
+    feed.subscribe({ topic: 'streams', onSnapshot: (data) => seen.push(data) })
+    await vi.advanceTimersByTimeAsync(0)
+    expect(seen).toHaveLength(3)
+
+    await nextSocket()
+    last().receive(hello)
+    expect(feed.getState().polled).toBe(false)
+    expect(subscriptions()).toHaveLength(3)
+    poll.mockClear()
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect(poll).not.toHaveBeenCalled()
+  })
+
+  it('does not poll a server that is gone, and stops when it goes', async () => {
+    feed.subscribe({ topic: 'queues' })
+    for (let failure = 0; failure < 2; failure++) {
+      await refuse()
+      await nextSocket()
+    }
+    await refuse()
+    expect(poll).toHaveBeenCalledTimes(1)
+    expect(feed.getState().polled).toBe(false)
+    await nextSocket()
+    poll.mockResolvedValueOnce({})
+    await refuse()
+    expect(feed.getState().polled).toBe(true)
+    await vi.advanceTimersByTimeAsync(6000)
+    expect(feed.getState()).toMatchObject({ phase: 'stale', polled: false })
+  })
+
+  it('hands on a refusal, and gives up a socket that hangs', async () => {
+    const onProblem = vi.fn()
+    poll.mockRejectedValue(new HttpProblem(404, 'NOQUEUE', "no such queue 'gone'"))
+    feed.subscribe({ topic: 'queue', query: { name: 'gone' }, onProblem })
+    await vi.advanceTimersByTimeAsync(5000)
+    expect(last().closed).toBe(true)
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(sockets.length).toBeGreaterThan(3)
+    expect(onProblem).toHaveBeenCalledWith('NOQUEUE', "no such queue 'gone'")
   })
 })

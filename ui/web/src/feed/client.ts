@@ -5,7 +5,11 @@
  *
  * The feed is fresh while data arrives (pings prove a living socket, not living data). After `staleAfter` without data
  * it is stale, and stays so until the next snapshot or delta.
+ *
+ * Some proxies let no WebSocket through. When sockets fail again and again while HTTP is answered, the snapshots are
+ * polled, and the state says so; the first socket that is greeted ends that.
  */
+import { HttpProblem } from '../http/client'
 import type { FromServer, Hello, ToServer } from './wire'
 
 export interface Subscriber {
@@ -22,9 +26,14 @@ export interface FeedState {
   /** When data last arrived, in local milliseconds; null before the first. */
   freshAt: number | null
   hello: Hello | null
+  /** No socket comes through, so snapshots are asked for; tails have none. */
+  polled: boolean
   /** The server was replaced by another version while this page was open. */
   updated: boolean
 }
+
+/** Asks for the snapshot of a topic over HTTP; a refusal is an HttpProblem. */
+export type Poll = (topic: string, query?: Record<string, unknown>) => Promise<unknown>
 
 /** The part of WebSocket that the feed uses; tests give their own. */
 export interface Socket {
@@ -44,6 +53,10 @@ const staleAfter = 3000
 const firstDelay = 500
 const longestDelay = 10_000
 const pingEvery = 15_000
+/** A socket that is not greeted by then hangs in a proxy. */
+const greetedWithin = 5000
+const failuresBeforePolling = 3
+const pollEvery = 2000
 
 export class Feed {
   private socket: Socket | null = null
@@ -55,11 +68,16 @@ export class Feed {
   private retry: ReturnType<typeof setTimeout> | undefined
   private watch: ReturnType<typeof setInterval> | undefined
   private pingAt = 0
+  private openedAt = 0
+  /** Sockets in a row that ended without a greeting. */
+  private failures = 0
+  private nextPoll: ReturnType<typeof setTimeout> | undefined
   private readonly listeners = new Set<() => void>()
-  private state: FeedState = { phase: 'connecting', freshAt: null, hello: null, updated: false }
+  private state: FeedState = { phase: 'connecting', freshAt: null, hello: null, polled: false, updated: false }
 
   constructor(
     private readonly open: () => Socket,
+    private readonly poll: Poll,
     private readonly now: () => number = Date.now,
     private readonly random: () => number = Math.random,
   ) {}
@@ -76,6 +94,7 @@ export class Feed {
     clearTimeout(this.retry)
     this.watch = undefined
     this.retry = undefined
+    this.stopPolling()
     this.drop()
     this.set({ phase: 'asleep' })
   }
@@ -84,6 +103,7 @@ export class Feed {
     const subscription: Subscription = { ...subscriber, id: ++this.lastId, revision: -1 }
     this.subscriptions.set(subscription.id, subscription)
     if (this.greeted) this.sendSubscribe(subscription)
+    else if (this.state.polled) void this.pollOne(subscription).catch(() => {})
     return () => {
       this.subscriptions.delete(subscription.id)
       if (this.greeted) this.send({ t: 'unsub', id: subscription.id })
@@ -101,6 +121,7 @@ export class Feed {
     this.retry = undefined
     const socket = this.open()
     this.socket = socket
+    this.openedAt = this.now()
     socket.onmessage = (event: { data: unknown }) => {
       if (socket === this.socket) this.receive(JSON.parse(String(event.data)) as FromServer)
     }
@@ -110,10 +131,44 @@ export class Feed {
   }
 
   private reconnect() {
+    this.failures = this.greeted ? 0 : this.failures + 1
     this.drop()
+    if (this.failures >= failuresBeforePolling && !this.state.polled) void this.pollAll()
     // Jitter keeps a hundred pages from coming back at the same moment.
     this.retry = setTimeout(() => this.connect(), this.delay * (0.5 + this.random()))
     this.delay = Math.min(this.delay * 2, longestDelay)
+  }
+
+  /** Asks for every snapshot, and again later. A failure ends it: the server is gone, and its next socket tells. */
+  private async pollAll() {
+    try {
+      await Promise.all([...this.subscriptions.values()].map((subscription) => this.pollOne(subscription)))
+    } catch {
+      return this.stopPolling()
+    }
+    if (this.greeted || !this.watch) return
+    this.set({ polled: true })
+    clearTimeout(this.nextPoll)
+    this.nextPoll = setTimeout(() => this.pollAll(), pollEvery)
+  }
+
+  private async pollOne(subscription: Subscription) {
+    const { id, topic, query } = subscription
+    if (topic.startsWith('tail:')) return
+    try {
+      const data = await this.poll(topic, query)
+      if (this.greeted || !this.subscriptions.has(id)) return
+      subscription.onSnapshot?.(data)
+      this.freshen()
+    } catch (error) {
+      if (!(error instanceof HttpProblem)) throw error
+      subscription.onProblem?.(error.code, error.message)
+    }
+  }
+
+  private stopPolling() {
+    clearTimeout(this.nextPoll)
+    this.set({ polled: false })
   }
 
   private drop() {
@@ -158,7 +213,9 @@ export class Feed {
   private greet(hello: Hello) {
     const before = this.state.hello
     this.greeted = true
+    this.failures = 0
     this.delay = firstDelay
+    this.stopPolling()
     this.set({ hello, updated: this.state.updated || (before !== null && before.srv !== hello.srv) })
     for (const subscription of this.subscriptions.values()) this.sendSubscribe(subscription)
   }
@@ -179,9 +236,11 @@ export class Feed {
 
   private check() {
     const now = this.now()
-    const { phase, freshAt } = this.state
-    if (phase === 'live' && freshAt !== null && now - freshAt >= staleAfter) this.set({ phase: 'stale' })
+    const { phase, freshAt, polled } = this.state
+    const old = polled ? staleAfter + pollEvery : staleAfter
+    if (phase === 'live' && freshAt !== null && now - freshAt >= old) this.set({ phase: 'stale' })
     if (phase === 'connecting' && freshAt === null && this.retry) this.set({ phase: 'stale' })
+    if (this.socket && !this.greeted && now - this.openedAt >= greetedWithin) this.reconnect()
     if (this.greeted && now - this.pingAt >= pingEvery) {
       this.pingAt = now
       this.send({ t: 'ping' })

@@ -1,6 +1,6 @@
 import { createContext, type ReactNode, useContext, useEffect, useRef, useState, useSyncExternalStore } from 'react'
-import { basePath } from '../http/client'
-import { Feed, type FeedState, type Socket } from './client'
+import { basePath, get } from '../http/client'
+import { Feed, type FeedState, type Poll, type Socket } from './client'
 
 /** A page that nobody sees for this long lets its socket go, and takes a new one when it is seen again. */
 const sleepAfter = 60_000
@@ -11,8 +11,16 @@ function openSocket(): Socket {
   return new WebSocket(`${location.origin.replace(/^http/, 'ws')}${basePath}/api/ws?v=1`) as Socket
 }
 
+/** A polled chart has this many points: all of them every two seconds would be much for a slow way. */
+const polledPoints = 150
+
+const pollSnapshot: Poll = (topic, query) => {
+  const wanted = topic === 'stats' ? { n: polledPoints } : query
+  return get('snapshot', { topic, q: wanted && JSON.stringify(wanted) })
+}
+
 export function FeedProvider({ children }: { children: ReactNode }) {
-  const [feed] = useState(() => new Feed(openSocket))
+  const [feed] = useState(() => new Feed(openSocket, pollSnapshot))
   useEffect(() => {
     let hidden: ReturnType<typeof setTimeout> | undefined
     const onVisibility = () => {

@@ -16,7 +16,7 @@ export function useNow(active = true): number {
 
 /** Says that the numbers are old, and how old. It goes when data arrives, not when a socket opens. */
 export function FeedBanner() {
-  const { phase, freshAt, updated } = useFeedState()
+  const { phase, freshAt, polled, updated } = useFeedState()
   const now = useNow(phase === 'stale')
   if (phase === 'stale') {
     return (
@@ -25,6 +25,17 @@ export function FeedBanner() {
           ? 'No live data yet'
           : `Live data paused: last update ${span(Math.max(now - freshAt, 1000))} ago`}
         <span className="muted">The server cannot be reached. Trying again.</span>
+      </div>
+    )
+  }
+  if (polled) {
+    return (
+      <div className="banner" role="status">
+        Polled every two seconds
+        <span className="muted">
+          No WebSocket comes through to the server: a proxy in between has to pass the Upgrade header on. Live tails
+          stay empty.
+        </span>
       </div>
     )
   }
@@ -42,8 +53,8 @@ export function FeedBanner() {
 }
 
 export function FeedPulse() {
-  const { phase, hello } = useFeedState()
-  const words = { live: 'Live', stale: 'Stale', connecting: 'Connecting', asleep: 'Paused' }[phase]
+  const { phase, hello, polled } = useFeedState()
+  const words = { live: polled ? 'Polled' : 'Live', stale: 'Stale', connecting: 'Connecting', asleep: 'Paused' }[phase]
   const state = phase === 'live' ? 'live' : phase === 'stale' ? 'stale' : 'waiting'
   return (
     <div className="row wide">
