@@ -73,6 +73,46 @@ describe.each(looks)('pages, $theme, $width wide', ({ theme, width, height }) =>
   }, 90_000)
 })
 
+describe('the lists of queues and streams', () => {
+  it('are sorted by every column, both ways', async () => {
+    const { page, problems, close } = await openPage(browser)
+    interface Frame {
+      t: string
+      id: number
+      q?: { sort?: string }
+    }
+    const asked = new Map<number, string>()
+    const answers = new Map<string, string>()
+    page.on('websocket', (socket) => {
+      socket.on('framesent', ({ payload }) => {
+        const { id, q } = JSON.parse(String(payload)) as Frame
+        if (q?.sort) asked.set(id, q.sort)
+      })
+      socket.on('framereceived', ({ payload }) => {
+        const { t, id } = JSON.parse(String(payload)) as Frame
+        const sort = asked.get(id)
+        if (sort && t !== 'delta') answers.set(sort, t)
+      })
+    })
+    for (const path of ['/queues', '/streams']) {
+      await page.goto(server.url + path)
+      await page.getByRole('row').nth(1).waitFor()
+      const headers = page.getByRole('columnheader').getByRole('button')
+      for (let column = 0; column < (await headers.count()); column++) {
+        for (let click = 0; click < 2; click++) {
+          const before = new URL(page.url()).searchParams.get('sort')
+          await headers.nth(column).click()
+          await expect.poll(() => new URL(page.url()).searchParams.get('sort')).not.toBe(before)
+          const sort = new URL(page.url()).searchParams.get('sort') ?? 'name'
+          await expect.poll(() => answers.get(sort), { timeout: 4000 }).toBe('snap')
+        }
+      }
+    }
+    expect(problems).toEqual([])
+    await close()
+  })
+})
+
 describe('the overview', () => {
   it('tells how long an fsync takes', async () => {
     const { page, problems, close } = await openPage(browser)

@@ -12,7 +12,7 @@ import {
   SunMoon,
   Timer,
 } from 'lucide-react'
-import { type ComponentType, type CSSProperties, type ReactNode, useCallback, useState } from 'react'
+import { type ComponentType, type CSSProperties, type ReactNode, useCallback, useEffect, useRef, useState } from 'react'
 import { Link, useLocation } from 'wouter'
 import { Dialog } from './components/dialog'
 import { PageBoundary } from './components/page-boundary'
@@ -54,13 +54,18 @@ export function Shell({ children }: { children: ReactNode }) {
     useCallback(() => setHelp(true), []),
   )
   const { phase } = useFeedState()
+  const rail = useRef<HTMLElement>(null)
+  // biome-ignore lint/correctness/useExhaustiveDependencies: on a phone the rail scrolls, and the present page must be in sight
+  useEffect(() => {
+    rail.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' })
+  }, [location])
   return (
     <div className="shell">
       <a className="skip" href="#page">
         Skip to the page
       </a>
       <FeedBanner />
-      <nav className="rail" aria-label="Pages">
+      <nav ref={rail} className="rail" aria-label="Pages">
         <Link className="brand" href="/">
           <img src={`${basePath}/icon.svg`} alt="" />
           Nexo

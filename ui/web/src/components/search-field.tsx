@@ -1,15 +1,19 @@
 import { Search } from 'lucide-react'
-import { useEffect, useState } from 'react'
+import { useCallback, useEffect, useState } from 'react'
+import { useAddress } from '../address'
 
 interface Props {
   label: string
-  value: string
-  onSearch: (text: string) => void
+  /** The parameter of the address that holds the text. */
+  name?: string
 }
 
-/** The search of a page: `/` focuses it. It asks the server when typing rests, and at once on Enter. */
-export function SearchField({ label, value, onSearch }: Props) {
+/** The search of a page: `/` focuses it. What is typed goes into the address when typing rests, and at once on Enter. */
+export function SearchField({ label, name = 'filter' }: Props) {
+  const { get, set } = useAddress()
+  const value = get(name) ?? ''
   const [text, setText] = useState(value)
+  const onSearch = useCallback((next: string) => set({ [name]: next }), [set, name])
   useEffect(() => setText(value), [value])
   useEffect(() => {
     if (text === value) return

@@ -1,5 +1,5 @@
 import { Unplug } from 'lucide-react'
-import { useCallback, useMemo, useState } from 'react'
+import { useMemo, useState } from 'react'
 import { address, useAddress } from '../address'
 import { killClient } from '../api/server'
 import type { Client } from '../api/types'
@@ -56,7 +56,7 @@ export function ClientsPage() {
 }
 
 function Connections() {
-  const { get, set } = useAddress()
+  const { get } = useAddress()
   const filter = get('filter') ?? ''
   const [killing, setKilling] = useState<Client | null>(null)
   const { sort, sortable } = useSorted('id')
@@ -106,13 +106,7 @@ function Connections() {
       <Panel
         label="Connections"
         className="grow live"
-        title={
-          <SearchField
-            label="Find by name, address or library"
-            value={filter}
-            onSearch={useCallback((text: string) => set({ filter: text }), [set])}
-          />
-        }
+        title={<SearchField label="Find by name, address or library" />}
         foot={data ? counted(shown.length, 'client') : 'Loading'}
       >
         {problem && <p className="problem">{problem}</p>}

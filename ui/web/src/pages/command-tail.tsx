@@ -37,7 +37,7 @@ const columns: Column<SeenCommand>[] = [
 
 /** What clients send, as it comes: the answer to "who does that?". */
 export function CommandTail() {
-  const { get, set } = useAddress()
+  const { get } = useAddress()
   const filter = get('filter') ?? ''
   const [open, setOpen] = useState<SeenCommand | null>(null)
   const close = useCallback(() => setOpen(null), [])
@@ -48,13 +48,7 @@ export function CommandTail() {
         topic="tail:commands"
         query={{ filter }}
         label="Live commands"
-        search={
-          <SearchField
-            label="Find by command or address"
-            value={filter}
-            onSearch={useCallback((text: string) => set({ filter: text }), [set])}
-          />
-        }
+        search={<SearchField label="Find by command or address" />}
         columns={columns}
         rowKey={(command) => `${command.at} ${command.client}`}
         onOpen={setOpen}

@@ -53,7 +53,7 @@ const columns: Column<Message>[] = [
 ]
 
 export function PubSubTail() {
-  const { get, set } = useAddress()
+  const { get } = useAddress()
   const filter = get('filter') ?? '#'
   const [open, setOpen] = useState<Message | null>(null)
   const close = useCallback(() => setOpen(null), [])
@@ -64,13 +64,7 @@ export function PubSubTail() {
         topic="tail:pubsub"
         query={{ filter }}
         label="Live messages"
-        search={
-          <SearchField
-            label="Filter: plant/+/temperature, plant/#"
-            value={filter === '#' ? '' : filter}
-            onSearch={useCallback((text: string) => set({ filter: text }), [set])}
-          />
-        }
+        search={<SearchField label="Filter: plant/+/temperature, plant/#" />}
         columns={columns}
         rowKey={(message) => `${message.at} ${message.topic}`}
         onOpen={setOpen}

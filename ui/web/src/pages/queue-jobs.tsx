@@ -72,12 +72,11 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
     })
   const problem = searching ? found.problem : list.problem
   const columns = jobColumns(state, now, chosen, choose)
-  const onSearch = useCallback((text: string) => set({ match: text }), [set])
   return (
     <div className="split" data-open={open !== null}>
       <Panel
         label="Jobs"
-        title={<SearchField label="Search in payloads and reasons" value={match} onSearch={onSearch} />}
+        title={<SearchField label="Search in payloads and reasons" name="match" />}
         actions={
           <div className="row wrap">
             {chosen.size > 0 ? (

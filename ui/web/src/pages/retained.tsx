@@ -61,13 +61,7 @@ export function RetainedMessages() {
     <div className="split" data-open={shown !== undefined}>
       <Panel
         label="Retained messages"
-        title={
-          <SearchField
-            label="Filter: plant/+/temperature, plant/#"
-            value={filter}
-            onSearch={useCallback((text: string) => set({ filter: text }), [set])}
-          />
-        }
+        title={<SearchField label="Filter: plant/+/temperature, plant/#" />}
         actions={
           filter !== '' && (
             <ChangeButton className="small danger" disabled={list.rows.length === 0} onClick={() => setClearing(true)}>

@@ -1,6 +1,6 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Pencil } from 'lucide-react'
-import { useCallback, useState } from 'react'
+import { useState } from 'react'
 import { address, useAddress } from '../address'
 import { fetchConfig, fetchInfo, setConfig } from '../api/server'
 import type { Setting } from '../api/types'
@@ -15,7 +15,7 @@ import { problemOf } from '../http/client'
 import { loggedInAs, logOut, useSession } from '../session'
 
 export function ServerPage() {
-  const { get, set } = useAddress()
+  const { get } = useAddress()
   const { version, readOnly } = useSession()
   const user = loggedInAs()
   const tab = get('tab') ?? 'info'
@@ -24,11 +24,7 @@ export function ServerPage() {
     <>
       <header className="page-head">
         <h1>Server</h1>
-        <SearchField
-          label={tab === 'config' ? 'Find a setting' : 'Find a figure'}
-          value={filter}
-          onSearch={useCallback((text: string) => set({ filter: text }), [set])}
-        />
+        <SearchField label={tab === 'config' ? 'Find a setting' : 'Find a figure'} />
         <p className="muted actions">
           Nexo {version}
           {user !== null && `, logged in as ${user}`}

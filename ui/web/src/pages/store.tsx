@@ -39,11 +39,7 @@ export function StorePage() {
     <>
       <header className="page-head">
         <h1>Store</h1>
-        <SearchField
-          label="Find keys: a part, or a glob with *"
-          value={match}
-          onSearch={useCallback((text: string) => set({ match: text }), [set])}
-        />
+        <SearchField label="Find keys: a part, or a glob with *" name="match" />
         <div className="actions">
           <select
             className="input"

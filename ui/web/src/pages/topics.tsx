@@ -38,13 +38,7 @@ export function Topics() {
     <div className="split" data-open={open !== null}>
       <Panel
         label="Topics"
-        title={
-          <SearchField
-            label="Filter: plant/+/temperature, plant/#"
-            value={filter}
-            onSearch={useCallback((text: string) => set({ filter: text }), [set])}
-          />
-        }
+        title={<SearchField label="Filter: plant/+/temperature, plant/#" />}
         foot={<ScanFoot search={list} noun="topic" />}
       >
         {list.problem && <p className="problem">{list.problem}</p>}
