@@ -44,6 +44,18 @@ describe('a payload', () => {
     await close()
   })
 
+  it('with a number that JavaScript rounds says so', async () => {
+    await server.cli('NSET', 'exact', '{"id":106242075399214372653}')
+    const { page, problems, close } = await openPage(browser)
+    await page.goto(`${server.url}/store?key=exact`)
+    await page.getByText('A browser rounds numbers').waitFor()
+    await page.getByRole('button', { name: 'Text', exact: true }).click()
+    await page.getByText('106242075399214372653').waitFor()
+    expect(await page.getByText('A browser rounds numbers').count()).toBe(0)
+    expect(problems).toEqual([])
+    await close()
+  })
+
   it('that is no text is shown as hex alone', async () => {
     const response = await fetch(`${server.url}/api/queue/push`, {
       method: 'POST',

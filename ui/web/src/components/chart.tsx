@@ -84,7 +84,7 @@ export function Chart({ label, times, series, format, height = 120, seconds, gro
       ],
       series: [
         {},
-        ...series.map((line) => ({
+        ...asDrawn(series).map((line) => ({
           label: line.label,
           stroke: token(line.tone),
           width: 1.5,
@@ -133,8 +133,13 @@ function timeLabels(chart: uPlot, ticks: number[], _axis: number, _space: number
   return ticks.map((tick) => (tick <= last ? clock(tick * 1000).slice(0, characters) : ''))
 }
 
+/** Dashed lines are there to compare: drawn first, they do not hide what they are compared with. */
+function asDrawn(series: Series[]): Series[] {
+  return [...series.filter((line) => line.dash), ...series.filter((line) => !line.dash)]
+}
+
 function toData({ times, series }: { times: number[]; series: Series[] }): uPlot.AlignedData {
-  return [times, ...series.map((line) => line.values)]
+  return [times, ...asDrawn(series).map((line) => line.values)]
 }
 
 function lastValue(line: Series, format: (value: number) => string): string {

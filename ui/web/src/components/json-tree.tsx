@@ -1,4 +1,5 @@
 import { useState } from 'react'
+import { counted } from '../format/number'
 
 /** Children shown at once; the rest is asked for, so that a list of 50,000 does not become 50,000 elements. */
 const step = 100
@@ -66,7 +67,7 @@ export function JsonTree({ value, name, depth = 0 }: Props) {
       ) : (
         <span className="muted">
           {' '}
-          {children.length} {list ? 'items' : 'fields'} {right}
+          {counted(children.length, list ? 'item' : 'field')} {right}
         </span>
       )}
     </div>

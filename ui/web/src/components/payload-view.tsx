@@ -18,6 +18,9 @@ interface Props {
 const names: Record<PayloadForm, string> = { json: 'JSON', text: 'Text', hex: 'Hex' }
 const extensions: Record<PayloadForm, string> = { json: 'json', text: 'txt', hex: 'bin' }
 
+/** Digits that are not all kept once JavaScript has read them as a number. */
+const longNumber = /[:,[\s]-?\d{16}/
+
 function read({ b64, size }: WirePayload): Payload {
   const raw = fromBase64(b64)
   return readPayload(raw, raw.length < size)
@@ -75,6 +78,9 @@ export function PayloadView({ payload: given, loadAll, fileName }: Props) {
         <section className="payload-json" aria-label="Payload as JSON">
           <JsonTree value={payload.json} />
         </section>
+      )}
+      {form === 'json' && longNumber.test(payload.text ?? '') && (
+        <p className="muted">A browser rounds numbers of more than 15 digits; Text shows them as they are.</p>
       )}
       {form === 'text' && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
