@@ -374,6 +374,7 @@ describe('pub/sub', () => {
     expect(left).toContain('home/temperature')
     await page.getByLabel(/^Filter/).fill('plant/#/state')
     await page.getByText(/must be last/).waitFor()
+    expect(await page.getByText('Loading').count()).toBe(0)
   })
 })
 

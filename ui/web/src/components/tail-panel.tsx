@@ -44,7 +44,6 @@ export function TailPanel<Item>({ topic, query, label, search, rowKey, onOpen, e
       }
     >
       {polled && <p className="problem">A live tail needs a WebSocket, and none comes through to the server.</p>}
-      {problem && <p className="problem">{problem}</p>}
       <VirtualTable
         {...table}
         label={label}
@@ -55,6 +54,7 @@ export function TailPanel<Item>({ topic, query, label, search, rowKey, onOpen, e
           setPaused(true) // what was clicked must stay where it is
           onOpen(item)
         }}
+        problem={problem}
         empty={empty}
       />
     </Panel>

@@ -35,6 +35,8 @@ interface Props<Row> {
   /** Called with the first and last index in sight, so that the page can fetch them. */
   onWindow?: (first: number, last: number) => void
   empty: ReactNode
+  /** What kept rows from coming; it stands above those that came. */
+  problem?: string | null
   /** The width under which the table scrolls sideways. */
   minWidth?: number
 }
@@ -101,70 +103,74 @@ export function VirtualTable<Row>(props: Props<Row>) {
     if (data !== undefined && target.closest('a, button, input, label') === null) latest.current.onOpen?.(data)
   }, [])
 
-  if (count === 0) return <div className="grid">{props.empty}</div>
+  const problem = props.problem && <p className="problem">{props.problem}</p>
+  if (count === 0) return <div className="grid">{problem || props.empty}</div>
   const style = {
     '--grid-columns': columns.map((column) => column.width).join(' '),
     '--grid-min': `${props.minWidth ?? 0}px`,
   } as CSSProperties
   return (
-    <div
-      ref={scroller}
-      className="grid"
-      style={style}
-      role="grid"
-      aria-label={props.label}
-      aria-rowcount={count + 1}
-      aria-colcount={columns.length}
-      aria-activedescendant={active >= first && active <= last ? `${prefix}-${active}` : undefined}
-      tabIndex={0}
-      onKeyDown={onKeyDown}
-      onFocus={(event) => {
-        if (active < 0 && event.target === scroller.current) setActive(first)
-      }}
-    >
-      <div className="grid-width" role="presentation">
-        <div className="grid-head" role="row" aria-rowindex={1} tabIndex={-1}>
-          {columns.map((column) => (
-            <div
-              key={column.id}
-              role="columnheader"
-              tabIndex={-1}
-              className={column.end ? 'end' : undefined}
-              aria-sort={column.sorted}
-            >
-              {column.onSort ? (
-                <button type="button" onClick={column.onSort}>
-                  {column.title}
-                  {column.sorted === 'ascending' ? ' ↑' : column.sorted === 'descending' ? ' ↓' : ''}
-                </button>
-              ) : (
-                column.title
-              )}
-            </div>
-          ))}
-        </div>
-        <div className="grid-body" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
-          {items.map((item) => {
-            const data = row(item.index)
-            const key = data === undefined ? null : rowKey(data)
-            return (
-              <TableRow
-                key={item.key}
-                id={`${prefix}-${item.index}`}
-                index={item.index}
-                start={item.start}
-                data={data}
-                columns={columns as Column<unknown>[]}
-                active={item.index === active}
-                selected={key !== null && key === props.selected}
-                opens={onOpen !== undefined}
-                onPress={press}
-              />
-            )
-          })}
+    <>
+      {problem}
+      <div
+        ref={scroller}
+        className="grid"
+        style={style}
+        role="grid"
+        aria-label={props.label}
+        aria-rowcount={count + 1}
+        aria-colcount={columns.length}
+        aria-activedescendant={active >= first && active <= last ? `${prefix}-${active}` : undefined}
+        tabIndex={0}
+        onKeyDown={onKeyDown}
+        onFocus={(event) => {
+          if (active < 0 && event.target === scroller.current) setActive(first)
+        }}
+      >
+        <div className="grid-width" role="presentation">
+          <div className="grid-head" role="row" aria-rowindex={1} tabIndex={-1}>
+            {columns.map((column) => (
+              <div
+                key={column.id}
+                role="columnheader"
+                tabIndex={-1}
+                className={column.end ? 'end' : undefined}
+                aria-sort={column.sorted}
+              >
+                {column.onSort ? (
+                  <button type="button" onClick={column.onSort}>
+                    {column.title}
+                    {column.sorted === 'ascending' ? ' ↑' : column.sorted === 'descending' ? ' ↓' : ''}
+                  </button>
+                ) : (
+                  column.title
+                )}
+              </div>
+            ))}
+          </div>
+          <div className="grid-body" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
+            {items.map((item) => {
+              const data = row(item.index)
+              const key = data === undefined ? null : rowKey(data)
+              return (
+                <TableRow
+                  key={item.key}
+                  id={`${prefix}-${item.index}`}
+                  index={item.index}
+                  start={item.start}
+                  data={data}
+                  columns={columns as Column<unknown>[]}
+                  active={item.index === active}
+                  selected={key !== null && key === props.selected}
+                  opens={onOpen !== undefined}
+                  onPress={press}
+                />
+              )
+            })}
+          </div>
         </div>
       </div>
-    </div>
+    </>
   )
 }
 

@@ -109,7 +109,6 @@ function Connections() {
         title={<SearchField label="Find by name, address or library" />}
         foot={data ? counted(shown.length, 'client') : 'Loading'}
       >
-        {problem && <p className="problem">{problem}</p>}
         <VirtualTable
           label="Clients"
           columns={columns}
@@ -117,6 +116,7 @@ function Connections() {
           count={shown.length}
           row={(index) => shown[index]}
           rowKey={(row) => row.id}
+          problem={problem}
           empty={
             data ? (
               <Empty

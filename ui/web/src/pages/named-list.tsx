@@ -69,7 +69,6 @@ export function NamedList<Row extends { name: string }>(props: Props<Row>) {
       </header>
       <div className="page-body">
         <Panel className="grow live" foot={data ? counted(data.total, noun) : 'Loading'}>
-          {problem && <p className="problem">{problem}</p>}
           <VirtualTable
             label={title}
             columns={columns}
@@ -79,6 +78,7 @@ export function NamedList<Row extends { name: string }>(props: Props<Row>) {
             rowKey={(row) => row.name}
             onOpen={(row) => open(row.name)}
             onWindow={onWindow}
+            problem={problem}
             empty={
               !data ? (
                 <Empty title="Loading" />

@@ -65,7 +65,6 @@ export function ParkedEntries({ stream, group }: { stream: string; group: string
         </>
       }
     >
-      {list.problem && <p className="problem">{list.problem}</p>}
       <VirtualTable
         label={`Entries parked by ${group}`}
         columns={columns}
@@ -73,6 +72,7 @@ export function ParkedEntries({ stream, group }: { stream: string; group: string
         count={list.rows.length}
         row={(index) => list.rows[index]}
         rowKey={(entry) => entry.offset}
+        problem={list.problem}
         empty={<Empty title={list.loaded ? 'Nothing is parked' : 'Loading'} />}
       />
       {dropping && (

@@ -117,7 +117,6 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
         }
         foot={searching ? <ScanFoot search={found} noun="job" /> : total === null ? 'Loading' : counted(total, 'job')}
       >
-        {problem && <p className="problem">{problem}</p>}
         <VirtualTable
           label={`Jobs of ${queue}, ${state}`}
           columns={columns}
@@ -128,6 +127,7 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
           selected={open}
           onOpen={(row) => set({ job: row.id })}
           {...(searching ? {} : { onWindow: list.onWindow })}
+          problem={problem}
           empty={<NoJobs state={state} match={match} waiting={total === null || found.busy} />}
         />
       </Panel>

@@ -71,7 +71,6 @@ export function RetainedMessages() {
         }
         foot={<ScanFoot search={list} noun="message" />}
       >
-        {list.problem && <p className="problem">{list.problem}</p>}
         <VirtualTable
           label="Retained messages"
           columns={columns}
@@ -80,6 +79,7 @@ export function RetainedMessages() {
           rowKey={(row) => row.topic}
           selected={open}
           onOpen={(row) => set({ topic: row.topic })}
+          problem={list.problem}
           empty={
             list.loaded ? (
               <Empty title="No retained message" command="redis-cli -p 7654 NPUB plant/oven/temperature 213 RETAIN">

@@ -45,7 +45,6 @@ export function SlowLogPage() {
       </header>
       <div className="page-body">
         <Panel className="grow live" foot={data ? counted(data.total, 'command') : 'Loading'}>
-          {problem && <p className="problem">{problem}</p>}
           <VirtualTable
             label="Slow commands"
             columns={columns}
@@ -53,6 +52,7 @@ export function SlowLogPage() {
             count={data?.total ?? 0}
             row={(index) => data?.rows[index]}
             rowKey={(row) => row.id}
+            problem={problem}
             empty={
               data ? (
                 <Empty title="No command was slow" command="redis-cli -p 7654 CONFIG SET slowlog-log-slower-than 1000">

@@ -127,7 +127,6 @@ function FoundKeys({ db, match, open, onOpen }: FoundProps) {
   })
   return (
     <Panel label="Keys found" foot={<ScanFoot search={found} noun="key" />}>
-      {found.problem && <p className="problem">{found.problem}</p>}
       <VirtualTable
         label="Keys found"
         columns={columns}
@@ -136,6 +135,7 @@ function FoundKeys({ db, match, open, onOpen }: FoundProps) {
         rowKey={(row) => row.key}
         selected={open}
         onOpen={(row) => onOpen(row.key)}
+        problem={found.problem}
         empty={<Empty title={found.busy || !found.loaded ? 'Searching' : `No key matches "${match}"`} />}
       />
     </Panel>
@@ -197,10 +197,10 @@ function KeyTreePanel({ db, prefix, delimiter, open }: TreeProps) {
       }
       foot={tree.data ? <TreeFoot tree={tree.data} /> : 'Loading'}
     >
-      {tree.error && <p className="problem">{problemOf(tree.error)}</p>}
       <VirtualTable
         key={prefix}
         label="Keys"
+        problem={tree.error && problemOf(tree.error)}
         columns={columns}
         count={nodes.length}
         row={(index) => nodes[index]}

@@ -100,7 +100,6 @@ export function StreamEntries({ name }: { name: string }) {
           </>
         }
       >
-        {query.error && <p className="problem">{problemOf(query.error)}</p>}
         <VirtualTable
           label={`Entries of ${name}`}
           columns={entryColumns}
@@ -110,6 +109,7 @@ export function StreamEntries({ name }: { name: string }) {
           selected={open}
           onOpen={(entry) => set({ offset: entry.offset })}
           onWindow={useCallback((_first: number, last: number) => setLastSeen(last), [])}
+          problem={query.error && problemOf(query.error)}
           empty={
             query.isPending ? (
               <Empty title="Loading" />

@@ -41,7 +41,6 @@ export function Topics() {
         title={<SearchField label="Filter: plant/+/temperature, plant/#" />}
         foot={<ScanFoot search={list} noun="topic" />}
       >
-        {list.problem && <p className="problem">{list.problem}</p>}
         <VirtualTable
           label="Topics"
           columns={columns}
@@ -50,6 +49,7 @@ export function Topics() {
           rowKey={(row) => row.topic}
           selected={open}
           onOpen={(row) => set({ topic: row.topic })}
+          problem={list.problem}
           empty={
             list.loaded ? (
               <Empty title="No topic">
