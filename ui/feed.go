@@ -51,8 +51,12 @@ func newFeed(s *Server) *feed {
 	return &feed{server: s, sockets: map[*socket]bool{}, states: map[string]*shared{}, tails: map[string]*sharedTail{}, stop: make(chan struct{})}
 }
 
-// sampleLocked is a sample not older than most of a tick; it collects only when there is none.
+// sampleLocked is a sample not older than a tick; it collects only when there is none. While the ticker runs nobody else collects: a
+// second cut in two would have rates of a moment.
 func (f *feed) sampleLocked() *sample {
+	if f.ticking && f.last != nil {
+		return f.last
+	}
 	if now := f.server.options.Now(); f.last == nil || now.Sub(f.last.at) >= tick*9/10 || now.Before(f.last.at) {
 		f.collectLocked(now)
 	}

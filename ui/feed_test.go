@@ -163,6 +163,24 @@ func waitUntil(t *testing.T, what string, so func() bool) {
 	}
 }
 
+func TestTheTickerAloneCollectsWhileItRuns(t *testing.T) {
+	ts := newTestServer(t, Options{})
+	ts.still()
+	b, _ := ts.open(nil)
+	b.frame()
+	b.send(`{"t":"sub","id":1,"topic":"stats"}`)
+	b.frame()
+	ts.advance(950 * time.Millisecond)
+	b.send(`{"t":"sub","id":2,"topic":"queues"}`)
+	b.frame()
+	ts.request("GET", "/api/snapshot?topic=streams", "")
+	ts.source.locked(func() {
+		if ts.source.asked != 1 {
+			t.Errorf("collected %d times within one second", ts.source.asked)
+		}
+	})
+}
+
 func TestNothingIsCollectedWithoutWatchers(t *testing.T) {
 	ts := newTestServer(t, Options{})
 	b, _ := ts.open(nil)

@@ -134,14 +134,16 @@ function Brokers({ points, now }: { points: Point[]; now: Point }) {
   )
 }
 
-/** Seconds that nobody watched have no points; a line across them would claim to know. */
+/**
+ * Seconds that nobody watched have no points, and the first one after them no rates, for there is nothing to compare it
+ * with: the line breaks there.
+ */
 const gap = 3000
 
 function withGaps(points: Point[]): { at: number; point: Point | null }[] {
-  return points.flatMap((point, index) => {
+  return points.map((point, index) => {
     const before = points[index - 1]
-    const shown = { at: point.at, point }
-    return before && point.at - before.at > gap ? [{ at: before.at + 1000, point: null }, shown] : [shown]
+    return { at: point.at, point: before && point.at - before.at <= gap ? point : null }
   })
 }
 
