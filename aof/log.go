@@ -11,7 +11,7 @@ import (
 
 	"github.com/tidwall/wal"
 
-	"github.com/nexobroker/nexo/latency"
+	"github.com/nexobroker/nexo/brokers/latency"
 )
 
 const (

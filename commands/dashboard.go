@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/nexobroker/nexo/brokers/stream"
-	"github.com/nexobroker/nexo/latency"
+	"github.com/nexobroker/nexo/brokers/latency"
 	"github.com/nexobroker/nexo/resp"
 )
 

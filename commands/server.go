@@ -10,7 +10,7 @@ import (
 	"github.com/nexobroker/nexo/brokers/queue"
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/brokers/stream"
-	"github.com/nexobroker/nexo/latency"
+	"github.com/nexobroker/nexo/brokers/latency"
 	"github.com/nexobroker/nexo/resp"
 )
 

@@ -16,7 +16,7 @@ import (
 	"github.com/nexobroker/nexo/brokers/pubsub"
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/commands"
-	"github.com/nexobroker/nexo/latency"
+	"github.com/nexobroker/nexo/brokers/latency"
 	"github.com/nexobroker/nexo/resp"
 	"github.com/nexobroker/nexo/ui"
 )
