@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nexobroker/nexo/brokers/stream"
 	"github.com/nexobroker/nexo/brokers/latency"
+	"github.com/nexobroker/nexo/brokers/stream"
 	"github.com/nexobroker/nexo/resp"
 )
 

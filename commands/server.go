@@ -6,11 +6,11 @@ import (
 	"time"
 
 	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/latency"
 	"github.com/nexobroker/nexo/brokers/pubsub"
 	"github.com/nexobroker/nexo/brokers/queue"
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/brokers/stream"
-	"github.com/nexobroker/nexo/brokers/latency"
 	"github.com/nexobroker/nexo/resp"
 )
 

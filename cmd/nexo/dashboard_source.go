@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/nexobroker/nexo/aof"
+	"github.com/nexobroker/nexo/brokers/latency"
 	"github.com/nexobroker/nexo/brokers/pubsub"
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/commands"
-	"github.com/nexobroker/nexo/brokers/latency"
 	"github.com/nexobroker/nexo/resp"
 	"github.com/nexobroker/nexo/ui"
 )
