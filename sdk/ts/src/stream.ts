@@ -58,12 +58,24 @@ export interface StreamInfo {
   maxBytes: number;
 }
 
+/** How far a group is. */
 export interface GroupInfo {
+  name: string;
+  /** The entry that is delivered next. */
   next: bigint;
+  /** Entries that it has still to see. */
   lag: number;
+  /** Entries that are delivered and not acknowledged. */
   pending: number;
+  /** Entries that failed for good and wait for somebody to look at them. */
   parked: number;
+  /** Entries that retention took away before the group had seen them. */
+  skipped: number;
+  /** Consumers that hold entries. */
   consumers: number;
+  /** Consumers that wait for entries. */
+  waiters: number;
+  /** Counts the seeks: acknowledgements of an older epoch mean nothing. */
   epoch: number;
 }
 
@@ -217,13 +229,28 @@ export class NexoStream<T = unknown> {
   async group(name: string, o?: CallOpts): Promise<GroupInfo> {
     const stat = await this.#connection.text<Record<string, number>>(['XSTAT', this.name, name], o);
     return {
+      name,
       next: BigInt(stat.next ?? 1),
       lag: Number(stat.lag),
       pending: Number(stat.pending),
       parked: Number(stat.parked),
+      skipped: Number(stat.skipped),
       consumers: Number(stat.consumers),
+      waiters: Number(stat.waiters),
       epoch: Number(stat.epoch),
     };
+  }
+
+  /** How far each group is, in the order of their names. */
+  async groups(o?: CallOpts): Promise<GroupInfo[]> {
+    const stat = await this.#connection.text<{ 'group-names': string[] }>(['XSTAT', this.name], o);
+    const groups = stat['group-names'].map((group) =>
+      this.group(group, o).catch((error: NexoError) => {
+        if (error.code !== 'NOGROUP') throw error;
+        return undefined; // dropped since its name was told
+      }),
+    );
+    return (await Promise.all(groups)).filter((group) => group !== undefined);
   }
 
   /**

@@ -498,6 +498,25 @@ describe('stream', () => {
     await rejected(stream.group('none'), NotFoundError);
   });
 
+  it('lists its groups', async () => {
+    const stream = client.stream<number>(name);
+    await rejected(stream.groups(), NotFoundError, 'NOSTREAM');
+    await stream.appendMany([1, 2, 3]);
+    expect(await stream.groups()).toStrictEqual([]);
+    for (const group of ['späte', 'b', 'a']) {
+      await client.command(['XGCREATE', name, group]);
+    }
+    await client.command(['XCONSUME', name, 'b', 'somebody', 'COUNT', '2']);
+    const idle = { next: 1n, lag: 3, pending: 0, parked: 0, skipped: 0, consumers: 0, waiters: 0, epoch: 1 };
+    expect(await stream.groups()).toStrictEqual([
+      { ...idle, name: 'a' },
+      { ...idle, name: 'b', next: 3n, lag: 1, pending: 2, consumers: 1 },
+      { ...idle, name: 'späte' },
+    ]);
+    await client.command(['XGDROP', name, 'b']);
+    expect((await stream.groups()).map((group) => group.name)).toStrictEqual(['a', 'späte']);
+  });
+
   it('delivers again what failed, and parks it at last', async () => {
     const stream = client.stream<string>(name);
     await stream.publish('bad');
