@@ -1,7 +1,8 @@
+import { AsyncResource } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NexoConnection } from './connection.js';
 import { ConnectionClosedError, NotConnectedError } from './errors.js';
-import type { NexoOptions } from './options.js';
+import type { MessageBegin, MessageEnd, NexoOptions } from './options.js';
 
 /** What subscribe() answers. */
 export interface Subscription extends AsyncDisposable {
@@ -87,7 +88,7 @@ export class Consumer<M> implements Subscription {
     if (this.#options.renewMs > 0) {
       this.#renewal = setInterval(() => void this.#renew(), this.#options.renewMs);
     }
-    this.#loop = this.#run();
+    this.#loop = root.runInAsyncScope(() => this.#run());
     return this;
   }
 
@@ -231,6 +232,39 @@ export async function settle<R>(connection: NexoConnection, run: () => Promise<R
   }
 }
 
+/** What runs for long, or for many, belongs to none of the contexts (of a request, of a span) that it was begun in. */
+const root = new AsyncResource('NexoClient');
+
+/** What a handler threw, which may be anything. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+/** Handles a message, surrounded by telemetry; nothing that goes wrong there keeps the message from being handled. */
+export async function observed(
+  connection: NexoConnection,
+  begin: Omit<MessageBegin, 'host' | 'port'>,
+  handle: () => Promise<Error | undefined>,
+): Promise<void> {
+  const { telemetry, host = 'localhost', port = 7654 } = connection.options;
+  if (telemetry?.message === undefined) {
+    await handle();
+    return;
+  }
+  let handled: Promise<MessageEnd> | undefined;
+  const once = (): Promise<MessageEnd> => {
+    const began = performance.now();
+    handled ??= handle().then((error) => ({ milliseconds: performance.now() - began, ...(error ? { error } : {}) }));
+    return handled;
+  };
+  try {
+    await telemetry.message({ ...begin, host, port }, once);
+  } catch (error) {
+    connection.log('error', `telemetry: ${(error as Error).stack}`);
+  }
+  await once();
+}
+
 /** Joins the calls of one turn of the event loop into one command. */
 export class Batch<I, O> {
   readonly #flush: (items: I[]) => Promise<O[]>;
@@ -243,7 +277,7 @@ export class Batch<I, O> {
   add(item: I): Promise<O> {
     return new Promise<O>((resolve, reject) => {
       if (this.#items.length === 0) {
-        setImmediate(() => void this.#send());
+        root.runInAsyncScope(() => setImmediate(() => void this.#send()));
       }
       this.#items.push({ item, resolve, reject });
     });

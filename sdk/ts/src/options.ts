@@ -12,10 +12,50 @@ export interface Logger {
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
-/** Is told of every call and every handled message. */
+/** A call that begins. */
+export interface CallBegin {
+  command: string;
+  /** The command with its arguments, payloads among them. */
+  args: readonly (string | Buffer)[];
+  host: string;
+  port: number;
+}
+
+/** How a call or a handler ended. */
+export interface CallEnd {
+  milliseconds: number;
+  /** Why it failed; what failed has no reply. */
+  error?: Error;
+  /** What the server answered. */
+  reply?: unknown;
+}
+
+/** A message that is about to be handled. */
+export interface MessageBegin {
+  source: 'queue' | 'stream';
+  /** Of the queue or stream. */
+  name: string;
+  /** The group of a stream that handles it. */
+  group?: string;
+  /** Of the job, or the offset of the entry. */
+  id: string;
+  /** 1 the first time. */
+  attempt: number;
+  /** undefined when it does not fit the schema, which is why it fails. */
+  data: unknown;
+  host: string;
+  port: number;
+}
+
+/** How a handler ended. */
+export type MessageEnd = Pick<CallEnd, 'milliseconds' | 'error'>;
+
+/** Is told of every call and every handled message. What it throws is logged, and changes nothing. */
 export interface NexoTelemetry {
-  call?(event: { command: string; milliseconds: number; error?: Error }): void;
-  message?(event: { source: 'queue' | 'stream'; name: string; milliseconds: number; attempt: number; error?: Error }): void;
+  /** A call begins; what is returned is told how it ended. */
+  call?(begin: CallBegin): ((end: CallEnd) => void) | undefined;
+  /** Surrounds a handler: it runs what it is given, once, and may do so within a context of its own. */
+  message?(begin: MessageBegin, handle: () => Promise<MessageEnd>): Promise<void>;
 }
 
 export interface NexoOptions {

@@ -32,7 +32,7 @@ export class Subscriptions {
     }
     this.#listeners.set(filter, listener);
     try {
-      await this.connection.guard('SUBSCRIBE', () =>
+      await this.connection.guard(['SUBSCRIBE', filter], () =>
         isFilter(filter)
           ? this.connection.redis.pSubscribe(filter, listener as never, true)
           : this.connection.redis.subscribe(filter, listener as never, true),
@@ -49,7 +49,7 @@ export class Subscriptions {
       return;
     }
     this.#listeners.delete(filter);
-    await this.connection.guard('UNSUBSCRIBE', () =>
+    await this.connection.guard(['UNSUBSCRIBE', filter], () =>
       isFilter(filter)
         ? this.connection.redis.pUnsubscribe(filter, listener as never, true)
         : this.connection.redis.unsubscribe(filter, listener as never, true),

@@ -1,6 +1,6 @@
 import { decode, encodeArg } from './codec.js';
 import type { Arg, NexoConnection } from './connection.js';
-import { Batch, Consumer, type Source, type Subscription, settle } from './consumer.js';
+import { asError, Batch, Consumer, observed, type Source, type Subscription, settle } from './consumer.js';
 import { NexoError, ValidationError } from './errors.js';
 import { type CallOpts, milliseconds, type TypedOptions, validate } from './options.js';
 
@@ -266,61 +266,59 @@ export class NexoQueue<T = unknown> {
     settler: Settler,
     onError: (error: Error) => void,
   ): Promise<void> {
-    const began = performance.now();
     const [, payload, attempt, meta] = held.raw;
-    let settled = false;
-    const once = (run: () => Promise<boolean>): Promise<boolean> => {
-      settled = true;
-      return run();
-    };
-    let failure: Error | undefined;
+    const id = held.handle.slice(0, held.handle.indexOf('-'));
+    let data: T | undefined;
+    let unfit: Error | undefined;
     try {
-      let data: T;
-      try {
-        data = this.#decode(payload);
-        if (this.#options.schema !== undefined) {
-          data = await validate(this.#options.schema, data, `job of ${this.name}`);
-        }
-      } catch (error) {
-        // Trying again cannot help.
-        failure = error as Error;
-        await settler.nack(held.handle, { reason: failure.message, dead: true });
-        return;
-      }
-      const message: QueueMessage<T> = {
-        id: held.handle.slice(0, held.handle.indexOf('-')),
-        data,
-        attempts: attempt,
-        enqueuedAt: new Date(Number(meta['pushed-at'])),
-        signal: held.signal,
-        ack: () => once(() => settler.ack(held.handle)),
-        nack: (reason, n) => once(() => settler.nack(held.handle, { reason, ...n })),
-        extend: (ms) => settler.extend(held.handle, ms),
-        release: () => once(() => settler.many('release', [held.handle]).then((n) => n === 1)),
-        toDlq: (reason) => once(() => settler.nack(held.handle, { reason, dead: true })),
-      };
-      try {
-        await callback(data, message);
-      } catch (error) {
-        failure = error as Error;
-      }
-      if (!settled) {
-        if (failure === undefined) await settler.ack(held.handle);
-        else await settler.nack(held.handle, { reason: failure.message || String(failure) });
+      data = this.#decode(payload);
+      if (this.#options.schema !== undefined) {
+        data = await validate(this.#options.schema, data, `job of ${this.name}`);
       }
     } catch (error) {
-      // The job comes back when its lease ends.
-      onError(error as Error);
-    } finally {
-      const telemetry = this.#connection.options.telemetry;
-      telemetry?.message?.({
-        source: 'queue',
-        name: this.name,
-        milliseconds: performance.now() - began,
-        attempt,
-        ...(failure ? { error: failure } : {}),
-      });
+      unfit = error as Error;
+      data = undefined;
     }
+    await observed(this.#connection, { source: 'queue', name: this.name, id, attempt, data }, async () => {
+      let failure = unfit;
+      try {
+        if (unfit !== undefined) {
+          // Trying again cannot help.
+          await settler.nack(held.handle, { reason: unfit.message, dead: true });
+          return failure;
+        }
+        let settled = false;
+        const once = (run: () => Promise<boolean>): Promise<boolean> => {
+          settled = true;
+          return run();
+        };
+        const message: QueueMessage<T> = {
+          id,
+          data: data as T,
+          attempts: attempt,
+          enqueuedAt: new Date(Number(meta['pushed-at'])),
+          signal: held.signal,
+          ack: () => once(() => settler.ack(held.handle)),
+          nack: (reason, n) => once(() => settler.nack(held.handle, { reason, ...n })),
+          extend: (ms) => settler.extend(held.handle, ms),
+          release: () => once(() => settler.many('release', [held.handle]).then((n) => n === 1)),
+          toDlq: (reason) => once(() => settler.nack(held.handle, { reason, dead: true })),
+        };
+        try {
+          await callback(message.data, message);
+        } catch (error) {
+          failure = asError(error);
+        }
+        if (!settled) {
+          if (failure === undefined) await settler.ack(held.handle);
+          else await settler.nack(held.handle, { reason: failure.message || String(failure) });
+        }
+      } catch (error) {
+        // The job comes back when its lease ends.
+        onError(error as Error);
+      }
+      return failure;
+    });
   }
 
   /** The jobs as an async iterable; each must be settled by its own methods. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { decode, encodeArg } from './codec.js';
 import { type Arg, NexoConnection } from './connection.js';
-import { Batch, Consumer, type Source, type Subscription, settle } from './consumer.js';
+import { asError, Batch, Consumer, observed, type Source, type Subscription, settle } from './consumer.js';
 import { NexoError, NotFoundError } from './errors.js';
 import { type CallOpts, milliseconds, type TypedOptions, validate } from './options.js';
 import { type ConsumerHost, positive } from './queue.js';
@@ -356,43 +356,45 @@ export class NexoStream<T = unknown> {
     acks: Batch<HeldEntry, boolean>,
     onError: (error: Error) => void,
   ): Promise<void> {
-    const began = performance.now();
     const [offset, ms, attempts, payload] = held.raw;
+    let data: T | undefined;
     let failure: Error | undefined;
     try {
-      try {
-        let data = this.#decode(payload);
-        if (this.#options.schema !== undefined) {
-          data = await validate(this.#options.schema, data, `entry of ${this.name}`);
-        }
-        await callback(data, { seq: BigInt(offset), data, timestamp: new Date(ms), attempts });
-      } catch (error) {
-        failure = error as Error;
-      }
-      if (failure === undefined) {
-        await acks.add(held);
-      } else {
-        const mode = failure.name === 'ValidationError' ? 'FATAL' : 'FAIL';
-        const reason = failure.message.slice(0, 1000) || String(failure);
-        const args = ['XNACK', this.name, group, mode, 'IDS', '1', String(offset), 'REASON', reason];
-        if (mode === 'FAIL') args.push('DELAY', String(Math.min(30_000, 200 * 2 ** attempts)));
-        // Sent twice it would count twice: so it waits for a connection, and is not repeated.
-        await this.#connection.connected();
-        await this.#connection.send(args);
+      data = this.#decode(payload);
+      if (this.#options.schema !== undefined) {
+        data = await validate(this.#options.schema, data, `entry of ${this.name}`);
       }
     } catch (error) {
-      // The entry comes back when its time to be acknowledged ends.
-      onError(error as Error);
-    } finally {
-      const telemetry = this.#connection.options.telemetry;
-      telemetry?.message?.({
-        source: 'stream',
-        name: this.name,
-        milliseconds: performance.now() - began,
-        attempt: attempts,
-        ...(failure ? { error: failure } : {}),
-      });
+      failure = error as Error;
+      data = undefined;
     }
+    const unfit = failure !== undefined; // trying again cannot help
+    const begin = { source: 'stream' as const, name: this.name, group, id: String(offset), attempt: attempts, data };
+    await observed(this.#connection, begin, async () => {
+      try {
+        if (!unfit) {
+          try {
+            await callback(data as T, { seq: BigInt(offset), data: data as T, timestamp: new Date(ms), attempts });
+          } catch (error) {
+            failure = asError(error);
+          }
+        }
+        if (failure === undefined) {
+          await acks.add(held);
+        } else {
+          const reason = failure.message.slice(0, 1000) || String(failure);
+          const args = ['XNACK', this.name, group, unfit ? 'FATAL' : 'FAIL', 'IDS', '1', String(offset), 'REASON', reason];
+          if (!unfit) args.push('DELAY', String(Math.min(30_000, 200 * 2 ** attempts)));
+          // Sent twice it would count twice: so it waits for a connection, and is not repeated.
+          await this.#connection.connected();
+          await this.#connection.send(args);
+        }
+      } catch (error) {
+        // The entry comes back when its time to be acknowledged ends.
+        onError(error as Error);
+      }
+      return failure;
+    });
   }
 }
 
