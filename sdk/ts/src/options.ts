@@ -112,13 +112,21 @@ export function parseUrl(text: string): NexoOptions {
   if (url.protocol !== 'nexo:' && url.protocol !== 'nexos:') {
     throw new ValidationError(`the URL begins with ${url.protocol}// and not with nexo:// or nexos://`);
   }
-  const options: NexoOptions = { host: url.hostname || 'localhost' };
+  if ((url.pathname !== '' && url.pathname !== '/') || url.hash !== '') {
+    throw new ValidationError(`the URL goes on with ${url.pathname}${url.hash}, which means nothing here`);
+  }
+  // An address of IPv6 is in brackets only within a URL.
+  const options: NexoOptions = { host: url.hostname.replace(/^\[(.*)\]$/, '$1') || 'localhost' };
   if (url.port !== '') options.port = Number(url.port);
   if (url.username !== '') options.username = decodeURIComponent(url.username);
   if (url.password !== '') options.password = decodeURIComponent(url.password);
-  if (url.protocol === 'nexos:' || url.searchParams.get('tls') === '1') options.tls = true;
-  const name = url.searchParams.get('name');
-  if (name !== null) options.name = name;
+  if (url.protocol === 'nexos:') options.tls = true;
+  for (const [name, value] of url.searchParams) {
+    if (name === 'name') options.name = value;
+    else if (name === 'tls' && value === '1') options.tls = true;
+    else if (name === 'tls' && value === '0' && url.protocol === 'nexo:') options.tls = false;
+    else throw new ValidationError(`the URL has ${name}=${value}, which is neither tls=1, tls=0 nor name=...`);
+  }
   return options;
 }
 
