@@ -37,7 +37,7 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
   /** The same, with answers as Buffers. Options that are given with each command are copied with each command. */
   readonly #binary: Client;
   #ready = false;
-  #closed = false;
+  readonly #ended = new AbortController();
   #retry: NodeJS.Timeout | undefined;
   #attempt = 0;
   readonly #calls = new Calls();
@@ -66,20 +66,37 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
   }
 
   get isClosed(): boolean {
-    return this.#closed;
+    return this.ended.aborted;
+  }
+
+  /** Aborted when the connection is closed for good. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
   }
 
   /** Connects for the first time; a failure is the caller's. */
   async open(): Promise<void> {
     try {
-      await this.#client.connect();
+      await this.#connect();
     } catch (error) {
-      this.#closed = true;
-      this.#client.destroy();
+      this.destroy();
       throw translate(error);
     }
     this.#ready = true;
     this.emit('connect');
+  }
+
+  /** Connects the client beneath, which may succeed although it was destroyed meanwhile. */
+  async #connect(): Promise<void> {
+    try {
+      await this.#client.connect();
+    } catch (error) {
+      throw this.isClosed ? closed() : error;
+    }
+    if (this.isClosed) {
+      this.#client.destroy();
+      throw closed();
+    }
   }
 
   /** For tests of what a broken network does: `socket.destroy()` cuts the connection, which then comes back. */
@@ -100,7 +117,7 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
     const reason = new ConnectionClosedError(undefined, error === undefined ? undefined : { cause: error });
     this.#calls.failAll(reason);
     this.emit('disconnect', error);
-    if (!this.#closed) {
+    if (!this.isClosed) {
       this.#attempt = 0;
       this.#reconnectLater();
     }
@@ -108,11 +125,12 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
 
   #reconnectLater(): void {
     const { minMs = 500, maxMs = 5000, maxAttempts = Number.POSITIVE_INFINITY } = this.options.reconnect ?? {};
-    if (this.#closed || this.#attempt >= maxAttempts) {
-      if (!this.#closed) {
-        this.destroy();
-        this.emit('error', new NotConnectedError(`gave up after ${this.#attempt} attempts to reconnect`));
-      }
+    if (this.isClosed) {
+      return;
+    }
+    if (this.#attempt >= maxAttempts) {
+      this.destroy();
+      this.emit('error', new NotConnectedError(`gave up after ${this.#attempt} attempts to reconnect`));
       return;
     }
     const delay = Math.min(maxMs, minMs * 2 ** this.#attempt);
@@ -121,20 +139,16 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
   }
 
   async #reconnect(): Promise<void> {
-    if (this.#closed) {
-      return;
-    }
     try {
       if (this.#client.isOpen) {
         this.#client.destroy();
       }
-      await this.#client.connect();
-    } catch {
+      await this.#connect();
+    } catch (error) {
+      if (!this.isClosed) {
+        this.log('warn', `attempt ${this.#attempt} to reconnect: ${translate(error).message}`);
+      }
       this.#reconnectLater();
-      return;
-    }
-    if (this.#closed) {
-      this.#client.destroy();
       return;
     }
     this.#ready = true;
@@ -150,7 +164,7 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
 
   /** Resolves when there is a connection, or false once the connection was closed for good. */
   async connected(): Promise<boolean> {
-    while (!this.#ready && !this.#closed) {
+    while (!this.#ready && !this.isClosed) {
       await new Promise<void>((resolve) => this.#waiters.push(resolve));
     }
     return this.#ready;
@@ -172,8 +186,8 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
   }
 
   #call<R>(args: readonly Arg[], o: CallOpts, run: () => Promise<R>): Promise<R> {
-    if (!this.#ready && (this.#closed || this.options.offline !== 'queue')) {
-      return Promise.reject(new NotConnectedError(this.#closed ? 'the client was closed' : undefined));
+    if (!this.#ready && (this.isClosed || this.options.offline !== 'queue')) {
+      return Promise.reject(this.isClosed ? closed() : new NotConnectedError());
     }
     if (o.signal?.aborted) {
       return Promise.reject(o.signal.reason as Error);
@@ -219,17 +233,17 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
 
   /** Ends at once: what is under way is rejected. */
   destroy(): void {
-    if (this.#closed) {
+    if (this.isClosed) {
       return;
     }
-    this.#closed = true;
+    this.#ended.abort();
     clearTimeout(this.#retry);
     if (this.#client.isOpen) {
       this.#client.destroy();
     }
     this.#lost();
     this.#unsent = [];
-    this.#calls.failAll(new NotConnectedError('the client was closed'));
+    this.#calls.failAll(closed());
     for (const go of this.#waiters.splice(0)) {
       go();
     }
@@ -244,6 +258,10 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
     }
     this.destroy();
   }
+}
+
+function closed(): NotConnectedError {
+  return new NotConnectedError('the client was closed');
 }
 
 /** Sends a call; its answer settles it. */

@@ -292,6 +292,7 @@ describe('queue', () => {
     const queue = client.queue(name);
     const id = await queue.add('a', { jobId: 'k' });
     expect(await queue.add('b', { jobId: 'k' })).toBe(id);
+    await queue.push('c', { jobId: 'k' });
     expect((await queue.stats()).ready).toBe(1);
   });
 

@@ -87,6 +87,15 @@ export class TestServer {
     await ended;
   }
 
+  /** Lets the server hang, with its connections open, until it may go on. */
+  hang(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  goOn(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
   async stop(): Promise<void> {
     await this.kill();
     rmSync(this.#data, { recursive: true, force: true });
