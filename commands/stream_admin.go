@@ -83,7 +83,7 @@ func streamFields(c stream.Config) []field {
 	}
 }
 
-// field is one pair of a map reply: an int64 or a string.
+// field is one pair of a map reply: an int64, a string, or a list of strings.
 type field struct {
 	name  string
 	value any
@@ -98,6 +98,11 @@ func (ctx *Context) writeFields(fields []field) {
 			ctx.W.Int(v)
 		case string:
 			ctx.W.BulkString(v)
+		case []string:
+			ctx.W.Array(len(v))
+			for _, text := range v {
+				ctx.W.BulkString(text)
+			}
 		}
 	}
 }
@@ -255,7 +260,7 @@ func xstat(ctx *Context, args [][]byte) {
 	fields := []field{
 		{"first", int64(st.First)}, {"next", int64(st.Next)}, {"high", int64(st.High)}, {"entries", st.Entries}, {"bytes", st.Bytes},
 		{"first-ms", st.FirstMs}, {"last-ms", st.LastMs}, {"appended", int64(st.Appended)}, {"dup", int64(st.Duplicates)},
-		{"groups", int64(len(st.Groups))},
+		{"groups", int64(len(st.Groups))}, {"group-names", st.Groups},
 	}
 	ctx.writeFields(append(fields, streamFields(st.Config)...))
 }
@@ -370,7 +375,7 @@ func (s *Server) streamSpecs() []Spec {
 			count, option("FROM", "pos", position)),
 		spec("xunpark", "Lets parked entries be delivered again, or drops them", ":n", -4, Write, xunpark, group,
 			Argument{Name: "which", Type: "oneof", Arguments: []Argument{{Name: "all", Type: "pure-token", Token: "ALL"}, acknowledged}}, queueFlag("DROP")),
-		spec("xstat", "Describes a stream or a group", "map", -2, ReadOnly, xstat, Argument{Name: "group", Type: "string", Optional: true}),
+		spec("xstat", "Describes a stream, with the names of its groups in order, or one group", "map", -2, ReadOnly, xstat, Argument{Name: "group", Type: "string", Optional: true}),
 		spec("xverify", "Computes the hash chain of a stream again", "map ok from to head first-bad", -2, ReadOnly, xverify,
 			option("FROM", "pos", position), option("TO", "pos", position)),
 		spec("xhead", "Answers the last entry of a stream and its hash", "*3 :offset $id $sha256", 2, ReadOnly|Fast, xhead),

@@ -186,6 +186,29 @@ func TestStreamChainOverTheWire(t *testing.T) {
 	}
 }
 
+// The groups are told by name, so that a client can ask about each.
+func TestStreamGroupNames(t *testing.T) {
+	addr, _, _ := openStreamDoor(t)
+	client := dialRaw(t, addr, 2)
+	client.do("XCREATE", "s")
+	for _, step := range []struct {
+		words []string
+		want  string
+	}{
+		{[]string{"XEXISTS", "s"}, "$6|groups|:0|$11|group-names|*0|"},
+		{[]string{"XGCREATE", "s", "second"}, "$6|groups|:1|$11|group-names|*1|$6|second|"},
+		{[]string{"XGCREATE", "s", "first"}, "$6|groups|:2|$11|group-names|*2|$5|first|$6|second|"},
+		{[]string{"XGDROP", "s", "second"}, "$6|groups|:1|$11|group-names|*1|$5|first|"},
+	} {
+		client.do(step.words...)
+		for _, door := range []*rawClient{client, dialRaw(t, addr, 3)} {
+			if got := strings.ReplaceAll(door.do("XSTAT", "s"), "\r\n", "|"); !strings.Contains(got, step.want) {
+				t.Errorf("after %q: %q has no %q", step.words, got, step.want)
+			}
+		}
+	}
+}
+
 func TestBlockedStreamReaders(t *testing.T) {
 	addr, broker, _ := openStreamDoor(t)
 	client := dialRaw(t, addr, 2)

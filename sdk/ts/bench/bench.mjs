@@ -57,19 +57,21 @@ async function rate(count, callers, call) {
 const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
 const perSecond = (n) => `${Math.round(n).toLocaleString('en')}/s`;
 
-/** Measures two things by turns and prints both with their ratio. */
-async function compare(title, first, second) {
-  const results = [[], []];
-  await first.run();
-  await second.run();
+/** Measures things by turns, and prints each with the ratio of the first to it. */
+async function compare(title, ...contestants) {
+  for (const { run } of contestants) await run();
+  const results = contestants.map(() => []);
   for (let round = 0; round < rounds; round++) {
-    for (const i of round % 2 === 0 ? [0, 1] : [1, 0]) results[i].push(await [first, second][i].run());
+    const order = round % 2 === 0 ? contestants : contestants.toReversed();
+    for (const contestant of order) results[contestants.indexOf(contestant)].push(await contestant.run());
   }
-  const ratio = median(results[0].map((r, i) => r / results[1][i]));
-  console.log(`${title}`);
-  console.log(`  ${first.name.padEnd(36)} ${perSecond(median(results[0]))}`);
-  console.log(`  ${second.name.padEnd(36)} ${perSecond(median(results[1]))}`);
-  console.log(`  ratio, median of ${rounds} pairs             ${ratio.toFixed(2)}`);
+  console.log(title);
+  for (const [i, { name }] of contestants.entries()) {
+    const ratio = median(results[0].map((r, round) => r / results[i][round]));
+    console.log(
+      `  ${name.padEnd(48)} ${perSecond(median(results[i])).padStart(12)}${i === 0 ? '' : `   ratio ${ratio.toFixed(2)}`}`,
+    );
+  }
 }
 
 try {
@@ -96,21 +98,33 @@ try {
   console.log(`node ${process.version}, ${cpus().length} cores, ${cpus()[0].model}`);
 
   const client = await NexoClient.connect({ host: '127.0.0.1', port: nexo });
-  const plain = createClient({ socket: { host: '127.0.0.1', port: nexo } });
-  plain.on('error', () => {});
-  await plain.connect();
+  const connectPlain = async (options) => {
+    const plain = createClient({ socket: { host: '127.0.0.1', port: nexo }, ...options });
+    plain.on('error', () => {});
+    return plain.connect();
+  };
+  const limited = await connectPlain({});
+  const unlimited = await connectPlain({ commandOptions: { timeout: 0 } });
   const text = JSON.stringify(payload);
+  const key = (i) => `key:${i % 1000}`;
   for (const callers of [50, 100]) {
+    const measure = (call) => () => rate(sets, callers, call);
     await compare(
-      `store: one connection, ${callers} callers, ${text.length} bytes`,
-      {
-        name: 'client.store.map.set (object)',
-        run: () => rate(sets, callers, (i) => client.store.map.set(`key:${i % 1000}`, payload)),
-      },
-      { name: '@redis/client set (the same as text)', run: () => rate(sets, callers, (i) => plain.set(`key:${i % 1000}`, text)) },
+      `store: one connection, ${callers} callers, an object of ${text.length} bytes as JSON`,
+      { name: 'client.store.map.set(object)', run: measure((i) => client.store.map.set(key(i), payload)) },
+      { name: '@redis/client set(JSON.stringify(object))', run: measure((i) => limited.set(key(i), JSON.stringify(payload))) },
+      { name: 'the same without time limits', run: measure((i) => unlimited.set(key(i), JSON.stringify(payload))) },
+    );
+    const words = 'x'.repeat(text.length);
+    await compare(
+      `store: one connection, ${callers} callers, a text of ${text.length} bytes`,
+      { name: 'client.store.map.set(text)', run: measure((i) => client.store.map.set(key(i), words)) },
+      { name: '@redis/client set(text)', run: measure((i) => limited.set(key(i), words)) },
+      { name: 'the same without time limits', run: measure((i) => unlimited.set(key(i), words)) },
     );
   }
-  await plain.close();
+  await limited.close();
+  await unlimited.close();
 
   const queue = await client.queue('bench').create();
   const nexoRun = async () => {

@@ -14,12 +14,13 @@ const titles = {
   consumer: 'Subscriptions',
   errors: 'Errors',
   options: 'Options',
+  otel: '@nexobroker/client/otel',
   pubsub: 'Pub/sub',
   queue: 'Queues',
   store: 'Store',
   stream: 'Streams',
 };
-const order = ['client', 'options', 'store', 'pubsub', 'queue', 'stream', 'consumer', 'errors', 'codec', 'connection'];
+const order = ['client', 'options', 'store', 'pubsub', 'queue', 'stream', 'consumer', 'errors', 'codec', 'connection', 'otel'];
 
 /** The names that index.ts exports, by the module they come from. */
 function exportedNames() {
@@ -91,6 +92,7 @@ function describe(name, { doc, code }, undocumented) {
 
 const undocumented = [];
 const names = exportedNames();
+names.set('otel', ['openTelemetry', 'OpenTelemetryOptions']); // an entry of its own
 const text = [
   '# Reference of @nexobroker/client',
   '',

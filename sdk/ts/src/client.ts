@@ -42,6 +42,7 @@ export class NexoClient
     this.#subscriptions = new Subscriptions(this.connection);
     this.#host = {
       connection: this.connection,
+      subscribed: new Set(),
       adopt: (consumer) => this.#running.add(consumer),
       dismiss: (consumer) => this.#running.delete(consumer),
     };
@@ -82,7 +83,7 @@ export class NexoClient
     return this.connection.redis;
   }
 
-  /** A queue by name. The same name is the same object, with the options that it was first asked for with. */
+  /** A queue by name. Without options it is the object that was asked for with this name before, if any. */
   queue<T = unknown>(name: string, options?: TypedOptions<T>): NexoQueue<T> {
     return this.#once(this.#queues, name, options, () => new NexoQueue<T>(this.#host, name, options));
   }

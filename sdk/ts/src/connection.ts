@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { createClient, RESP_TYPES } from '@redis/client';
-import { ConnectionClosedError, fromReply, NexoError, NotConnectedError, RequestTimeoutError } from './errors.js';
-import type { CallOpts, LogLevel, NexoOptions } from './options.js';
+import { type Call, Calls } from './calls.js';
+import { ConnectionClosedError, fromReply, NexoError, NotConnectedError } from './errors.js';
+import type { CallEnd, CallOpts, LogLevel, NexoOptions, NexoTelemetry } from './options.js';
 
 export type Arg = string | Buffer;
 
@@ -24,7 +25,7 @@ function makeClient(o: NexoOptions) {
   });
 }
 
-const bulkAsBuffer = { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } };
+const noOptions: CallOpts = {};
 
 /**
  * One connection that comes back by itself. A call that was under way when it broke is rejected and never repeated:
@@ -33,18 +34,22 @@ const bulkAsBuffer = { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } };
 export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Error?]; reconnect: []; error: [Error] }> {
   readonly options: NexoOptions;
   readonly #client: Client;
+  /** The same, with answers as Buffers. Options that are given with each command are copied with each command. */
+  readonly #binary: Client;
   #ready = false;
-  #closed = false;
+  readonly #ended = new AbortController();
   #retry: NodeJS.Timeout | undefined;
   #attempt = 0;
-  readonly #pending = new Set<(error: Error) => void>();
+  readonly #calls = new Calls();
+  /** Calls that wait for a connection. */
+  #unsent: { call: Call; run: () => Promise<unknown> }[] = [];
   #waiters: (() => void)[] = [];
-  #drained: (() => void) | undefined;
 
   constructor(options: NexoOptions) {
     super();
     this.options = options;
     this.#client = makeClient(options);
+    this.#binary = this.#client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer }) as unknown as Client;
     // The client tells of a broken socket by an error; without a listener it would end the process.
     this.#client.on('error', (error: Error) => this.#lost(error));
     this.#client.on('end', () => this.#lost());
@@ -61,20 +66,37 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
   }
 
   get isClosed(): boolean {
-    return this.#closed;
+    return this.ended.aborted;
+  }
+
+  /** Aborted when the connection is closed for good. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
   }
 
   /** Connects for the first time; a failure is the caller's. */
   async open(): Promise<void> {
     try {
-      await this.#client.connect();
+      await this.#connect();
     } catch (error) {
-      this.#closed = true;
-      this.#client.destroy();
+      this.destroy();
       throw translate(error);
     }
     this.#ready = true;
     this.emit('connect');
+  }
+
+  /** Connects the client beneath, which may succeed although it was destroyed meanwhile. */
+  async #connect(): Promise<void> {
+    try {
+      await this.#client.connect();
+    } catch (error) {
+      throw this.isClosed ? closed() : error;
+    }
+    if (this.isClosed) {
+      this.#client.destroy();
+      throw closed();
+    }
   }
 
   /** For tests of what a broken network does: `socket.destroy()` cuts the connection, which then comes back. */
@@ -93,11 +115,9 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
     }
     this.#ready = false;
     const reason = new ConnectionClosedError(undefined, error === undefined ? undefined : { cause: error });
-    for (const reject of [...this.#pending]) {
-      reject(reason);
-    }
+    this.#calls.failAll(reason);
     this.emit('disconnect', error);
-    if (!this.#closed) {
+    if (!this.isClosed) {
       this.#attempt = 0;
       this.#reconnectLater();
     }
@@ -105,11 +125,12 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
 
   #reconnectLater(): void {
     const { minMs = 500, maxMs = 5000, maxAttempts = Number.POSITIVE_INFINITY } = this.options.reconnect ?? {};
-    if (this.#closed || this.#attempt >= maxAttempts) {
-      if (!this.#closed) {
-        this.destroy();
-        this.emit('error', new NotConnectedError(`gave up after ${this.#attempt} attempts to reconnect`));
-      }
+    if (this.isClosed) {
+      return;
+    }
+    if (this.#attempt >= maxAttempts) {
+      this.destroy();
+      this.emit('error', new NotConnectedError(`gave up after ${this.#attempt} attempts to reconnect`));
       return;
     }
     const delay = Math.min(maxMs, minMs * 2 ** this.#attempt);
@@ -118,25 +139,24 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
   }
 
   async #reconnect(): Promise<void> {
-    if (this.#closed) {
-      return;
-    }
     try {
       if (this.#client.isOpen) {
         this.#client.destroy();
       }
-      await this.#client.connect();
-    } catch {
+      await this.#connect();
+    } catch (error) {
+      if (!this.isClosed) {
+        this.log('warn', `attempt ${this.#attempt} to reconnect: ${translate(error).message}`);
+      }
       this.#reconnectLater();
-      return;
-    }
-    if (this.#closed) {
-      this.#client.destroy();
       return;
     }
     this.#ready = true;
     this.#attempt = 0;
     this.emit('reconnect');
+    for (const { call, run } of this.#unsent.splice(0)) {
+      if (call.isPending) dispatch(call, run);
+    }
     for (const go of this.#waiters.splice(0)) {
       go();
     }
@@ -144,87 +164,63 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
 
   /** Resolves when there is a connection, or false once the connection was closed for good. */
   async connected(): Promise<boolean> {
-    while (!this.#ready && !this.#closed) {
+    while (!this.#ready && !this.isClosed) {
       await new Promise<void>((resolve) => this.#waiters.push(resolve));
     }
     return this.#ready;
   }
 
   /** Sends a command; bulk strings are answered as Buffers. */
-  send<R = Reply>(args: readonly Arg[], o: CallOpts = {}): Promise<R> {
-    return this.#call(args, o, () => this.#client.sendCommand<R>(args, bulkAsBuffer as never));
+  send<R = Reply>(args: readonly Arg[], o: CallOpts = noOptions): Promise<R> {
+    return this.#call(args, o, () => this.#binary.sendCommand<R>(args));
   }
 
   /** Sends a command whose answer is text: bulk strings are strings. */
-  text<R = Reply>(args: readonly Arg[], o: CallOpts = {}): Promise<R> {
+  text<R = Reply>(args: readonly Arg[], o: CallOpts = noOptions): Promise<R> {
     return this.#call(args, o, () => this.#client.sendCommand<R>(args));
   }
 
-  #call<R>(args: readonly Arg[], o: CallOpts, run: () => Promise<R>): Promise<R> {
-    if (!this.#ready) {
-      return this.#offline(args, o, run);
-    }
-    const timeoutMs = o.timeoutMs ?? this.options.requestTimeoutMs ?? 15_000;
-    const telemetry = this.options.telemetry;
-    const began = telemetry === undefined ? 0 : performance.now();
-    return new Promise<R>((resolve, reject) => {
-      const { signal } = o;
-      if (signal?.aborted) {
-        reject(signal.reason as Error);
-        return;
-      }
-      const finish = (error?: Error): void => {
-        this.#pending.delete(fail);
-        if (this.#pending.size === 0) this.#drained?.();
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', abort);
-        telemetry?.call?.({ command: String(args[0]), milliseconds: performance.now() - began, ...(error ? { error } : {}) });
-      };
-      const fail = (error: Error): void => {
-        finish(error);
-        reject(error);
-      };
-      const abort = (): void => fail(signal?.reason as Error);
-      const timer =
-        timeoutMs > 0 && Number.isFinite(timeoutMs)
-          ? setTimeout(() => fail(new RequestTimeoutError(String(args[0]), timeoutMs)), timeoutMs)
-          : undefined;
-      this.#pending.add(fail);
-      signal?.addEventListener('abort', abort, { once: true });
-      run().then(
-        (reply) => {
-          finish();
-          resolve(reply);
-        },
-        (error: unknown) => fail(translate(error)),
-      );
-    });
-  }
-
-  async #offline<R>(args: readonly Arg[], o: CallOpts, run: () => Promise<R>): Promise<R> {
-    if (this.#closed || this.options.offline !== 'queue') {
-      throw new NotConnectedError(this.#closed ? 'the client was closed' : undefined);
-    }
-    const timeoutMs = o.timeoutMs ?? this.options.requestTimeoutMs ?? 15_000;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new RequestTimeoutError(String(args[0]), timeoutMs)), timeoutMs);
-      o.signal?.addEventListener('abort', () => reject(o.signal?.reason as Error), { once: true });
-    });
-    try {
-      await Promise.race([this.connected(), late]);
-    } finally {
-      clearTimeout(timer);
-    }
-    if (!this.#ready) {
-      throw new NotConnectedError();
-    }
+  /** Runs a call of the client beneath with this connection's time limit, telemetry and errors. */
+  guard<R>(args: readonly Arg[], run: () => Promise<R>, o: CallOpts = noOptions): Promise<R> {
     return this.#call(args, o, run);
   }
 
-  /** Runs a call of the client beneath with this connection's timeout and errors. */
-  guard<R>(command: string, run: () => Promise<R>, o: CallOpts = {}): Promise<R> {
-    return this.#call([command], o, run);
+  #call<R>(args: readonly Arg[], o: CallOpts, run: () => Promise<R>): Promise<R> {
+    if (!this.#ready && (this.isClosed || this.options.offline !== 'queue')) {
+      return Promise.reject(this.isClosed ? closed() : new NotConnectedError());
+    }
+    if (o.signal?.aborted) {
+      return Promise.reject(o.signal.reason as Error);
+    }
+    const timeoutMs = o.timeoutMs ?? this.options.requestTimeoutMs ?? 15_000;
+    const limitMs = timeoutMs > 0 && Number.isFinite(timeoutMs) ? timeoutMs : 0;
+    const ended = this.options.telemetry === undefined ? undefined : this.#observe(this.options.telemetry, args);
+    return new Promise<R>((resolve, reject) => {
+      const call = this.#calls.begin(args, limitMs, resolve, reject, o.signal, ended);
+      if (this.#ready) {
+        dispatch(call, run);
+      } else {
+        this.#unsent.push({ call, run });
+      }
+    });
+  }
+
+  /** Tells telemetry of a call. What goes wrong there is no matter of the call. */
+  #observe(telemetry: NexoTelemetry, args: readonly Arg[]): ((end: CallEnd) => void) | undefined {
+    const { host = 'localhost', port = 7654 } = this.options;
+    try {
+      const ended = telemetry.call?.({ command: String(args[0]), args, host, port });
+      return (end) => {
+        try {
+          ended?.(end);
+        } catch (error) {
+          this.log('error', `telemetry: ${(error as Error).stack}`);
+        }
+      };
+    } catch (error) {
+      this.log('error', `telemetry: ${(error as Error).stack}`);
+      return undefined;
+    }
   }
 
   /** Tells the logger, when the level asks for it. */
@@ -237,15 +233,17 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
 
   /** Ends at once: what is under way is rejected. */
   destroy(): void {
-    if (this.#closed) {
+    if (this.isClosed) {
       return;
     }
-    this.#closed = true;
+    this.#ended.abort();
     clearTimeout(this.#retry);
     if (this.#client.isOpen) {
       this.#client.destroy();
     }
     this.#lost();
+    this.#unsent = [];
+    this.#calls.failAll(closed());
     for (const go of this.#waiters.splice(0)) {
       go();
     }
@@ -255,13 +253,23 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
   async close(): Promise<void> {
     // A call that was made just before may still have to encode its value.
     await new Promise((resolve) => setImmediate(resolve));
-    while (this.#pending.size > 0) {
-      await new Promise<void>((resolve) => {
-        this.#drained = resolve;
-      });
+    if (this.#ready) {
+      await this.#calls.drained();
     }
     this.destroy();
   }
+}
+
+function closed(): NotConnectedError {
+  return new NotConnectedError('the client was closed');
+}
+
+/** Sends a call; its answer settles it. */
+function dispatch(call: Call, run: () => Promise<unknown>): void {
+  run().then(
+    (reply) => call.answer(reply),
+    (error: unknown) => call.fail(translate(error)),
+  );
 }
 
 function translate(error: unknown): Error {

@@ -1,7 +1,8 @@
+import { AsyncResource } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NexoConnection } from './connection.js';
-import { ConnectionClosedError, NotConnectedError } from './errors.js';
-import type { NexoOptions } from './options.js';
+import { ConnectionClosedError, NotConnectedError, RequestTimeoutError } from './errors.js';
+import type { MessageBegin, MessageEnd, NexoOptions } from './options.js';
 
 /** What subscribe() answers. */
 export interface Subscription extends AsyncDisposable {
@@ -17,8 +18,8 @@ export interface Source<M> {
   handle(message: M): Promise<void>;
   /** Gives back messages that no handler has begun. */
   release(messages: M[]): Promise<void>;
-  /** The connection is gone: what it held is the server's again. */
-  lost(): void;
+  /** The connection is gone: what it held is the server's again, and no handler has begun these messages. */
+  lost(unbegun: M[]): void;
   /** The connection is new; nothing is fetched before this is done. */
   reconnected(connection: NexoConnection): Promise<void>;
   /** Called every few seconds with what is held, while there is something. */
@@ -49,21 +50,15 @@ export class Consumer<M> implements Subscription {
   #introduced = 0;
   #waiting: M[] = [];
   readonly #running = new Map<M, Promise<void>>();
-  #stopped = false;
+  readonly #stopping = new AbortController();
   #fetching = false;
   #stop: Promise<void> | undefined;
   #loop: Promise<void> | undefined;
   #room: (() => void) | undefined;
   #renewal: NodeJS.Timeout | undefined;
-  readonly #ended: (consumer: Consumer<M>) => void;
+  readonly #ended: () => void;
 
-  constructor(
-    main: NexoConnection,
-    name: string,
-    source: Source<M>,
-    options: ConsumerOptions,
-    ended: (consumer: Consumer<M>) => void,
-  ) {
+  constructor(main: NexoConnection, name: string, source: Source<M>, options: ConsumerOptions, ended: () => void) {
     this.#main = main;
     this.#source = source;
     this.#options = options;
@@ -72,23 +67,49 @@ export class Consumer<M> implements Subscription {
     this.#connection = new NexoConnection(own);
   }
 
+  /** Connects and begins. When it fails, or is stopped before it has begun, nothing is left of it. */
   async start(): Promise<this> {
-    this.#options.signal?.throwIfAborted();
-    await this.#connection.open();
-    this.#clientId = await this.#connection.send<number>(['CLIENT', 'ID']);
+    const { signal } = this.#options;
     this.#connection.on('disconnect', () => {
       this.#lost++;
-      this.#waiting = [];
-      this.#source.lost();
+      this.#source.lost(this.#waiting.splice(0));
       this.#room?.();
     });
-    this.#connection.on('error', this.#options.onError);
-    this.#options.signal?.addEventListener('abort', () => void this.stop(), { once: true });
+    this.#connection.on('error', (error) => this.#report(error));
+    try {
+      signal?.throwIfAborted();
+      await this.#connection.open();
+      this.#clientId = await this.#connection.send<number>(['CLIENT', 'ID']);
+      signal?.throwIfAborted();
+    } catch (error) {
+      this.abandon();
+      throw error;
+    }
+    signal?.addEventListener('abort', this.#aborted, { once: true });
     if (this.#options.renewMs > 0) {
       this.#renewal = setInterval(() => void this.#renew(), this.#options.renewMs);
     }
-    this.#loop = this.#run();
+    this.#loop = root.runInAsyncScope(() => this.#run());
     return this;
+  }
+
+  readonly #aborted = (): void => void this.stop();
+
+  /** Aborted when it begins to stop. */
+  get stopping(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  get #stopped(): boolean {
+    return this.stopping.aborted;
+  }
+
+  #report(error: Error): void {
+    try {
+      this.#options.onError(error);
+    } catch (thrown) {
+      this.#main.log('error', `onError: ${(thrown as Error).stack}`);
+    }
   }
 
   /** Makes a new connection known; one that is known already costs nothing. */
@@ -134,10 +155,14 @@ export class Consumer<M> implements Subscription {
         if (this.#stopped) {
           return;
         }
-        if (this.#connection.isConnected) {
+        if (error instanceof RequestTimeoutError) {
+          // What the late answer brought would be nobody's: without the connection it is the server's again.
+          this.#report(error);
+          this.#connection.socket.destroy();
+        } else if (this.#connection.isConnected) {
           // The server refuses: the queue was deleted, the disk is full. Not a reason to hammer it.
-          this.#options.onError(error as Error);
-          await sleep(pause);
+          this.#report(error as Error);
+          await sleep(pause, undefined, { signal: this.stopping }).catch(() => undefined);
           pause = Math.min(5000, pause * 2);
         }
       }
@@ -164,7 +189,7 @@ export class Consumer<M> implements Subscription {
     try {
       await this.#source.renew(held);
     } catch (error) {
-      this.#options.onError(error as Error);
+      this.#report(error as Error);
     }
   }
 
@@ -174,7 +199,7 @@ export class Consumer<M> implements Subscription {
   }
 
   async #end(): Promise<void> {
-    this.#stopped = true;
+    this.#stopping.abort();
     this.#room?.();
     // The wait is ended from the main connection: cutting it off could lose what is on its way to us.
     while (this.#fetching && this.#connection.isConnected && this.#main.isConnected) {
@@ -187,21 +212,25 @@ export class Consumer<M> implements Subscription {
     await this.#loop;
     const unbegun = this.#waiting.splice(0);
     if (unbegun.length > 0 && this.#main.isConnected) {
-      await this.#source.release(unbegun).catch(this.#options.onError);
+      await this.#source.release(unbegun).catch((error: Error) => this.#report(error));
     }
     await Promise.allSettled(this.#running.values());
+    this.#finish();
+  }
+
+  #finish(): void {
     clearInterval(this.#renewal);
+    this.#options.signal?.removeEventListener('abort', this.#aborted);
     this.#connection.destroy();
-    this.#ended(this);
+    this.#ended();
   }
 
   /** Ends without waiting for anybody. */
   abandon(): void {
-    this.#stopped = true;
     this.#stop ??= Promise.resolve();
-    clearInterval(this.#renewal);
-    this.#connection.destroy();
+    this.#stopping.abort();
     this.#room?.();
+    this.#finish();
   }
 
   /** For tests: the connection that waits for messages. */
@@ -231,6 +260,39 @@ export async function settle<R>(connection: NexoConnection, run: () => Promise<R
   }
 }
 
+/** What runs for long, or for many, belongs to none of the contexts (of a request, of a span) that it was begun in. */
+const root = new AsyncResource('NexoClient');
+
+/** What a handler threw, which may be anything. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+/** Handles a message, surrounded by telemetry; nothing that goes wrong there keeps the message from being handled. */
+export async function observed(
+  connection: NexoConnection,
+  begin: Omit<MessageBegin, 'host' | 'port'>,
+  handle: () => Promise<Error | undefined>,
+): Promise<void> {
+  const { telemetry, host = 'localhost', port = 7654 } = connection.options;
+  if (telemetry?.message === undefined) {
+    await handle();
+    return;
+  }
+  let handled: Promise<MessageEnd> | undefined;
+  const once = (): Promise<MessageEnd> => {
+    const began = performance.now();
+    handled ??= handle().then((error) => ({ milliseconds: performance.now() - began, ...(error ? { error } : {}) }));
+    return handled;
+  };
+  try {
+    await telemetry.message({ ...begin, host, port }, once);
+  } catch (error) {
+    connection.log('error', `telemetry: ${(error as Error).stack}`);
+  }
+  await once();
+}
+
 /** Joins the calls of one turn of the event loop into one command. */
 export class Batch<I, O> {
   readonly #flush: (items: I[]) => Promise<O[]>;
@@ -243,7 +305,7 @@ export class Batch<I, O> {
   add(item: I): Promise<O> {
     return new Promise<O>((resolve, reject) => {
       if (this.#items.length === 0) {
-        setImmediate(() => void this.#send());
+        root.runInAsyncScope(() => setImmediate(() => void this.#send()));
       }
       this.#items.push({ item, resolve, reject });
     });

@@ -16,7 +16,18 @@ export {
   ServerError,
   ValidationError,
 } from './errors.js';
-export type { CallOpts, Logger, LogLevel, NexoOptions, NexoTelemetry, TypedOptions } from './options.js';
+export type {
+  CallBegin,
+  CallEnd,
+  CallOpts,
+  Logger,
+  LogLevel,
+  MessageBegin,
+  MessageEnd,
+  NexoOptions,
+  NexoTelemetry,
+  TypedOptions,
+} from './options.js';
 export { type MessageMeta, NexoTopic, type PublishOptions } from './pubsub.js';
 export {
   type AddOptions,

@@ -12,10 +12,50 @@ export interface Logger {
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
-/** Is told of every call and every handled message. */
+/** A call that begins. */
+export interface CallBegin {
+  command: string;
+  /** The command with its arguments, payloads among them. */
+  args: readonly (string | Buffer)[];
+  host: string;
+  port: number;
+}
+
+/** How a call or a handler ended. */
+export interface CallEnd {
+  milliseconds: number;
+  /** Why it failed; what failed has no reply. */
+  error?: Error;
+  /** What the server answered. */
+  reply?: unknown;
+}
+
+/** A message that is about to be handled. */
+export interface MessageBegin {
+  source: 'queue' | 'stream';
+  /** Of the queue or stream. */
+  name: string;
+  /** The group of a stream that handles it. */
+  group?: string;
+  /** Of the job, or the offset of the entry. */
+  id: string;
+  /** 1 the first time. */
+  attempt: number;
+  /** undefined when it does not fit the schema, which is why it fails. */
+  data: unknown;
+  host: string;
+  port: number;
+}
+
+/** How a handler ended. */
+export type MessageEnd = Pick<CallEnd, 'milliseconds' | 'error'>;
+
+/** Is told of every call and every handled message. What it throws is logged, and changes nothing. */
 export interface NexoTelemetry {
-  call?(event: { command: string; milliseconds: number; error?: Error }): void;
-  message?(event: { source: 'queue' | 'stream'; name: string; milliseconds: number; attempt: number; error?: Error }): void;
+  /** A call begins; what is returned is told how it ended. */
+  call?(begin: CallBegin): ((end: CallEnd) => void) | undefined;
+  /** Surrounds a handler: it runs what it is given, once, and may do so within a context of its own. */
+  message?(begin: MessageBegin, handle: () => Promise<MessageEnd>): Promise<void>;
 }
 
 export interface NexoOptions {
@@ -72,13 +112,21 @@ export function parseUrl(text: string): NexoOptions {
   if (url.protocol !== 'nexo:' && url.protocol !== 'nexos:') {
     throw new ValidationError(`the URL begins with ${url.protocol}// and not with nexo:// or nexos://`);
   }
-  const options: NexoOptions = { host: url.hostname || 'localhost' };
+  if ((url.pathname !== '' && url.pathname !== '/') || url.hash !== '') {
+    throw new ValidationError(`the URL goes on with ${url.pathname}${url.hash}, which means nothing here`);
+  }
+  // An address of IPv6 is in brackets only within a URL.
+  const options: NexoOptions = { host: url.hostname.replace(/^\[(.*)\]$/, '$1') || 'localhost' };
   if (url.port !== '') options.port = Number(url.port);
   if (url.username !== '') options.username = decodeURIComponent(url.username);
   if (url.password !== '') options.password = decodeURIComponent(url.password);
-  if (url.protocol === 'nexos:' || url.searchParams.get('tls') === '1') options.tls = true;
-  const name = url.searchParams.get('name');
-  if (name !== null) options.name = name;
+  if (url.protocol === 'nexos:') options.tls = true;
+  for (const [name, value] of url.searchParams) {
+    if (name === 'name') options.name = value;
+    else if (name === 'tls' && value === '1') options.tls = true;
+    else if (name === 'tls' && value === '0' && url.protocol === 'nexo:') options.tls = false;
+    else throw new ValidationError(`the URL has ${name}=${value}, which is neither tls=1, tls=0 nor name=...`);
+  }
   return options;
 }
 

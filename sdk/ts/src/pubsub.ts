@@ -1,5 +1,6 @@
 import { decode, encodeArg } from './codec.js';
 import type { Arg, NexoConnection } from './connection.js';
+import { settle } from './consumer.js';
 import { NexoError, ValidationError } from './errors.js';
 import { type CallOpts, milliseconds, type TypedOptions, validate } from './options.js';
 
@@ -26,21 +27,34 @@ export class Subscriptions {
     this.connection = connection;
   }
 
-  async add(filter: string, listener: Listener): Promise<void> {
+  async add(filter: string, callback: Listener): Promise<void> {
     if (this.#listeners.has(filter)) {
       throw new NexoError('SUBSCRIBED', `there is a subscription to "${filter}" already`);
     }
+    // The client beneath may still know a listener that was let go here.
+    const listener: Listener = (payload, topic) => {
+      if (this.#listeners.get(filter) === listener) callback(payload, topic);
+    };
     this.#listeners.set(filter, listener);
     try {
-      await this.connection.guard('SUBSCRIBE', () =>
-        isFilter(filter)
-          ? this.connection.redis.pSubscribe(filter, listener as never, true)
-          : this.connection.redis.subscribe(filter, listener as never, true),
-      );
+      await this.connection.guard(['SUBSCRIBE', filter], () => this.#enter(filter, listener));
     } catch (error) {
-      this.#listeners.delete(filter);
+      if (this.#listeners.get(filter) === listener) this.#listeners.delete(filter);
       throw error;
     }
+  }
+
+  #enter(filter: string, listener: Listener): Promise<void> {
+    const { redis } = this.connection;
+    const entered = isFilter(filter)
+      ? redis.pSubscribe(filter, listener as never, true)
+      : redis.subscribe(filter, listener as never, true);
+    entered.then(
+      // When it was given up meanwhile nothing may be left of it.
+      () => this.#listeners.get(filter) === listener || this.#leaveLater(filter, listener),
+      () => undefined, // the caller's
+    );
+    return entered;
   }
 
   async remove(filter: string): Promise<void> {
@@ -49,10 +63,29 @@ export class Subscriptions {
       return;
     }
     this.#listeners.delete(filter);
-    await this.connection.guard('UNSUBSCRIBE', () =>
-      isFilter(filter)
-        ? this.connection.redis.pUnsubscribe(filter, listener as never, true)
-        : this.connection.redis.unsubscribe(filter, listener as never, true),
+    try {
+      await this.connection.guard(['UNSUBSCRIBE', filter], () => this.#leave(filter, listener));
+    } catch (error) {
+      if (this.connection.isConnected) {
+        throw error;
+      }
+      // Without a connection the server knows no subscription. The client beneath would renew it with the next one.
+      this.#leaveLater(filter, listener);
+    }
+  }
+
+  #leave(filter: string, listener: Listener): Promise<void> {
+    const { redis } = this.connection;
+    return isFilter(filter)
+      ? redis.pUnsubscribe(filter, listener as never, true)
+      : redis.unsubscribe(filter, listener as never, true);
+  }
+
+  /** Leaves as soon as there is a connection. */
+  #leaveLater(filter: string, listener: Listener): void {
+    const leave = () => this.connection.guard(['UNSUBSCRIBE', filter], () => this.#leave(filter, listener));
+    settle(this.connection, leave).catch((error: Error) =>
+      this.connection.isClosed ? undefined : this.connection.log('error', `subscription to ${filter}: ${error.message}`),
     );
   }
 }
@@ -121,8 +154,8 @@ export class NexoTopic<T = unknown> {
   }
 
   /**
-   * The messages as an async iterable. At most `buffer` (1,000) wait for the loop; then the oldest is dropped, or the loop
-   * ends with an error.
+   * The messages as an async iterable, until the signal is aborted or the client closed. At most `buffer` (1,000) wait for the
+   * loop; then the oldest is dropped, or the loop ends with an error.
    */
   async *messages(
     o: { signal?: AbortSignal; buffer?: number; overflow?: 'drop-oldest' | 'error' } = {},
@@ -139,9 +172,10 @@ export class NexoTopic<T = unknown> {
       waiting.push({ data, meta });
       awaken();
     });
-    o.signal?.addEventListener('abort', awaken, { once: true });
+    const { ended } = this.#subscriptions.connection;
+    for (const signal of [ended, o.signal]) signal?.addEventListener('abort', awaken, { once: true });
     try {
-      while (!o.signal?.aborted) {
+      while (!ended.aborted && !o.signal?.aborted) {
         if (overflowed && o.overflow === 'error') {
           throw new NexoError('OVERFLOW', `more than ${o.buffer ?? 1000} messages of "${this.name}" wait to be read`);
         }
@@ -155,7 +189,7 @@ export class NexoTopic<T = unknown> {
         });
       }
     } finally {
-      o.signal?.removeEventListener('abort', awaken);
+      for (const signal of [ended, o.signal]) signal?.removeEventListener('abort', awaken);
       await this.unsubscribe();
     }
   }

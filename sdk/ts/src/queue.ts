@@ -1,6 +1,6 @@
 import { decode, encodeArg } from './codec.js';
 import type { Arg, NexoConnection } from './connection.js';
-import { Batch, Consumer, type Source, type Subscription, settle } from './consumer.js';
+import { asError, Batch, Consumer, observed, type Source, type Subscription, settle } from './consumer.js';
 import { NexoError, ValidationError } from './errors.js';
 import { type CallOpts, milliseconds, type TypedOptions, validate } from './options.js';
 
@@ -23,15 +23,15 @@ export interface PushOptions extends CallOpts {
   /** 0 to 255, the highest first. Default 0. */
   priority?: number;
   delayMs?: number;
+  /** Instead of delayMs. */
+  runAt?: Date;
+  /** The job is dropped when nobody has begun it by then. */
+  ttlMs?: number;
 }
 
 export interface AddOptions extends PushOptions {
-  /** Instead of delayMs. */
-  runAt?: Date;
   /** A second job with this id within the dedupe window is not added; the first one's id is answered. */
   jobId?: string;
-  /** The job is dropped when nobody has begun it by then. */
-  ttlMs?: number;
 }
 
 export interface SubscribeOptions {
@@ -106,6 +106,8 @@ export interface PeekedJob<T> {
 /** What a queue needs of its client. */
 export interface ConsumerHost {
   readonly connection: NexoConnection;
+  /** What is subscribed to: `queue name`, or `stream name` and its group. */
+  readonly subscribed: Set<string>;
   adopt(consumer: { stop(): Promise<void>; abandon(): void }): void;
   dismiss(consumer: { stop(): Promise<void>; abandon(): void }): void;
 }
@@ -117,7 +119,6 @@ export class NexoQueue<T = unknown> {
   readonly dlq: NexoDLQ<T>;
   readonly #host: ConsumerHost;
   readonly #options: TypedOptions<T>;
-  #subscribed = false;
 
   constructor(host: ConsumerHost, name: string, options: TypedOptions<T> = {}) {
     this.name = name;
@@ -172,7 +173,7 @@ export class NexoQueue<T = unknown> {
   }
 
   /** Pushes a job. When the promise resolves it is as durable as the queue is. */
-  async push(data: T, o?: PushOptions): Promise<void> {
+  async push(data: T, o?: AddOptions): Promise<void> {
     await this.add(data, o);
   }
 
@@ -187,7 +188,7 @@ export class NexoQueue<T = unknown> {
   }
 
   /** Pushes up to 1,000 jobs, all or none, and answers their ids. */
-  async addMany(items: readonly T[], o: PushOptions & { ttlMs?: number } = {}): Promise<string[]> {
+  async addMany(items: readonly T[], o: PushOptions = {}): Promise<string[]> {
     if (items.length === 0) {
       return [];
     }
@@ -201,19 +202,29 @@ export class NexoQueue<T = unknown> {
    * subscription survives a reconnect; one queue has one subscription of a client.
    */
   async subscribe(callback: (data: T, message: QueueMessage<T>) => unknown, o: SubscribeOptions = {}): Promise<Subscription> {
-    if (this.#subscribed) {
+    return this.#consume(callback, o);
+  }
+
+  async #consume(callback: (data: T, message: QueueMessage<T>) => unknown, o: SubscribeOptions): Promise<Consumer<HeldJob>> {
+    const { subscribed } = this.#host;
+    const key = `queue ${this.name}`;
+    if (subscribed.has(key)) {
       throw new NexoError('SUBSCRIBED', `there is a subscription to queue "${this.name}" already`);
     }
-    this.#subscribed = true;
+    subscribed.add(key);
     try {
-      return await this.#subscribe(callback, o);
+      return await this.#subscribe(callback, o, () => subscribed.delete(key));
     } catch (error) {
-      this.#subscribed = false;
+      subscribed.delete(key);
       throw error;
     }
   }
 
-  async #subscribe(callback: (data: T, message: QueueMessage<T>) => unknown, o: SubscribeOptions): Promise<Consumer<HeldJob>> {
+  async #subscribe(
+    callback: (data: T, message: QueueMessage<T>) => unknown,
+    o: SubscribeOptions,
+    ended: () => void,
+  ): Promise<Consumer<HeldJob>> {
     const { batchSize = 50, waitMs = 20_000, concurrency = 5 } = o;
     positive({ batchSize, concurrency });
     const connection = this.#connection;
@@ -226,7 +237,7 @@ export class NexoQueue<T = unknown> {
       fetch: async (own, count) => {
         const args = ['QPOP', this.name, 'COUNT', String(count), 'BLOCK', milliseconds('waitMs', waitMs), 'BIND', 'META'];
         const { signal } = generation;
-        const jobs = await own.send<RawJob[] | null>(args, { timeoutMs: waitMs === 0 ? 0 : waitMs + 15_000 });
+        const jobs = await own.send<RawJob[] | null>(args, { timeoutMs: waitLimitMs(connection, waitMs) });
         return (jobs ?? []).map((raw) => ({ raw, handle: raw[0].toString(), signal }));
       },
       handle: (held) => this.#handle(held, callback, settler, onError),
@@ -250,14 +261,13 @@ export class NexoQueue<T = unknown> {
       `${connection.options.name ?? 'nexo'}:queue:${this.name}`.replace(/[^\x21-\x7e]/g, '_'),
       source,
       { batchSize, concurrency, renewMs: o.autoExtend === false ? 0 : Math.max(50, lease / 3), signal: o.signal, onError },
-      (ended) => {
-        this.#subscribed = false;
-        this.#host.dismiss(ended);
+      () => {
+        ended();
+        this.#host.dismiss(consumer);
       },
     );
-    await consumer.start();
-    this.#host.adopt(consumer);
-    return consumer;
+    this.#host.adopt(consumer); // also while it connects: the client may be closed meanwhile
+    return consumer.start();
   }
 
   async #handle(
@@ -266,98 +276,102 @@ export class NexoQueue<T = unknown> {
     settler: Settler,
     onError: (error: Error) => void,
   ): Promise<void> {
-    const began = performance.now();
     const [, payload, attempt, meta] = held.raw;
-    let settled = false;
-    const once = (run: () => Promise<boolean>): Promise<boolean> => {
-      settled = true;
-      return run();
-    };
-    let failure: Error | undefined;
+    const id = held.handle.slice(0, held.handle.indexOf('-'));
+    let data: T | undefined;
+    let unfit: Error | undefined;
     try {
-      let data: T;
-      try {
-        data = this.#decode(payload);
-        if (this.#options.schema !== undefined) {
-          data = await validate(this.#options.schema, data, `job of ${this.name}`);
-        }
-      } catch (error) {
-        // Trying again cannot help.
-        failure = error as Error;
-        await settler.nack(held.handle, { reason: failure.message, dead: true });
-        return;
-      }
-      const message: QueueMessage<T> = {
-        id: held.handle.slice(0, held.handle.indexOf('-')),
-        data,
-        attempts: attempt,
-        enqueuedAt: new Date(Number(meta['pushed-at'])),
-        signal: held.signal,
-        ack: () => once(() => settler.ack(held.handle)),
-        nack: (reason, n) => once(() => settler.nack(held.handle, { reason, ...n })),
-        extend: (ms) => settler.extend(held.handle, ms),
-        release: () => once(() => settler.many('release', [held.handle]).then((n) => n === 1)),
-        toDlq: (reason) => once(() => settler.nack(held.handle, { reason, dead: true })),
-      };
-      try {
-        await callback(data, message);
-      } catch (error) {
-        failure = error as Error;
-      }
-      if (!settled) {
-        if (failure === undefined) await settler.ack(held.handle);
-        else await settler.nack(held.handle, { reason: failure.message || String(failure) });
+      data = this.#decode(payload);
+      if (this.#options.schema !== undefined) {
+        data = await validate(this.#options.schema, data, `job of ${this.name}`);
       }
     } catch (error) {
-      // The job comes back when its lease ends.
-      onError(error as Error);
-    } finally {
-      const telemetry = this.#connection.options.telemetry;
-      telemetry?.message?.({
-        source: 'queue',
-        name: this.name,
-        milliseconds: performance.now() - began,
-        attempt,
-        ...(failure ? { error: failure } : {}),
-      });
+      unfit = error as Error;
+      data = undefined;
     }
+    await observed(this.#connection, { source: 'queue', name: this.name, id, attempt, data }, async () => {
+      let failure = unfit;
+      try {
+        if (unfit !== undefined) {
+          // Trying again cannot help.
+          await settler.nack(held.handle, { reason: unfit.message, dead: true });
+          return failure;
+        }
+        let settled = false;
+        const once = (run: () => Promise<boolean>): Promise<boolean> => {
+          settled = true;
+          return run();
+        };
+        const message: QueueMessage<T> = {
+          id,
+          data: data as T,
+          attempts: attempt,
+          enqueuedAt: new Date(Number(meta['pushed-at'])),
+          signal: held.signal,
+          ack: () => once(() => settler.ack(held.handle)),
+          nack: (reason, n) => once(() => settler.nack(held.handle, { reason, ...n })),
+          extend: (ms) => settler.extend(held.handle, ms),
+          release: () => once(() => settler.many('release', [held.handle]).then((n) => n === 1)),
+          toDlq: (reason) => once(() => settler.nack(held.handle, { reason, dead: true })),
+        };
+        try {
+          await callback(message.data, message);
+        } catch (error) {
+          failure = asError(error);
+        }
+        if (!settled) {
+          if (failure === undefined) await settler.ack(held.handle);
+          else await settler.nack(held.handle, { reason: failure.message || String(failure) });
+        }
+      } catch (error) {
+        // The job comes back when its lease ends.
+        onError(error as Error);
+      }
+      return failure;
+    });
   }
 
-  /** The jobs as an async iterable; each must be settled by its own methods. */
+  /**
+   * The jobs as an async iterable, until the signal is aborted or the client closed. Each must be settled by its own methods;
+   * what is not when the loop ends is given back.
+   */
   async *messages(o: SubscribeOptions = {}): AsyncGenerator<QueueMessage<T>> {
-    const waiting: { message: QueueMessage<T>; done: () => void }[] = [];
+    const waiting: QueueMessage<T>[] = [];
+    const given = new Set<QueueMessage<T>>();
     let wake: (() => void) | undefined;
-    const awaken = (): void => wake?.();
-    const subscription = await this.subscribe(
+    const giveBack = async (messages: Iterable<QueueMessage<T>>): Promise<void> => {
+      // Without a connection it is given back already.
+      await Promise.all([...messages].map((message) => message.release().catch(() => false)));
+    };
+    const subscription = await this.#consume(
       (_, message) =>
         new Promise<void>((done) => {
           const ended =
             <A extends unknown[]>(run: (...a: A) => Promise<boolean>) =>
             async (...a: A): Promise<boolean> => {
+              given.delete(own);
               try {
                 return await run(...a);
               } finally {
                 done();
               }
             };
-          waiting.push({
-            message: {
-              ...message,
-              ack: ended(message.ack),
-              nack: ended(message.nack),
-              release: ended(message.release),
-              toDlq: ended(message.toDlq),
-            },
-            done,
-          });
-          awaken();
+          const own: QueueMessage<T> = {
+            ...message,
+            ack: ended(message.ack),
+            nack: ended(message.nack),
+            release: ended(message.release),
+            toDlq: ended(message.toDlq),
+          };
+          waiting.push(own);
+          wake?.();
         }),
       { concurrency: o.batchSize ?? 50, ...o },
     );
-    o.signal?.addEventListener('abort', awaken, { once: true });
-    const given = new Set<() => void>();
+    const { stopping } = subscription;
+    stopping.addEventListener('abort', () => wake?.(), { once: true });
     try {
-      while (!o.signal?.aborted) {
+      while (!stopping.aborted) {
         const next = waiting.shift();
         if (next === undefined) {
           await new Promise<void>((resolve) => {
@@ -365,15 +379,12 @@ export class NexoQueue<T = unknown> {
           });
           continue;
         }
-        given.add(next.done);
-        yield next.message;
+        given.add(next);
+        yield next;
       }
     } finally {
       const stopped = subscription.stop();
-      for (const { message } of waiting) {
-        await message.release().catch(() => false);
-      }
-      for (const done of given) done();
+      await giveBack([...given, ...waiting]);
       await stopped;
     }
   }
@@ -496,7 +507,8 @@ export class NexoDLQ<T = unknown> {
     this.#decode = decodePayload;
   }
 
-  /** Looks at dead jobs without moving them; `match` is a text that the payload or the reason holds. */
+  /** Looks at dead jobs without moving them; `match` is a text that the payload holds, looked for
+   * in the first 10,000. */
   async peek(limit = 10, offset = 0, o: { match?: string } & CallOpts = {}): Promise<{ total: number; items: DeadJob<T>[] }> {
     const args = ['QDLQ', 'LIST', this.#queue, 'OFFSET', String(offset), 'COUNT', String(limit)];
     if (o.match !== undefined) args.push('MATCH', o.match);
@@ -533,24 +545,34 @@ export class NexoDLQ<T = unknown> {
     if (o.filter === undefined && o.limit === undefined) {
       return this.#connection.send<number>(['QDLQ', 'REPLAY', this.#queue, 'ALL'], o);
     }
+    // All are found before any is replayed: those that die again meanwhile are not replayed again.
+    const ids = await this.#find(o.filter, o.limit ?? Number.POSITIVE_INFINITY, o);
     let replayed = 0;
-    const limit = o.limit ?? Number.POSITIVE_INFINITY;
-    while (replayed < limit) {
-      const page = await this.peek(Math.min(100, limit - replayed), 0, o.filter === undefined ? {} : { match: o.filter });
-      if (page.items.length === 0) {
-        break;
-      }
-      const count = await this.#connection.send<number>(['QDLQ', 'REPLAY', this.#queue, ...page.items.map(({ id }) => id)], o);
-      if (count === 0) {
-        break;
-      }
-      replayed += count;
+    for (let i = 0; i < ids.length; i += 1000) {
+      const args = ['QDLQ', 'REPLAY', this.#queue, ...ids.slice(i, i + 1000)];
+      replayed += await this.#connection.send<number>(args, o);
     }
     return replayed;
   }
+
+  /** The ids of dead jobs, the newest first. */
+  async #find(text: string | undefined, limit: number, o: CallOpts): Promise<string[]> {
+    const ids = new Set<string>(); // pages overlap when jobs die meanwhile
+    let offset = 0;
+    while (offset >= 0 && ids.size < limit) {
+      const args = ['QPEEK', this.#queue, 'STATE', 'DEAD', 'OFFSET', String(offset), 'COUNT', '1000'];
+      if (text !== undefined) args.push('MATCH', text);
+      const [, next, jobs] = await this.#connection.send<[number, number, { id: number }[]]>(args, o);
+      for (const { id } of jobs) {
+        if (ids.size < limit) ids.add(String(id));
+      }
+      offset = next;
+    }
+    return [...ids];
+  }
 }
 
-function pushWords(o: AddOptions): string[] {
+function pushWords(o: PushOptions): string[] {
   const words: string[] = [];
   if (o.priority !== undefined) {
     if (!Number.isInteger(o.priority) || o.priority < 0 || o.priority > 255) {
@@ -565,6 +587,11 @@ function pushWords(o: AddOptions): string[] {
   if (o.runAt !== undefined) words.push('AT', milliseconds('runAt', o.runAt.getTime()));
   if (o.ttlMs !== undefined) words.push('TTL', milliseconds('ttlMs', o.ttlMs));
   return words;
+}
+
+/** How long a request may take that waits so long for messages; 0 is without limit. */
+export function waitLimitMs(connection: NexoConnection, waitMs: number): number {
+  return waitMs === 0 ? 0 : waitMs + (connection.options.requestTimeoutMs ?? 15_000);
 }
 
 /** Refuses numbers that are not whole and at least 1. */

@@ -50,7 +50,8 @@ export class NexoMap {
     if (o.ifAbsent && o.ifPresent) {
       throw new ValidationError('ifAbsent and ifPresent cannot both hold');
     }
-    const args: Arg[] = ['NSET', key, this.#encode(value, o.as), ...expiry(o)];
+    const args: Arg[] = ['NSET', key, this.#encode(value, o.as)];
+    pushExpiry(args, o);
     if (o.ifAbsent) args.push('NX');
     if (o.ifPresent) args.push('XX');
     if (o.keepTtl) args.push('KEEPTTL');
@@ -89,7 +90,7 @@ export class NexoMap {
     for (const [key, value] of pairs) {
       args.push(key, this.#encode(value, o.as));
     }
-    args.push(...expiry(o));
+    pushExpiry(args, o);
     if (o.ifAbsent) args.push('NX');
     if (o.ifPresent) args.push('XX');
     return (await this.#connection.send<number>(args, o)) === 1;
@@ -166,12 +167,10 @@ export class NexoMap {
   }
 }
 
-function expiry(o: SetOptions): string[] {
+function pushExpiry(args: Arg[], o: SetOptions): void {
   if (o.ttl !== undefined && o.ttlMs !== undefined) {
     throw new ValidationError('ttl and ttlMs cannot both be given');
   }
-  if (o.ttl === undefined && o.ttlMs === undefined) {
-    return [];
-  }
-  return ['PX', milliseconds(o.ttl === undefined ? 'ttlMs' : 'ttl', o.ttlMs ?? (o.ttl as number) * 1000)];
+  if (o.ttl !== undefined) args.push('PX', milliseconds('ttl', o.ttl * 1000));
+  if (o.ttlMs !== undefined) args.push('PX', milliseconds('ttlMs', o.ttlMs));
 }

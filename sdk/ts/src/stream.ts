@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { decode, encodeArg } from './codec.js';
 import { type Arg, NexoConnection } from './connection.js';
-import { Batch, Consumer, type Source, type Subscription, settle } from './consumer.js';
+import { asError, Batch, Consumer, observed, type Source, type Subscription, settle } from './consumer.js';
 import { NexoError, NotFoundError } from './errors.js';
 import { type CallOpts, milliseconds, type TypedOptions, validate } from './options.js';
-import { type ConsumerHost, positive } from './queue.js';
+import { type ConsumerHost, positive, waitLimitMs } from './queue.js';
 
 export interface StreamConfig {
   /** What is kept; default 7 days and 1 GiB. 0 is no limit. */
@@ -58,12 +58,24 @@ export interface StreamInfo {
   maxBytes: number;
 }
 
+/** How far a group is. */
 export interface GroupInfo {
+  name: string;
+  /** The entry that is delivered next. */
   next: bigint;
+  /** Entries that it has still to see. */
   lag: number;
+  /** Entries that are delivered and not acknowledged. */
   pending: number;
+  /** Entries that failed for good and wait for somebody to look at them. */
   parked: number;
+  /** Entries that retention took away before the group had seen them. */
+  skipped: number;
+  /** Consumers that hold entries. */
   consumers: number;
+  /** Consumers that wait for entries. */
+  waiters: number;
+  /** Counts the seeks: acknowledgements of an older epoch mean nothing. */
   epoch: number;
 }
 
@@ -80,7 +92,6 @@ export class NexoStream<T = unknown> {
   readonly name: string;
   readonly #host: ConsumerHost;
   readonly #options: TypedOptions<T>;
-  readonly #subscribed = new Set<string>();
 
   constructor(host: ConsumerHost, name: string, options: TypedOptions<T> = {}) {
     this.name = name;
@@ -165,35 +176,46 @@ export class NexoStream<T = unknown> {
     return { seq: BigInt(offset), data: this.#decode(payload), timestamp: new Date(ms) };
   }
 
-  /** The entries from a place on (default the end), and those that are appended later, as an async iterable. */
+  /**
+   * The entries from a place on (default the end), and those that are appended later, as an async iterable, until the signal is
+   * aborted or the client closed. It goes on after a loss of the connection, without gap or repetition.
+   */
   async *tail(o: { from?: StreamPosition; signal?: AbortSignal } = {}): AsyncGenerator<StreamEntry<T>> {
-    const own = new NexoConnection({ ...this.#connection.options, offline: 'queue' });
-    const consumer = { stop: async () => own.destroy(), abandon: () => own.destroy() };
-    const abort = (): void => own.destroy();
-    await own.open();
+    if (o.signal?.aborted) {
+      return;
+    }
+    const own = new NexoConnection({ ...this.#connection.options, offline: 'reject' });
+    let ended = false;
+    let failure: Error | undefined;
+    own.on('error', (error) => {
+      failure = error;
+    });
+    const end = (): void => {
+      ended = true;
+      own.destroy();
+    };
+    const consumer = { stop: async () => end(), abandon: end };
     this.#host.adopt(consumer);
-    o.signal?.addEventListener('abort', abort, { once: true });
-    let at = position(o.from ?? 'end');
+    o.signal?.addEventListener('abort', end, { once: true });
     try {
-      while (!own.isClosed && !o.signal?.aborted) {
-        let page: [number, number, number, RawEntry[]];
-        try {
-          page = await own.send(['XFETCH', this.name, at, 'BLOCK', '20000'], { timeoutMs: 35_000 });
-        } catch (error) {
-          if (own.isClosed) return;
-          if (error instanceof NexoError && /CONNECTION_CLOSED|NOT_CONNECTED/.test(error.code)) {
-            if (await own.connected()) continue;
-            return;
-          }
-          throw error;
-        }
+      await own.open();
+      let at = position(o.from ?? 'end');
+      let block: string[] = []; // the first answer comes at once, and tells which offset the end is
+      while (!ended) {
+        const args = ['XFETCH', this.name, at, ...block];
+        const limitMs = waitLimitMs(own, 20_000);
+        const page = await settle(own, () => own.send<[number, number, number, RawEntry[]]>(args, { timeoutMs: limitMs }));
         at = String(page[0]);
+        block = ['BLOCK', '20000'];
         for (const entry of page[3]) {
+          if (ended) return;
           yield this.#entry(entry);
         }
       }
+    } catch (error) {
+      if (!ended) throw failure ?? error;
     } finally {
-      o.signal?.removeEventListener('abort', abort);
+      o.signal?.removeEventListener('abort', end);
       own.destroy();
       this.#host.dismiss(consumer);
     }
@@ -217,13 +239,28 @@ export class NexoStream<T = unknown> {
   async group(name: string, o?: CallOpts): Promise<GroupInfo> {
     const stat = await this.#connection.text<Record<string, number>>(['XSTAT', this.name, name], o);
     return {
+      name,
       next: BigInt(stat.next ?? 1),
       lag: Number(stat.lag),
       pending: Number(stat.pending),
       parked: Number(stat.parked),
+      skipped: Number(stat.skipped),
       consumers: Number(stat.consumers),
+      waiters: Number(stat.waiters),
       epoch: Number(stat.epoch),
     };
+  }
+
+  /** How far each group is, in the order of their names. */
+  async groups(o?: CallOpts): Promise<GroupInfo[]> {
+    const stat = await this.#connection.text<{ 'group-names': string[] }>(['XSTAT', this.name], o);
+    const groups = stat['group-names'].map((group) =>
+      this.group(group, o).catch((error: NexoError) => {
+        if (error.code !== 'NOGROUP') throw error;
+        return undefined; // dropped since its name was told
+      }),
+    );
+    return (await Promise.all(groups)).filter((group) => group !== undefined);
   }
 
   /**
@@ -235,14 +272,16 @@ export class NexoStream<T = unknown> {
     callback: (data: T, message: StreamMessage<T>) => unknown,
     o: StreamSubscribeOptions = {},
   ): Promise<Subscription> {
-    if (this.#subscribed.has(group)) {
+    const { subscribed } = this.#host;
+    const key = `stream ${this.name}\0${group}`; // names hold no control characters
+    if (subscribed.has(key)) {
       throw new NexoError('SUBSCRIBED', `there is a subscription to stream "${this.name}" as group "${group}" already`);
     }
-    this.#subscribed.add(group);
+    subscribed.add(key);
     try {
-      return await this.#subscribe(group, callback, o);
+      return await this.#subscribe(group, callback, o, () => subscribed.delete(key));
     } catch (error) {
-      this.#subscribed.delete(group);
+      subscribed.delete(key);
       throw error;
     }
   }
@@ -251,6 +290,7 @@ export class NexoStream<T = unknown> {
     group: string,
     callback: (data: T, message: StreamMessage<T>) => unknown,
     o: StreamSubscribeOptions,
+    ended: () => void,
   ): Promise<Subscription> {
     const { batchSize = 100, waitMs = 20_000, concurrency = 1 } = o;
     positive({ batchSize, concurrency });
@@ -276,27 +316,32 @@ export class NexoStream<T = unknown> {
       }
       return list.map(() => true);
     });
-    const running = new Set<number>(); // an entry may come again while its handler still runs
+    const held = new Set<number>(); // an entry may come again while it waits here or its handler runs
+    const letGo = (list: readonly HeldEntry[]): void => {
+      for (const { raw } of list) held.delete(raw[0]);
+    };
     const source: Source<HeldEntry> = {
       fetch: async (own, count) => {
         const args = ['XCONSUME', this.name, group, member, 'COUNT', String(count), 'BLOCK', milliseconds('waitMs', waitMs)];
         const [epoch, , entries] = await own.send<[number, number, RawDelivery[]]>(args, {
-          timeoutMs: waitMs === 0 ? 0 : waitMs + 15_000,
+          timeoutMs: waitLimitMs(connection, waitMs),
         });
-        return entries.filter((raw) => !running.has(raw[0])).map((raw) => ({ raw, epoch }));
+        const fresh = entries.filter((raw) => !held.has(raw[0]));
+        for (const [offset] of fresh) held.add(offset);
+        return fresh.map((raw) => ({ raw, epoch }));
       },
-      handle: async (held) => {
-        running.add(held.raw[0]);
+      handle: async (entry) => {
         try {
-          await this.#handle(group, held, callback, acks, onError);
+          await this.#handle(group, entry, callback, acks, onError);
         } finally {
-          running.delete(held.raw[0]);
+          letGo([entry]);
         }
       },
       release: async (list) => {
+        letGo(list);
         await connection.send(['XNACK', this.name, group, 'SILENT', 'IDS', String(list.length), ...offsets(list)]);
       },
-      lost: () => {},
+      lost: letGo,
       // What the old connection was given and nobody has begun comes again at once.
       reconnected: async (own) => {
         await own.send(['XLEAVE', this.name, group, member]);
@@ -312,14 +357,13 @@ export class NexoStream<T = unknown> {
       `${connection.options.name ?? 'nexo'}:stream:${this.name}:${group}`.replace(/[^\x21-\x7e]/g, '_'),
       source,
       { batchSize, concurrency, renewMs: ackWait > 0 ? Math.max(50, ackWait / 3) : 0, signal: o.signal, onError },
-      (ended) => {
-        this.#subscribed.delete(group);
-        this.#host.dismiss(ended);
+      () => {
+        ended();
+        this.#host.dismiss(consumer);
       },
     );
-    await consumer.start();
-    this.#host.adopt(consumer);
-    return consumer;
+    this.#host.adopt(consumer); // also while it connects: the client may be closed meanwhile
+    return consumer.start();
   }
 
   async #handle(
@@ -329,43 +373,45 @@ export class NexoStream<T = unknown> {
     acks: Batch<HeldEntry, boolean>,
     onError: (error: Error) => void,
   ): Promise<void> {
-    const began = performance.now();
     const [offset, ms, attempts, payload] = held.raw;
+    let data: T | undefined;
     let failure: Error | undefined;
     try {
-      try {
-        let data = this.#decode(payload);
-        if (this.#options.schema !== undefined) {
-          data = await validate(this.#options.schema, data, `entry of ${this.name}`);
-        }
-        await callback(data, { seq: BigInt(offset), data, timestamp: new Date(ms), attempts });
-      } catch (error) {
-        failure = error as Error;
-      }
-      if (failure === undefined) {
-        await acks.add(held);
-      } else {
-        const mode = failure.name === 'ValidationError' ? 'FATAL' : 'FAIL';
-        const reason = failure.message.slice(0, 1000) || String(failure);
-        const args = ['XNACK', this.name, group, mode, 'IDS', '1', String(offset), 'REASON', reason];
-        if (mode === 'FAIL') args.push('DELAY', String(Math.min(30_000, 200 * 2 ** attempts)));
-        // Sent twice it would count twice: so it waits for a connection, and is not repeated.
-        await this.#connection.connected();
-        await this.#connection.send(args);
+      data = this.#decode(payload);
+      if (this.#options.schema !== undefined) {
+        data = await validate(this.#options.schema, data, `entry of ${this.name}`);
       }
     } catch (error) {
-      // The entry comes back when its time to be acknowledged ends.
-      onError(error as Error);
-    } finally {
-      const telemetry = this.#connection.options.telemetry;
-      telemetry?.message?.({
-        source: 'stream',
-        name: this.name,
-        milliseconds: performance.now() - began,
-        attempt: attempts,
-        ...(failure ? { error: failure } : {}),
-      });
+      failure = error as Error;
+      data = undefined;
     }
+    const unfit = failure !== undefined; // trying again cannot help
+    const begin = { source: 'stream' as const, name: this.name, group, id: String(offset), attempt: attempts, data };
+    await observed(this.#connection, begin, async () => {
+      try {
+        if (!unfit) {
+          try {
+            await callback(data as T, { seq: BigInt(offset), data: data as T, timestamp: new Date(ms), attempts });
+          } catch (error) {
+            failure = asError(error);
+          }
+        }
+        if (failure === undefined) {
+          await acks.add(held);
+        } else {
+          const reason = failure.message.slice(0, 1000) || String(failure);
+          const args = ['XNACK', this.name, group, unfit ? 'FATAL' : 'FAIL', 'IDS', '1', String(offset), 'REASON', reason];
+          if (!unfit) args.push('DELAY', String(Math.min(30_000, 200 * 2 ** attempts)));
+          // Sent twice it would count twice: so it waits for a connection, and is not repeated.
+          await this.#connection.connected();
+          await this.#connection.send(args);
+        }
+      } catch (error) {
+        // The entry comes back when its time to be acknowledged ends.
+        onError(error as Error);
+      }
+      return failure;
+    });
   }
 }
 

@@ -50,9 +50,16 @@ it('the example of the README runs as it stands, and the process ends by itself'
   await client.close();
 });
 
-it('the package can be required, too', async () => {
-  const script = join(project, 'required.cjs');
-  writeFileSync(script, "const { NexoClient } = require('@nexobroker/client'); console.log(typeof NexoClient.connect);");
-  const { stdout } = await promisify(execFile)(process.execPath, [script]);
-  expect(stdout.trim()).toBe('function');
+it.each([
+  ['@nexobroker/client', 'NexoClient.connect'],
+  ['@nexobroker/client/otel', 'openTelemetry'],
+])('%s can be required and imported', async (module, member) => {
+  const run = promisify(execFile);
+  const log = `console.log(typeof exported.${member});`;
+  writeFileSync(join(project, 'required.cjs'), `const exported = require('${module}'); ${log}`);
+  writeFileSync(join(project, 'imported.mjs'), `import * as exported from '${module}'; ${log}`);
+  for (const script of ['required.cjs', 'imported.mjs']) {
+    const { stdout } = await run(process.execPath, [join(project, script)]);
+    expect(stdout.trim()).toBe('function');
+  }
 });

@@ -17,18 +17,21 @@ async function freePort(): Promise<number> {
 export class TestServer {
   readonly port: number;
   readonly #data: string;
-  readonly #flags: string[];
+  readonly #flags: readonly string[];
+  readonly #options: NexoOptions;
   #process: ChildProcess | undefined;
   log = '';
 
-  private constructor(port: number, flags: string[]) {
+  private constructor(port: number, flags: readonly string[], options: NexoOptions) {
     this.port = port;
     this.#flags = flags;
+    this.#options = options;
     this.#data = mkdtempSync(join(tmpdir(), 'nexo-sdk-'));
   }
 
-  static async start(...flags: string[]): Promise<TestServer> {
-    const server = new TestServer(await freePort(), flags);
+  /** Starts a server with some flags; options are what a client needs to get in. */
+  static async start(flags: readonly string[] = [], options: NexoOptions = {}): Promise<TestServer> {
+    const server = new TestServer(await freePort(), flags, options);
     await server.start();
     return server;
   }
@@ -60,12 +63,7 @@ export class TestServer {
     const deadline = Date.now() + 20_000;
     for (;;) {
       try {
-        const client = await NexoClient.connect({
-          host: '127.0.0.1',
-          port: this.port,
-          logLevel: 'silent',
-          password: this.password,
-        });
+        const client = await this.connect();
         await client.ping();
         client.disconnect();
         return;
@@ -78,8 +76,6 @@ export class TestServer {
     }
   }
 
-  password: string | undefined;
-
   /** kill -9, and the end of the process. */
   async kill(): Promise<void> {
     const child = this.#process;
@@ -91,13 +87,22 @@ export class TestServer {
     await ended;
   }
 
+  /** Lets the server hang, with its connections open, until it may go on. */
+  hang(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  goOn(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
   async stop(): Promise<void> {
     await this.kill();
     rmSync(this.#data, { recursive: true, force: true });
   }
 
   connect(options: NexoOptions = {}): Promise<NexoClient> {
-    return NexoClient.connect({ host: '127.0.0.1', port: this.port, logLevel: 'silent', ...options });
+    return NexoClient.connect({ host: '127.0.0.1', port: this.port, logLevel: 'silent', ...this.#options, ...options });
   }
 }
 

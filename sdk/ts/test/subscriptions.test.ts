@@ -30,21 +30,6 @@ it('ends with its signal', async () => {
   await (await q.subscribe(() => {})).stop();
 });
 
-it('tells telemetry of each job', async () => {
-  const events: { source: string; name: string; attempt: number; error?: Error }[] = [];
-  const calls: string[] = [];
-  const own = await server.connect({ telemetry: { message: (e) => events.push(e), call: (e) => calls.push(e.command) } });
-  const q = own.queue<number>(name());
-  await q.push(1);
-  const subscription = await q.subscribe(() => {});
-  await until('the event', () => events.length === 1);
-  await subscription.stop();
-  expect(events[0]).toMatchObject({ source: 'queue', name: q.name, attempt: 1 });
-  expect(calls).toContain('QPUSH');
-  expect(calls).toContain('QACK');
-  await own.close();
-});
-
 it('refuses a payload that is too big, and stays usable', async () => {
   const q = client.queue(name());
   await expect(q.push(Buffer.alloc(11 << 20))).rejects.toThrow(ServerError);
