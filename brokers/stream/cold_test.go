@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -254,6 +255,65 @@ func TestManySmallFilesBecomeOne(t *testing.T) {
 	}
 	v, err := b.Verify(streamName, Position{Kind: First}, Position{Kind: Last})
 	want(t, "chain", fmt.Sprint(v.OK, v.To, err), fmt.Sprint(true, 3*mergeFan, error(nil)))
+}
+
+// haltedAfterFinish is a journal that calls after once a snapshot counts.
+type haltedAfterFinish struct {
+	*brokertest.Journal
+	after func()
+}
+
+func (j *haltedAfterFinish) Cut() (brokers.Finish, error) {
+	finish, err := j.Journal.Cut()
+	return func(dump brokers.Dump) error {
+		err := finish(dump)
+		j.after()
+		return err
+	}, err
+}
+
+// TestAMergeLeavesFilesThatAreNotYetShown looks for files to merge while a compaction is between two streams: a merge of
+// its file would lose the blocks that the second stream has not been given yet.
+func TestAMergeLeavesFilesThatAreNotYetShown(t *testing.T) {
+	j := &haltedAfterFinish{Journal: brokertest.NewJournal(), after: func() {}}
+	b := openBroker(t, j, newClock())
+	create(t, b, nil)
+	second := []byte("second")
+	for range mergeFan {
+		add(t, b, "a")
+		if _, _, err := b.Append(second, [][]byte{[]byte("b")}, Expect{}, nil, true); err != nil {
+			t.Fatal(err)
+		}
+		if len(b.files) == mergeFan-1 {
+			j.after = b.find(second).mu.Lock
+		}
+		if len(b.files) < mergeFan-1 {
+			seal(t, b)
+		}
+	}
+	var sealing sync.WaitGroup
+	sealing.Go(func() {
+		if err := b.Compact(); err != nil {
+			t.Error(err)
+		}
+	})
+	first := b.find(streamName)
+	for shown := false; !shown; runtime.Gosched() {
+		first.mu.Lock()
+		shown = len(first.hot) == 0
+		first.mu.Unlock()
+	}
+	chosen := b.chooseMerge()
+	b.find(second).mu.Unlock()
+	sealing.Wait()
+	if len(chosen) > 0 {
+		t.Fatal("a file is merged before all streams have their blocks of it")
+	}
+	if err := b.tidy(); err != nil {
+		t.Fatal(err)
+	}
+	page, err := b.Fetch(second, Position{Kind: First}, all, nil)
+	want(t, "second", fmt.Sprint(len(page.Entries), err), fmt.Sprint(mergeFan, error(nil)))
 }
 
 // TestReadersDuringSealsMergesAndTrims has readers and a group follow the stream while everything moves below them.

@@ -148,9 +148,6 @@ func (b *Broker) showSealed(copies []*streamCopy, file *segment.File) {
 		return
 	}
 	own := b.newSealed(file)
-	b.world.Lock()
-	b.files[file.ID()] = own
-	b.world.Unlock()
 	blocks := file.Blocks()
 	for _, c := range copies {
 		n := 0
@@ -162,6 +159,10 @@ func (b *Broker) showSealed(copies []*streamCopy, file *segment.File) {
 		c.stream.mu.Unlock()
 		blocks = blocks[n:]
 	}
+	// Only now: a merge of the file takes what the streams refer to, and the rest would be lost with it.
+	b.world.Lock()
+	b.files[file.ID()] = own
+	b.world.Unlock()
 }
 
 func (s *Stream) showSealedLocked(file *sealed, blocks []segment.Block, last uint64) {
