@@ -58,6 +58,12 @@ type Broker struct {
 		spare   []*Stream
 	}
 
+	unsettled struct { // streams whose retention waits for a file to be read
+		sync.Mutex
+		streams []*Stream
+		running bool // a goroutine settles them
+	}
+
 	closed     atomic.Bool
 	compacting atomic.Bool
 	merging    atomic.Bool

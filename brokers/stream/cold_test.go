@@ -395,3 +395,65 @@ func TestReadersDuringSealsMergesAndTrims(t *testing.T) {
 	})
 	running.Wait()
 }
+
+// TestFrontsAreReadOneAfterTheOther has the retention of many streams wait for a read at once, as after a start.
+func TestFrontsAreReadOneAfterTheOther(t *testing.T) {
+	b := openBroker(t, brokertest.NewJournal(), newClock())
+	const streams = 200
+	names := make([][]byte, streams)
+	for i := range names {
+		names[i] = fmt.Append(nil, "stream ", i)
+		if _, _, err := b.Append(names[i], [][]byte{[]byte("a"), []byte("b")}, Expect{}, nil, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seal(t, b)
+	now := b.clock.Now().UnixMilli()
+	list := b.all()
+	for _, s := range list {
+		s.mu.Lock()
+	}
+	before := runtime.NumGoroutine()
+	for _, s := range list {
+		s.cutLocked(2) // a part of the block, of which memory knows only the sum
+		s.retainSoonLocked(now)
+		if len(s.front) > 0 {
+			t.Fatal("nothing is to be read")
+		}
+	}
+	more := runtime.NumGoroutine() - before
+	for _, s := range list {
+		s.mu.Unlock()
+	}
+	if more > 1 {
+		t.Fatalf("%d goroutines read for %d streams", more, streams)
+	}
+	for _, s := range list {
+		for known := false; !known; runtime.Gosched() {
+			s.mu.Lock()
+			known = len(s.front) == 2 && s.gone > 0
+			s.mu.Unlock()
+		}
+	}
+}
+
+// TestEntriesThatAreNotShownDoNotWakeTheirTimer holds an entry back past its MAXAGE, as a journal that has failed does.
+func TestEntriesThatAreNotShownDoNotWakeTheirTimer(t *testing.T) {
+	clock, j := newClock(), brokertest.NewJournal()
+	b := openBroker(t, j, clock)
+	create(t, b, func(c *Config) { c.MaxAge, c.Sync = time.Second, brokers.Always })
+	j.AdvanceAll()
+	j.SetAuto(false)
+	defer j.SetAuto(true)
+	add(t, b, "a")
+	clock.Advance(2 * time.Second)
+	s := b.find(streamName)
+	s.mu.Lock()
+	due := s.expiryMs
+	s.mu.Unlock()
+	if now := clock.Now().UnixMilli(); due != 0 {
+		t.Fatalf("the timer is set for %d, again and again: now is %d", due, now)
+	}
+	j.AdvanceAll()
+	want(t, "shown too late", fetchAll(t, b), "")
+}

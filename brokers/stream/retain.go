@@ -181,12 +181,35 @@ func (s *Stream) retainSoonLocked(now int64) {
 	if !s.retainLocked(now) || s.settling {
 		return
 	}
-	s.settling = s.broker.spawn(func() {
+	s.settling = true
+	u := &s.broker.unsettled
+	u.Lock()
+	defer u.Unlock()
+	u.streams = append(u.streams, s)
+	if !u.running {
+		u.running = s.broker.spawn(s.broker.settleAll)
+	}
+}
+
+// settleAll settles one stream after the other: a start may find 100,000 of them, and as many reads at once would take
+// a thread and a block of memory each.
+func (b *Broker) settleAll() {
+	u := &b.unsettled
+	for {
+		u.Lock()
+		if len(u.streams) == 0 || b.closed.Load() {
+			u.streams, u.running = nil, false
+			u.Unlock()
+			return
+		}
+		s := u.streams[0]
+		u.streams = u.streams[1:]
+		u.Unlock()
 		if s.settle() == nil {
 			s.settling = false
 			s.mu.Unlock()
 		}
-	})
+	}
 }
 
 // firstMsLocked is the time of the first entry; of a block that is not known, the time that its first one had.
@@ -204,10 +227,10 @@ func (s *Stream) firstMsLocked() (ms int64, found bool) {
 	return 0, false
 }
 
-// armExpiryLocked sets the timer for the first entry's MAXAGE, if that has changed.
+// armExpiryLocked sets the timer for the first entry's MAXAGE, if that has changed. One that is not shown cannot expire.
 func (s *Stream) armExpiryLocked(now int64) {
 	ms, found := s.firstMsLocked()
-	if s.config.MaxAge <= 0 || !found || s.dropped || s.broker.closed.Load() {
+	if s.config.MaxAge <= 0 || !found || s.first > s.high || s.dropped || s.broker.closed.Load() {
 		return
 	}
 	due := ms + s.config.MaxAge.Milliseconds()
@@ -228,11 +251,12 @@ func (s *Stream) expire() {
 		return
 	}
 	s.mu.Lock()
-	s.expiryMs = 0
-	s.mu.Unlock()
-	if s.settle() == nil {
-		s.mu.Unlock()
+	defer s.mu.Unlock()
+	if s.dropped {
+		return
 	}
+	s.expiryMs = 0
+	s.retainSoonLocked(s.broker.clock.Now().UnixMilli())
 }
 
 // Trim removes entries from the front until maxLen are left, or those before an offset, and tells how many went.

@@ -44,7 +44,7 @@ type Stream struct {
 	front []frontEntry // of cold[0], while retention takes it apart; nil when not known
 	// frontBroken: cold[0] cannot be read, so it stays until all of it is too old.
 	frontBroken bool
-	settling    bool // a goroutine reads what retention needs to know
+	settling    bool // in broker.unsettled: what retention needs to know will be read
 
 	unseen       []unseenBatch // appended and above high, in order
 	unseenListed bool          // in broker.unseen
@@ -240,7 +240,7 @@ func (s *Stream) showBatchesLocked(n int) {
 	for _, g := range s.groups {
 		g.wakeLocked()
 	}
-	if s.config.MaxLen > 0 || s.config.MaxBytes > 0 {
+	if s.config.MaxLen > 0 || s.config.MaxBytes > 0 || s.config.MaxAge > 0 {
 		s.retainSoonLocked(s.broker.clock.Now().UnixMilli()) // what was not shown could not be removed
 	}
 }
