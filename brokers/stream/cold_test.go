@@ -457,3 +457,19 @@ func TestEntriesThatAreNotShownDoNotWakeTheirTimer(t *testing.T) {
 	j.AdvanceAll()
 	want(t, "shown too late", fetchAll(t, b), "")
 }
+
+func TestReadersOfAClosedBrokerAreTold(t *testing.T) {
+	b := openBroker(t, brokertest.NewJournal(), newClock())
+	create(t, b, nil)
+	add(t, b, "a", "b")
+	seal(t, b)
+	s := b.find(streamName)
+	b.Close()
+	if _, _, err := b.entryAt(s, 1); !errors.Is(err, errClosed) {
+		t.Fatal(err)
+	}
+	s.cutLocked(2) // what retention must know of the block is in the file
+	if _, err := b.Stats(streamName); !errors.Is(err, errClosed) {
+		t.Fatal(err)
+	}
+}

@@ -17,6 +17,9 @@ import (
 func (b *Broker) load(c coldBlock) (content *segment.Content, retry bool, err error) {
 	content, err = b.cache.Load(c.file.File, c.block)
 	if errors.Is(err, segment.ErrGone) {
+		if b.closed.Load() {
+			return nil, false, errClosed
+		}
 		return nil, true, nil
 	}
 	if err != nil {

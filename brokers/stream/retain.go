@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"time"
 
 	"github.com/nexobroker/nexo/brokers"
@@ -146,6 +147,9 @@ func (s *Stream) settle() error {
 		c := s.cold[0]
 		s.mu.Unlock()
 		content, retry, err := s.broker.load(c)
+		if errors.Is(err, errClosed) {
+			return err
+		}
 		if retry {
 			continue
 		}
