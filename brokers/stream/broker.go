@@ -45,6 +45,7 @@ type Broker struct {
 	sealing  sync.Mutex // one compaction at a time
 	tidying  sync.Mutex // one merge at a time
 	untidy   atomic.Bool
+	replaced []replaced    // to be removed; under tidying
 	leftover *segment.File // of a compaction that failed; under sealing
 
 	snapshotBytes atomic.Int64 // of the last one

@@ -473,3 +473,81 @@ func TestReadersOfAClosedBrokerAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// damage changes a payload in the only segment file that holds it.
+func damage(t testing.TB, payload string) {
+	t.Helper()
+	for _, path := range segmentFiles(t) {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := strings.Index(string(raw), payload); at >= 0 {
+			raw[at] ^= 1
+			if err := os.WriteFile(path, raw, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatal("no file holds", payload)
+}
+
+func TestADamagedFileKeepsNoOthersFromMerging(t *testing.T) {
+	b := openBroker(t, brokertest.NewJournal(), newClock())
+	create(t, b, nil)
+	for i := range mergeFan + 1 {
+		add(t, b, fmt.Sprint("payload ", i))
+		seal(t, b)
+	}
+	damage(t, "payload 3")
+	if err := b.tidy(); err == nil {
+		t.Fatal("a damaged block was merged")
+	}
+	if err := b.tidy(); err != nil {
+		t.Fatal(err)
+	}
+	if list := segmentFiles(t); len(list) != 2 {
+		t.Fatal("the others are not merged:", list)
+	}
+	// Once nothing of it is in use the damage does not matter.
+	if _, _, err := b.Trim(streamName, nil, &Position{Offset: 5}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.tidy(); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "files", len(segmentFiles(t)), 1)
+}
+
+// impatient is a journal on a disk that is full for a while: its first wait gives up.
+type impatient struct {
+	*brokertest.Journal
+	full bool
+}
+
+func (j *impatient) WaitSynced(seq uint64) error {
+	if j.full {
+		return &brokers.Error{Code: "IOERR", Message: "not yet durable"}
+	}
+	return j.Journal.WaitSynced(seq)
+}
+
+func TestReplacedFilesAreRemovedOnceTheDiskHasRoom(t *testing.T) {
+	j := &impatient{Journal: brokertest.NewJournal(), full: true}
+	b := openBroker(t, j, newClock())
+	create(t, b, nil)
+	for range mergeFan {
+		add(t, b, "a")
+		seal(t, b)
+	}
+	if err := b.tidy(); !errors.Is(err, &brokers.Error{Code: "IOERR"}) {
+		t.Fatal(err)
+	}
+	want(t, "before the record is durable", len(segmentFiles(t)), mergeFan+1)
+	j.full = false
+	if err := b.tidy(); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "after it", len(segmentFiles(t)), 1)
+}

@@ -19,6 +19,14 @@ type sealed struct {
 	*segment.File
 	broker *Broker
 	live   atomic.Int64 // bytes of the blocks that a stream refers to
+	// unreadable: a merge could not read a block. It is left out of merges until nothing of it is in use.
+	unreadable atomic.Bool
+}
+
+// replaced are the files that a merge has put a new one in place of, by the record with this sequence.
+type replaced struct {
+	seq   uint64
+	files []*sealed
 }
 
 func (b *Broker) newSealed(f *segment.File) *sealed {
@@ -165,6 +173,9 @@ func (b *Broker) chooseMerge() (chosen []*sealed) {
 	}
 	var classes [3][]*sealed
 	for _, file := range files {
+		if file.unreadable.Load() && file.live.Load() > 0 {
+			continue
+		}
 		if file.live.Load()*2 < file.Bytes() {
 			take(file)
 		} else if class := sizeClass(file.Bytes()); class < len(classes) {
@@ -190,6 +201,9 @@ func (b *Broker) tidy() error {
 	b.tidying.Lock()
 	defer b.tidying.Unlock()
 	for !b.closed.Load() {
+		if err := b.removeReplaced(); err != nil {
+			return err
+		}
 		b.untidy.Store(false)
 		chosen := b.chooseMerge()
 		if len(chosen) == 0 {
@@ -221,14 +235,27 @@ func (b *Broker) merge(chosen []*sealed) error {
 	seq := b.journal.Append(record, true)
 	b.world.Unlock()
 	b.replaceBlocks(chosen, merged)
-	if err := b.journal.WaitSynced(seq); err != nil {
-		return err // the files stay until a start finds what the journal says of them
+	b.replaced = append(b.replaced, replaced{seq, chosen})
+	return b.removeReplaced()
+}
+
+// removeReplaced removes the files whose replacement is durable. When a full disk keeps the journal from writing they
+// wait for the next time; when it has failed, for a start, which finds what the journal says of them.
+func (b *Broker) removeReplaced() error {
+	for len(b.replaced) > 0 {
+		if err := b.journal.WaitSynced(b.replaced[0].seq); err != nil {
+			return err
+		}
+		var problems []error
+		for _, file := range b.replaced[0].files {
+			problems = append(problems, file.Remove())
+		}
+		b.replaced = b.replaced[1:]
+		if err := errors.Join(problems...); err != nil {
+			return err
+		}
 	}
-	var problems []error
-	for _, file := range chosen {
-		problems = append(problems, file.Remove())
-	}
-	return errors.Join(problems...)
+	return nil
 }
 
 // writeMerged writes what is in use of the files; nil when that is nothing.
@@ -269,6 +296,7 @@ func (b *Broker) writeMerged(chosen []*sealed) (*sealed, error) {
 func copyBlock(w *segment.Writer, c coldBlock, first uint64, chained bool) error {
 	content, err := c.file.Load(c.block)
 	if err != nil {
+		c.file.unreadable.Store(true)
 		return err
 	}
 	before := content.Before
