@@ -1,7 +1,9 @@
 package stream
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tidwall/btree"
@@ -310,7 +312,8 @@ func (g *group) eachPending(ranges []Range, visit func(p *pendingEntry)) {
 // Resolver turns the positions of acknowledgements into offsets.
 type Resolver func(resolve func(Position) (uint64, bool)) []Range
 
-// ranges runs a resolver, which may have to read files, before the stream is locked.
+// ranges runs a resolver, which may have to read files, before the stream is locked. What it answers is in order, and no
+// offset is in two ranges.
 func (b *Broker) ranges(name []byte, which Resolver) (list []Range, err error) {
 	s := b.find(name)
 	if s == nil {
@@ -327,7 +330,22 @@ func (b *Broker) ranges(name []byte, which Resolver) (list []Range, err error) {
 		offset := s.resolveLocked(at)
 		return offset, offset >= s.first && offset < s.next
 	})
-	return list, err
+	return disjoint(list), err
+}
+
+// disjoint puts ranges in order and joins those that overlap, so that thousands that name the same entries cost no more
+// than one under the stream's lock.
+func disjoint(list []Range) []Range {
+	slices.SortFunc(list, func(a, b Range) int { return cmp.Compare(a.From, b.From) })
+	joined := list[:0]
+	for _, r := range list {
+		if n := len(joined); n > 0 && r.From <= joined[n-1].To {
+			joined[n-1].To = max(joined[n-1].To, r.To)
+			continue
+		}
+		joined = append(joined, r)
+	}
+	return joined
 }
 
 // Ack acknowledges entries and tells how many were pending. An epoch other than 0 must be the group's.
@@ -375,13 +393,7 @@ func (b *Broker) Nack(name, groupName []byte, mode NackMode, which Resolver, del
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		now := b.clock.Now().UnixMilli()
 		var list []*pendingEntry
-		seen := map[uint64]bool{} // an entry may be named twice
-		g.eachPending(ranges, func(p *pendingEntry) {
-			if !seen[p.offset] {
-				seen[p.offset] = true
-				list = append(list, p)
-			}
-		})
+		g.eachPending(ranges, func(p *pendingEntry) { list = append(list, p) })
 		n = len(list)
 		var back []*pendingEntry
 		for _, p := range list {
@@ -414,12 +426,8 @@ func (b *Broker) Extend(name, groupName []byte, d time.Duration, which Resolver)
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		due := b.clock.Now().UnixMilli() + d.Milliseconds()
 		var list []*pendingEntry
-		seen := map[uint64]bool{}
 		g.eachPending(ranges, func(p *pendingEntry) {
-			if !seen[p.offset] {
-				seen[p.offset] = true
-				list = append(list, &pendingEntry{offset: p.offset, consumer: p.consumer, deliveries: p.deliveries, dueMs: due})
-			}
+			list = append(list, &pendingEntry{offset: p.offset, consumer: p.consumer, deliveries: p.deliveries, dueMs: due})
 		})
 		n = len(list)
 		g.rescheduleLocked(list, false)
@@ -517,15 +525,15 @@ func (b *Broker) Unpark(name, groupName []byte, which Resolver, drop bool) (n in
 	}
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		var offsets []uint64
-		g.parked.Scan(func(offset uint64, _ *parkedEntry) bool {
-			for _, r := range ranges {
-				if offset >= r.From && offset <= r.To {
-					offsets = append(offsets, offset)
-					break
+		for _, r := range ranges {
+			g.parked.Ascend(r.From, func(offset uint64, _ *parkedEntry) bool {
+				if offset > r.To {
+					return false
 				}
-			}
-			return true
-		})
+				offsets = append(offsets, offset)
+				return true
+			})
+		}
 		if n = len(offsets); n == 0 {
 			return nil
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -601,4 +602,15 @@ func FuzzReplay(f *testing.F) {
 		}
 		b.Drop([][]byte{streamName})
 	})
+}
+
+func TestRangesAreVisitedOnce(t *testing.T) {
+	for _, c := range []struct{ given, want []Range }{
+		{nil, nil},
+		{[]Range{{5, 5}, {1, 2}, {5, 5}}, []Range{{1, 2}, {5, 5}}},
+		{[]Range{{1, 9}, {2, 3}, {9, 12}, {14, 15}}, []Range{{1, 12}, {14, 15}}},
+		{[]Range{{3, ^uint64(0)}, {0, 4}, {7, 8}}, []Range{{0, ^uint64(0)}}},
+	} {
+		want(t, "ranges", disjoint(slices.Clone(c.given)), c.want)
+	}
 }
