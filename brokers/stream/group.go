@@ -21,6 +21,7 @@ type group struct {
 
 	pending btree.Map[uint64, *pendingEntry]
 	due     *btree.BTreeG[*pendingEntry] // by time, then offset; only those with a time
+	holding map[string]int               // pending entries by consumer; those that were given back are nobody's
 	parked  btree.Map[uint64, *parkedEntry]
 	skipped uint64 // entries lost to retention before they were delivered
 	waiters []*Waiter
@@ -51,7 +52,7 @@ type Waiter struct {
 
 func newGroup(s *Stream, name string, c GroupConfig, next uint64) *group {
 	return &group{
-		stream: s, name: name, config: c, epoch: 1, next: next,
+		stream: s, name: name, config: c, epoch: 1, next: next, holding: map[string]int{},
 		due: btree.NewBTreeGOptions(func(a, b *pendingEntry) bool {
 			return a.dueMs < b.dueMs || a.dueMs == b.dueMs && a.offset < b.offset
 		}, btree.Options{NoLocks: true}),
@@ -64,6 +65,9 @@ func (g *group) setPending(p *pendingEntry) {
 	if p.dueMs > 0 {
 		g.due.Set(p)
 	}
+	if p.consumer != nobody {
+		g.holding[p.consumer]++
+	}
 }
 
 func (g *group) removePending(offset uint64) *pendingEntry {
@@ -73,6 +77,11 @@ func (g *group) removePending(offset uint64) *pendingEntry {
 	}
 	if p.dueMs > 0 {
 		g.due.Delete(p)
+	}
+	if p.consumer != nobody {
+		if g.holding[p.consumer]--; g.holding[p.consumer] == 0 {
+			delete(g.holding, p.consumer)
+		}
 	}
 	return p
 }
@@ -474,6 +483,7 @@ func (g *group) seekLocked(epoch, next uint64) {
 	g.pending.Clear()
 	g.parked.Clear()
 	g.due.Clear()
+	clear(g.holding)
 }
 
 // ParkedEntries lists parked entries from an offset on: at least one, and no more after it than maxBytes of payloads. next is where to

@@ -64,21 +64,13 @@ func (b *Broker) Length(name []byte) (uint64, error) {
 func (b *Broker) GroupStats(name, groupName []byte) (st GroupStats, err error) {
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		st = GroupStats{Config: g.config, Epoch: g.epoch, Next: g.next, Lag: g.lagLocked(), Pending: g.pending.Len(), Parked: g.parked.Len(),
-			Skipped: g.skipped, Waiters: len(g.waiters), Floor: g.next - 1}
-		consumers := map[string]bool{}
-		g.pending.Scan(func(_ uint64, p *pendingEntry) bool {
-			if p.consumer != nobody {
-				consumers[p.consumer] = true
-			}
-			return true
-		})
+			Skipped: g.skipped, Waiters: len(g.waiters), Consumers: len(g.holding), Floor: g.next - 1}
 		if offset, _, ok := g.pending.Min(); ok {
 			st.Floor = min(st.Floor, offset-1)
 		}
 		if offset, _, ok := g.parked.Min(); ok {
 			st.Floor = min(st.Floor, offset-1)
 		}
-		st.Consumers = len(consumers)
 		if p, ok := g.due.Min(); ok {
 			st.OldestPendingMs = p.dueMs
 		}
