@@ -551,3 +551,35 @@ func TestReplacedFilesAreRemovedOnceTheDiskHasRoom(t *testing.T) {
 	}
 	want(t, "after it", len(segmentFiles(t)), 1)
 }
+
+func TestLostEntriesAreNotCounted(t *testing.T) {
+	j := brokertest.NewJournal()
+	b := openBroker(t, j, newClock())
+	create(t, b, nil)
+	for _, payload := range []string{"a", "b", "c"} {
+		add(t, b, payload, payload, payload)
+		seal(t, b)
+	}
+	add(t, b, "d")
+	b.Close()
+	if err := os.Remove(filepath.Join(directoryOf(t), segment.Name(2))); err != nil {
+		t.Fatal(err)
+	}
+	if err := segment.PutEmpty(directoryOf(t), 2); err != nil {
+		t.Fatal(err)
+	}
+	b = openBroker(t, j.Reopen(true), newClock())
+	counted := func(what string, entries int) {
+		t.Helper()
+		length, err := b.Length(streamName)
+		st, alsoErr := b.Stats(streamName)
+		want(t, what, fmt.Sprint(length, st.Entries, err, alsoErr), fmt.Sprint(entries, entries, error(nil), error(nil)))
+	}
+	counted("after the loss", 7)
+	for _, c := range []struct{ before, left int }{{3, 5}, {5, 4}, {9, 2}, {10, 1}, {11, 0}} {
+		if _, _, err := b.Trim(streamName, nil, &Position{Offset: uint64(c.before)}); err != nil {
+			t.Fatal(err)
+		}
+		counted(fmt.Sprint("before ", c.before), c.left)
+	}
+}

@@ -40,7 +40,7 @@ func (b *Broker) Stats(name []byte) (Stats, error) {
 		return Stats{}, err
 	}
 	defer s.mu.Unlock()
-	st := Stats{Config: s.config, First: s.first, Next: s.next, High: s.high, Entries: int64(s.next - s.first), Bytes: s.liveBytesLocked(),
+	st := Stats{Config: s.config, First: s.first, Next: s.next, High: s.high, Entries: s.entriesLocked(s.next - 1), Bytes: s.liveBytesLocked(),
 		Appended: s.appended, Duplicates: s.duplicates, LastMs: s.lastMs}
 	st.FirstMs, _ = s.firstMsLocked()
 	for g := range s.groups {
@@ -57,7 +57,17 @@ func (b *Broker) Length(name []byte) (uint64, error) {
 		return 0, err
 	}
 	defer s.mu.Unlock()
-	return s.high + 1 - s.first, nil
+	return uint64(s.entriesLocked(s.high)), nil
+}
+
+// entriesLocked is how many entries there are up to an offset that is not below the last cold one. Those that a repair has
+// lost have an offset and are none.
+func (s *Stream) entriesLocked(last uint64) int64 {
+	n := s.coldEntries + int64(s.hotIndexLocked(last+1))
+	if len(s.cold) > 0 && s.first > s.cold[0].block.First {
+		n -= int64(s.first - s.cold[0].block.First)
+	}
+	return n
 }
 
 // GroupStats describes a group.

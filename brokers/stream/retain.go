@@ -93,7 +93,7 @@ func (s *Stream) overdueLocked(now int64) (cut uint64, needFront bool) {
 func (s *Stream) cutLocked(first uint64) {
 	n := 0
 	for n < len(s.cold) && s.cold[n].block.Last() < first {
-		s.bytes -= s.cold[n].weight()
+		s.countColdLocked(&s.cold[n], -1)
 		s.cold[n].release()
 		n++
 	}
@@ -119,7 +119,13 @@ func (s *Stream) cutLocked(first uint64) {
 	}
 }
 
-// setColdLocked replaces the cold blocks, whose weight the caller accounts for.
+// countColdLocked counts a cold block that comes, with times -1 one that goes.
+func (s *Stream) countColdLocked(c *coldBlock, times int64) {
+	s.bytes += times * c.weight()
+	s.coldEntries += times * int64(c.block.Count)
+}
+
+// setColdLocked replaces the cold blocks, which the caller counts.
 func (s *Stream) setColdLocked(cold []coldBlock) {
 	s.cold, s.front, s.frontBroken, s.gone = cold, nil, false, 0
 }

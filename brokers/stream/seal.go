@@ -193,7 +193,7 @@ func (s *Stream) showSealedLocked(file *sealed, blocks []segment.Block, last uin
 			continue
 		}
 		s.cold = append(s.cold[:len(s.cold):len(s.cold)], c)
-		s.bytes += c.weight()
+		s.countColdLocked(&c, 1)
 	}
 }
 

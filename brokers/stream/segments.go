@@ -113,7 +113,7 @@ func (b *Broker) attachSegments() error {
 				continue
 			}
 			s.cold = append(s.cold, c)
-			s.bytes += c.weight()
+			s.countColdLocked(&c, 1)
 		}
 	}
 	for _, s := range b.replaying {
@@ -346,7 +346,7 @@ func (s *Stream) replaceBlocksLocked(chosen []*sealed, merged *sealed, blocks []
 	kept := make([]coldBlock, 0, len(s.cold))
 	for _, c := range s.cold {
 		if slices.Contains(chosen, c.file) {
-			s.bytes -= c.weight()
+			s.countColdLocked(&c, -1)
 			continue
 		}
 		kept = append(kept, c)
@@ -358,7 +358,7 @@ func (s *Stream) replaceBlocksLocked(chosen []*sealed, merged *sealed, blocks []
 			continue
 		}
 		kept = append(kept, c)
-		s.bytes += c.weight()
+		s.countColdLocked(&c, 1)
 	}
 	if s.dropped || len(kept) == len(s.cold) && len(blocks) == 0 {
 		return

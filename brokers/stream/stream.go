@@ -40,7 +40,9 @@ type Stream struct {
 	hotHashes []segment.Hash // of the hot entries, in a chained stream
 	hotBefore segment.Hash   // of the entry before hot[0]
 
-	cold  []coldBlock  // by offset, none wholly below first
+	cold        []coldBlock // by offset, none wholly below first
+	coldEntries int64       // of all cold blocks, whole
+
 	front []frontEntry // of cold[0], while retention takes it apart; nil when not known
 	// frontBroken: cold[0] cannot be read, so it stays until all of it is too old.
 	frontBroken bool

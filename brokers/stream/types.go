@@ -12,7 +12,7 @@ import (
 type Config struct {
 	MaxAge      time.Duration
 	MaxBytes    int64
-	MaxLen      int64
+	MaxLen      int64 // offsets: entries that a repair has lost count until they are trimmed
 	Sync        brokers.Durability
 	Chain       bool // INTEGRITY CHAIN
 	DedupWindow time.Duration
