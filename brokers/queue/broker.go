@@ -42,7 +42,7 @@ type Broker struct {
 	clock    brokers.Clock
 	started  time.Time // with its monotonic reading: where steady time comes from
 	startMS  int64
-	loading  bool // Open is replaying: no timers, no waiters, no records
+	loading  atomic.Bool // Open is replaying: no timers, no waiters, no records
 	closed   atomic.Bool
 	numbers  numbers
 	bytes    atomic.Int64 // of all jobs
@@ -70,7 +70,6 @@ type Broker struct {
 		queues, spare []*queue
 	}
 
-	appended   atomic.Uint64
 	compacting atomic.Bool
 	// compactAbove is how much log there must be for another try after a compaction failed; 0 after a success. failures
 	// is how many failed since the last success.
@@ -172,11 +171,7 @@ func (b *Broker) wallOf(steady int64) int64 {
 
 // append hands a record to the journal. Lock: world is held, read or write, and the lock of what changed.
 func (b *Broker) append(record []byte, synced bool) uint64 {
-	seq := b.journal.Append(record, synced)
-	if b.appended.Add(1)%compactionCheck == 0 {
-		b.compactIfDue()
-	}
-	return seq
+	return b.journal.Append(record, synced)
 }
 
 // enter begins a change; leave ends it.
@@ -249,6 +244,7 @@ func (b *Broker) notify(written, synced uint64) {
 	defer b.notified.Unlock()
 	storeMax(&b.written, max(written, synced))
 	storeMax(&b.synced, synced)
+	b.compactIfDue()
 	b.dirty.mu.Lock()
 	list := b.dirty.queues
 	b.dirty.queues = b.dirty.spare[:0]

@@ -9,11 +9,7 @@ import (
 	"github.com/tidwall/btree"
 )
 
-const (
-	// compactionCheck is how many records pass between two looks at the size of the log.
-	compactionCheck = 256
-	dumpSlice       = 512
-)
+const dumpSlice = 512
 
 // snapshot is the state of a queue at the moment of a Cut. The index is a copy-on-write copy made in O(1); the state of a
 // job that changes before it has been dumped is saved by touchLocked.
@@ -35,9 +31,10 @@ func (q *queue) touchLocked(j *job) {
 	j.generation = q.snapshot.generation
 }
 
-// compactIfDue starts a compaction in the background when the log has grown enough. Any lock may be held.
+// compactIfDue starts a compaction in the background when the log has grown enough. It is asked after every batch of the
+// journal: a few records may have pushed, or ended, gigabytes.
 func (b *Broker) compactIfDue() {
-	if b.loading || b.closed.Load() || b.compacting.Load() {
+	if b.loading.Load() || b.closed.Load() || b.compacting.Load() {
 		return
 	}
 	log, live := b.journal.LogBytes(), b.liveBytes()

@@ -255,7 +255,7 @@ func Handles(jobs []Delivery) []Handle {
 
 // serveLocked gives ready jobs to those who wait, one waiter after the other while there are jobs.
 func (q *queue) serveLocked() {
-	if q.waiters.head == nil || q.ready.count == 0 || q.dropped || q.broker.loading || q.outputPausedLocked() {
+	if q.waiters.head == nil || q.ready.count == 0 || q.dropped || q.broker.loading.Load() || q.outputPausedLocked() {
 		return
 	}
 	for p := q.waiters.head; p != nil && q.ready.count > 0; p = q.waiters.head {

@@ -12,7 +12,7 @@ type recovery struct {
 
 // recover replays the journal and begins a new life.
 func (b *Broker) recover() error {
-	b.loading = true
+	b.loading.Store(true)
 	var state recovery
 	size := int64(0)
 	err := b.journal.Replay(func(body []byte) error {
@@ -37,7 +37,7 @@ func (b *Broker) recover() error {
 	// A reserve that asks for what is one above everything given makes the first mark of this life.
 	b.reserve(last, max(n.floor, state.last.reservedDelivery))
 	b.endBoundLeases()
-	b.loading = false
+	b.loading.Store(false)
 	for _, q := range b.queues() {
 		q.mu.Lock()
 		now := b.now()

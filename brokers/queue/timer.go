@@ -11,7 +11,7 @@ const longestWait = 60_000
 
 // armLocked makes sure that the queue looks at its times no later than at steady time at.
 func (q *queue) armLocked(at int64) {
-	if at >= q.timerAt || q.broker.loading || q.dropped {
+	if at >= q.timerAt || q.broker.loading.Load() || q.dropped {
 		return
 	}
 	now := q.broker.now()
@@ -36,7 +36,7 @@ func (q *queue) setTimerLocked(at int64, now instant) {
 
 // armWallLocked is armLocked for a wall time.
 func (q *queue) armWallLocked(at int64) {
-	if q.broker.loading || q.dropped || at == foreverMS {
+	if q.broker.loading.Load() || q.dropped || at == foreverMS {
 		return
 	}
 	now := q.broker.now()
