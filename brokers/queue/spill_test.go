@@ -495,3 +495,35 @@ func TestMaxMemoryIsAClearError(t *testing.T) {
 	}
 	pushBodies(t, b, j, "q", PushOptions{}, "x")
 }
+
+func TestABacklogWhoseTimeIsOverComesBackPieceByPiece(t *testing.T) {
+	b, j, clock := spilling(t, nil)
+	create(t, b, "q", nil)
+	backlog(t, b, j, 0, 1000, PushOptions{TTL: 1000, HasTTL: true})
+	stored(t, b)
+	q := b.directory.byName["q"]
+	b.world.Lock() // what is fetched cannot come back yet
+	q.mu.Lock()
+	runs := q.runsLocked()
+	now := b.now()
+	now.wall += 2000
+	q.expireRunsLocked(now)
+	fetched := 0
+	for _, r := range runs {
+		if r.fetch != nil {
+			fetched++
+		}
+	}
+	q.mu.Unlock()
+	b.world.Unlock()
+	if len(runs) < 20 || fetched == 0 || fetched > runExpiryFetches {
+		t.Fatalf("%d of %d runs are fetched at once", fetched, len(runs))
+	}
+	clock.Advance(2 * time.Second)
+	for end := time.Now().Add(10 * time.Second); info(t, b, "q").Counters.Expired != 1000; time.Sleep(time.Millisecond) {
+		clock.Advance(time.Millisecond)
+		if time.Now().After(end) {
+			t.Fatalf("%+v", info(t, b, "q"))
+		}
+	}
+}

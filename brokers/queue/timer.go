@@ -81,7 +81,9 @@ func (q *queue) tickLocked() (more bool) {
 	budget = q.dueLocked(now, budget)
 	budget = q.lapseLocked(now, budget)
 	budget = q.sweepLocked(now, budget)
-	q.expireRunsLocked(now)
+	if budget > 0 { // those that are back go first
+		q.expireRunsLocked(now)
+	}
 	q.serveLocked()
 	q.relieveLocked()
 	if budget == 0 {
@@ -113,13 +115,19 @@ func (q *queue) expireLocked(now instant, budget int) int {
 	return budget
 }
 
-// expireRunsLocked fetches the runs in which every TTL has run out; their jobs expire when they are back.
+// runExpiryFetches is how many runs with nothing but expired jobs a queue fetches at a time.
+const runExpiryFetches = 4
+
+// expireRunsLocked fetches the first runs in which every TTL has run out. Their jobs expire when they are back, and then
+// the next are fetched: a whole backlog whose time is over, as after a long stop, must not come to RAM at once.
 func (q *queue) expireRunsLocked(now instant) {
+	fetched := 0
 	q.runExpiry.Scan(func(x runExpiry) bool {
-		if x.at > now.wall {
+		if x.at > now.wall || fetched == runExpiryFetches {
 			return false
 		}
 		q.fetchLocked(x.run)
+		fetched++
 		return true
 	})
 }
