@@ -2,6 +2,7 @@ package queue
 
 import (
 	"math"
+	"runtime"
 	"sync"
 
 	"github.com/nexobroker/nexo/brokers"
@@ -37,7 +38,8 @@ type Handle struct {
 // Pop leases ready jobs and appends them to out; none when nothing is ready or the queue's output is paused. The receipt
 // is empty but for the rare delivery number whose reservation is not yet synced.
 func (b *Broker) Pop(name []byte, o *PopOptions, out []Delivery) ([]Delivery, brokers.Receipt, error) {
-	for fetched := 0; ; fetched++ {
+	before := len(out)
+	for fetched := 0; ; {
 		q, err := b.locked(name)
 		if err != nil {
 			return out, brokers.Receipt{}, err
@@ -47,12 +49,23 @@ func (b *Broker) Pop(name []byte, o *PopOptions, out []Delivery) ([]Delivery, br
 			if err := q.awaitLocked(r); err != nil {
 				return out, brokers.Receipt{}, err
 			}
+			fetched++
 			continue
 		}
 		out, receipt := q.popLocked(o, out)
+		expiredOnly := len(out) == before && q.expiredInFrontLocked()
 		b.release(q)
+		if expiredOnly {
+			runtime.Gosched()
+			continue
+		}
 		return out, receipt, nil
 	}
+}
+
+// expiredInFrontLocked tells that a pop without a job may find one behind the expired jobs that are still in front.
+func (q *queue) expiredInFrontLocked() bool {
+	return q.ready.first() != nil && !q.outputPausedLocked()
 }
 
 // popFetches is how many runs a pop waits for while it could take some jobs at once.
@@ -279,6 +292,10 @@ func (q *queue) serveLocked() {
 			q.waiters.remove(p)
 		}
 		w.mu.Unlock()
+		if len(jobs) == 0 && q.expiredInFrontLocked() {
+			q.armLocked(q.broker.now().steady) // it takes another slice of them and serves again
+			return
+		}
 	}
 }
 

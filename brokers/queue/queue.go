@@ -341,18 +341,21 @@ func (q *queue) buriedVerb() verb {
 }
 
 // leaseLocked leases ready jobs: at least one if any is ready, up to count, with bodies of up to maxBytes together.
-// It leaves off where the next job is in a run. The caller commits. safe is false when a delivery number is not yet covered by a synced mark.
+// It leaves off where the next job is in a run, and when a slice of expired jobs was in front: then the next ready job is in
+// RAM and none may have been leased. The caller commits. safe is false when a delivery number is not yet covered by a
+// synced mark.
 func (q *queue) leaseLocked(o *PopOptions, out []Delivery) (_ []Delivery, safe bool) {
 	now := q.broker.now()
 	count, bytes := max(o.Count, 1), 0
 	safe = true
-	for taken := 0; taken < count; {
+	for taken, expired := 0, 0; taken < count && expired < sliceJobs; {
 		j := q.ready.first()
 		if j == nil {
 			break
 		}
 		if j.expiresAt != 0 && j.expiresAt <= now.wall {
 			q.changeLocked(j, change{verb: verbExpire}, now.wall, "")
+			expired++
 			continue
 		}
 		bytes += len(j.body) + deliveryOverheadBytes
