@@ -138,12 +138,16 @@ func (q *queue) pushLocked(payloads [][]byte, o *PushOptions, out []Pushed) ([]P
 	}
 	receipt := q.storeLocked(payloads, o, now, out[start:], fresh)
 	if excess > 0 {
-		q.dropOldestLocked(excess, now)
+		q.dropOldestLocked(dropsOf(excess, fresh), now)
 	}
 	q.serveLocked()
 	q.relieveLocked()
 	return out, receipt, nil
 }
+
+// dropsOf is how many of the excess a push of n jobs drops: those it replaces and a slice. So a MAXLEN that was set far below
+// the length takes hold over some pushes, and not in one hold of the lock.
+func dropsOf(excess int64, n int) int64 { return min(excess, int64(n)+sliceJobs) }
 
 // dropFetches is how many runs a push waits for to drop the oldest jobs.
 const dropFetches = 256
@@ -154,6 +158,7 @@ func (q *queue) coldToDropLocked(n int) (cold *run) {
 	if q.config.MaxLen == 0 || !q.config.DropOldest || excess <= 0 || q.ready.cold == 0 {
 		return nil
 	}
+	excess = dropsOf(excess, n)
 	q.ready.all(func(b *bucket) bool {
 		if len(b.runs) > 0 && int64(b.front.count) < excess {
 			cold = b.runs[0]
