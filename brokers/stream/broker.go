@@ -75,7 +75,7 @@ type Broker struct {
 	// During replay only.
 	replaying map[uint64]*Stream
 	listed    map[uint64]bool // segment files
-	listing   bool            // a list of segment files was found
+	listing   bool            // the list of all segment files was found
 }
 
 // Open replays the journal.

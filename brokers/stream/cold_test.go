@@ -226,6 +226,29 @@ func TestALostJournalDeletesNoEntries(t *testing.T) {
 	}
 }
 
+// TestALostSnapshotDeletesNoEntries starts with what a repair leaves of a log whose snapshot, with the list of the files,
+// is lost, and that tells of a merge.
+func TestALostSnapshotDeletesNoEntries(t *testing.T) {
+	b := openBroker(t, brokertest.NewJournal(), newClock())
+	create(t, b, nil)
+	add(t, b, "a")
+	seal(t, b)
+	add(t, b, "b")
+	seal(t, b)
+	b.Close()
+	j := brokertest.NewJournal()
+	j.Append(numbers([]byte{opReplaced}, 2, 1, 7), true) // 7 was replaced by 2
+	b = openBroker(t, j, newClock())
+	if list, err := filepath.Glob(filepath.Join(directoryOf(t), "unlisted", "segment-*")); len(list) != 1 || err != nil {
+		t.Fatal(list, err)
+	}
+	// A new stream must not have the number of one whose blocks are there still.
+	create(t, b, nil)
+	add(t, b, "c")
+	b.Close()
+	want(t, "of the new stream", fetchAll(t, openBroker(t, j.Reopen(true), newClock())), "c")
+}
+
 func TestDeadFilesAreRemoved(t *testing.T) {
 	b := openBroker(t, brokertest.NewJournal(), newClock())
 	create(t, b, nil)

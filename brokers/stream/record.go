@@ -191,7 +191,6 @@ func (b *Broker) replayOp(op byte, r *reader) error {
 		b.list(r, int(id))
 		return nil
 	case opReplaced:
-		b.listing = true
 		if id != 0 {
 			b.list(&reader{b: numbers(nil, id)}, 1)
 		}

@@ -88,8 +88,8 @@ func (b *Broker) openSegments() error {
 }
 
 // removeUnlisted removes a file that a crash has left: one that was not yet listed, whose entries are in the journal, or one
-// that was replaced. A journal that has never listed a file cannot tell this from a journal that was lost, so that file
-// is put aside.
+// that was replaced. A journal without a list of all files cannot tell this from a journal that was lost, or whose
+// snapshot was, so that file is put aside.
 func (b *Broker) removeUnlisted(id uint64) error {
 	path := filepath.Join(b.options.Directory, segment.Name(id))
 	if b.listing {
@@ -107,6 +107,7 @@ func (b *Broker) attachSegments() error {
 		blocks := file.Blocks()
 		for i := range blocks {
 			c := coldBlock{file, &blocks[i]}
+			b.nextID = max(b.nextID, c.block.Stream) // should a repair have lost that it was given
 			s := b.replaying[c.block.Stream]
 			if s == nil || c.block.Last() < s.first {
 				c.release()
