@@ -37,22 +37,23 @@ type Options struct {
 
 // Broker holds the queues. Its methods may be called from any goroutine.
 type Broker struct {
-	options  Options
-	journal  brokers.Journal
-	clock    brokers.Clock
-	started  time.Time // with its monotonic reading: where steady time comes from
-	startMS  int64
-	loading  atomic.Bool // Open is replaying: no timers, no waiters, no records
-	closed   atomic.Bool
-	numbers  numbers
-	bytes    atomic.Int64 // of all jobs
-	jobs     atomic.Int64 // how many there are
-	hot      atomic.Int64 // bytes of the ready jobs in RAM
-	cold     atomic.Int64 // bytes of the jobs in runs
-	spill    *spill
-	written  atomic.Uint64
-	synced   atomic.Uint64
-	notified sync.Mutex // one notify at a time
+	options    Options
+	journal    brokers.Journal
+	clock      brokers.Clock
+	started    time.Time // with its monotonic reading: where steady time comes from
+	startMS    int64
+	passedOver uint64      // changes in the log of a job or queue that is not there; set by Open
+	loading    atomic.Bool // Open is replaying: no timers, no waiters, no records
+	closed     atomic.Bool
+	numbers    numbers
+	bytes      atomic.Int64 // of all jobs
+	jobs       atomic.Int64 // how many there are
+	hot        atomic.Int64 // bytes of the ready jobs in RAM
+	cold       atomic.Int64 // bytes of the jobs in runs
+	spill      *spill
+	written    atomic.Uint64
+	synced     atomic.Uint64
+	notified   sync.Mutex // one notify at a time
 
 	// world is read-held by every change and write-held for the moment in which a snapshot is pinned.
 	world      sync.RWMutex
@@ -484,6 +485,9 @@ func jittered(delay, percent int64) int64 {
 
 // foreverMS stands for a pause without an end.
 const foreverMS = math.MaxInt64
+
+// PassedOver is how many changes in the log were of a job or a queue that it does not have: a repair has lost them.
+func (b *Broker) PassedOver() uint64 { return b.passedOver }
 
 // Durability is the level of queues that do not say SYNC.
 func (b *Broker) Durability() brokers.Durability { return b.options.Durability }

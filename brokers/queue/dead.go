@@ -216,9 +216,9 @@ func encodeMove(from, to uint64, jobs []*job) []byte {
 // behind unchanged, for a snapshot of its old queue may still need it.
 func moveLocked(from, to *queue, j *job) {
 	from.touchLocked(j)
-	moved := *j
 	from.counters.MovedOut++
 	from.forgetLocked(j)
+	moved := *j
 	moved.attempts, moved.owner = 0, nil
 	to.addLocked(&moved)
 	to.counters.MovedIn++

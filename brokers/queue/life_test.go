@@ -604,39 +604,3 @@ func TestClockStepBackwards(t *testing.T) {
 		t.Fatal("delivered before its time")
 	}
 }
-
-func FuzzReplay(f *testing.F) {
-	b, j, _ := newTestBroker(f)
-	create(f, b, "q", nil)
-	pushBodies(f, b, j, "q", PushOptions{Dedup: [][]byte{[]byte("k"), []byte("l")}}, "x", "y")
-	d := take(f, b, "q", 2)
-	must[int](f)(b.Nack([]byte("q"), &NackOptions{Reason: "r", Dead: true}, []Handle{handle(d[0])}, nil))
-	if err := b.Compact(); err != nil {
-		f.Fatal(err)
-	}
-	must[int](f)(b.Nack([]byte("q"), &NackOptions{Reason: "r"}, []Handle{handle(d[1])}, nil))
-	if _, err := b.Pause([]byte("q"), true, true, 5); err != nil {
-		f.Fatal(err)
-	}
-	base := j.Records()
-	for _, record := range base {
-		f.Add(record)
-	}
-	f.Fuzz(func(t *testing.T, record []byte) {
-		journal := brokertest.NewJournal()
-		for _, r := range base {
-			journal.Append(r, true)
-		}
-		journal.Append(record, true)
-		b, err := Open(Options{Journal: journal.Reopen(true), Clock: brokertest.NewClock(testStart)})
-		if err != nil {
-			return // refused: a damaged record must not be served, nor crash
-		}
-		// The counters may be anything: a record of them is taken at its word.
-		for _, q := range b.queues() {
-			q.mu.Lock()
-			checkContainers(t, q)
-			q.mu.Unlock()
-		}
-	})
-}

@@ -68,7 +68,8 @@ func (b *Broker) endBoundLeases() {
 	}
 }
 
-// replay applies one record.
+// replay applies one record. A repair of the log may have lost any record before it; a change of what is not there for that
+// reason is passed over, or no repair would let the server start again.
 func (b *Broker) replay(body []byte, state *recovery) error {
 	if len(body) < 2 || body[0] != formatVersion {
 		return fmt.Errorf("%w: unknown version", errDamaged)
@@ -86,17 +87,18 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 		return b.replayCreate(number, r)
 	}
 	q, ok := b.directory.byNumber.Get(number)
-	if r.err != nil || !ok {
-		return damaged(op, fmt.Sprintf("queue %d is unknown", number))
+	if r.err != nil {
+		return damaged(op, "cut short or inconsistent")
+	}
+	if !ok {
+		b.passedOver++
+		return nil
 	}
 	switch op {
 	case opConfig:
 		q.config = decodeConfig(r)
 	case opDrop:
-		delete(b.directory.byName, q.name)
-		b.directory.byNumber.Delete(number)
-		q.dropped = true
-		q.uncountLocked()
+		b.replayDrop(q)
 	case opPush:
 		q.replayPush(r, state)
 	case opChange:
@@ -130,8 +132,12 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 func (b *Broker) replayCreate(number uint64, r *reader) error {
 	name, config := r.text(), decodeConfig(r)
 	d := &b.directory
-	if r.err != nil || CheckName([]byte(name)) != nil || d.byName[name] != nil {
+	if r.err != nil || CheckName([]byte(name)) != nil {
 		return damaged(opCreate, "bad name or configuration")
+	}
+	if older := d.byName[name]; older != nil {
+		b.passedOver++ // that it was dropped has been lost
+		b.replayDrop(older)
 	}
 	if _, taken := d.byNumber.Get(number); taken {
 		return damaged(opCreate, "number given twice")
@@ -141,6 +147,13 @@ func (b *Broker) replayCreate(number uint64, r *reader) error {
 	d.byNumber.Set(number, q)
 	d.lastNumber = max(d.lastNumber, number)
 	return nil
+}
+
+func (b *Broker) replayDrop(q *queue) {
+	delete(b.directory.byName, q.name)
+	b.directory.byNumber.Delete(q.number)
+	q.dropped = true
+	q.uncountLocked()
 }
 
 func (q *queue) replayPush(r *reader, state *recovery) {
@@ -167,30 +180,29 @@ func (q *queue) replayChange(r *reader) {
 	for len(r.body) > 0 {
 		id, c := decodeChange(r, now)
 		j := q.replayFind(r, id)
-		if j == nil {
-			r.fail()
+		if r.err != nil {
 			return
 		}
-		if (c.verb == verbLease) == (j.state == stateInflight) && (c.verb <= verbAck || c.verb == verbExtend) {
-			r.fail()
-			return
+		// What was lost may be the push, or what brought the job into the state that the change began with: its end is right.
+		if j == nil || c.verb == verbExtend && j.state != stateInflight {
+			q.broker.passedOver++
+			continue
 		}
 		q.applyLocked(j, c, now, reason)
 	}
 }
 
 func (b *Broker) replayMove(q *queue, r *reader) {
-	to, ok := b.directory.byNumber.Get(r.uint())
-	if !ok || r.err != nil {
-		r.fail()
-		return
-	}
+	to, _ := b.directory.byNumber.Get(r.uint())
 	n := r.many()
 	for range n {
 		j := q.replayFind(r, r.uint())
-		if j == nil {
-			r.fail()
+		if r.err != nil {
 			return
+		}
+		if j == nil || to == nil {
+			b.passedOver++
+			continue
 		}
 		moveLocked(q, to, j)
 	}

@@ -182,6 +182,9 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 		return err
 	}
 	keep(deps.Queue.Close)
+	if n := deps.Queue.PassedOver(); n > 0 {
+		s.logger.Warn("the log tells of jobs or queues that a repair has lost; these changes were passed over", "changes", n)
+	}
 
 	if log, err = journal("stream"); err != nil {
 		return err
