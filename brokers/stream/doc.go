@@ -43,4 +43,6 @@
 //   - During a merge, before its record is durable: the new file is removed. After it: the old ones are.
 //   - A file that is listed and missing, or whose directory of blocks is damaged, keeps the broker from starting. A damaged
 //     block fails the reads of its entries, and a merge of its file; the other entries are served.
+//   - A repair of the log may take any record out of it, and what is left starts: entries keep their offsets, a stream whose
+//     state is lost goes on behind the entries it has, one whose creation is lost is gone.
 package stream

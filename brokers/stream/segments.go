@@ -119,6 +119,7 @@ func (b *Broker) attachSegments() error {
 	}
 	for _, s := range b.replaying {
 		s.sortCold()
+		s.goOnBehindCold()
 		end := s.next
 		if len(s.hot) > 0 {
 			end = s.hot[0].Offset
@@ -132,6 +133,19 @@ func (b *Broker) attachSegments() error {
 		}
 	}
 	return nil
+}
+
+// goOnBehindCold is for a stream whose state a repair of the log has lost: it goes on behind the entries it has.
+func (s *Stream) goOnBehindCold() {
+	n := len(s.cold)
+	if n == 0 || len(s.hot) > 0 || s.cold[n-1].block.Last() < s.next {
+		return
+	}
+	last := s.cold[n-1]
+	s.next, s.lastMs, s.lastSeq = last.block.Last()+1, last.block.LastMs, last.block.LastSeq
+	if content, err := last.file.Load(last.block); err == nil && len(content.Hashes) > 0 {
+		s.head = content.Hashes[len(content.Hashes)-1]
+	}
 }
 
 func (s *Stream) sortCold() {
