@@ -96,7 +96,7 @@ func (q *queue) cutLocked(jobs []*job) {
 			q.expiring.Delete(timed{at: j.expiresAt, id: j.id})
 		}
 		q.index.Delete(j.id)
-		j.state = stateGone
+		j.state = stateCold
 	}
 	q.broker.spill.add(r)
 	q.ready.insert(r)

@@ -15,8 +15,8 @@
 //   - A job is in exactly one container, the one of its state; an in-flight job has exactly one lease end. So ready +
 //     delayed + in flight + dead + pending = pushed - acked - deleted - expired - dropped (+ moved in - moved out).
 //   - Order of delivery is priority, high first, then id, low first, also for jobs that came back. Every priority has a
-//     list in id order; what returns in front of it or behind it is linked in, what belongs in its middle goes to a
-//     tree beside it, and a pop takes the lower of the two heads. Past a budget of memory the middle of the list is on
+//     list in id order, in blocks; what returns goes to its place there, or, when that lies within what is on disk, to a
+//     tree beside the list, and a pop takes the lower of the two heads. Past a budget of memory the middle of the list is on
 //     disk; DESIGN.md says how.
 //   - A job is shown only when its push is durable at its queue's level: synced for ALWAYS, written for INTERVAL.
 //   - An id is never given twice and a handle (id and delivery number) never names two deliveries; see below.
@@ -56,8 +56,8 @@
 //   - Queue.mu: everything of one queue. Two queues at once (a replay into another queue) are taken in order of number.
 //   - Owner.mu, Broker.dirty.mu, spill.mu, numbers.mu: leaves for a few instructions; numbers.mu is held over Journal.Append.
 //
-// No lock is held while waiting for the disk. Long work (expiry of many leases, purge, replay of all dead letters, peeks)
-// runs in slices of 1,000 jobs per lock hold.
+// No lock is held while waiting for the disk. Long work (expiry of many leases, purge, replay of all dead letters) runs
+// in slices of 1,000 jobs per lock hold; a search takes 256 jobs per hold and matches them with no lock held.
 //
 // # Compaction
 //

@@ -1,10 +1,6 @@
 package queue
 
 import (
-	"runtime"
-	"slices"
-	"strings"
-
 	"github.com/nexobroker/nexo/brokers"
 )
 
@@ -29,7 +25,7 @@ type View struct {
 
 // String is the state's name as clients write it, in lower case.
 func (s state) String() string {
-	return [...]string{"pending", "ready", "delayed", "inflight", "dead", "gone"}[s]
+	return [...]string{"pending", "ready", "delayed", "inflight", "dead", "gone", "ready"}[s]
 }
 
 func (q *queue) viewLocked(j *job) View {
@@ -94,17 +90,6 @@ func (q *queue) getCold(runs []*run, id uint64) (view View, found bool, err erro
 	return view, found, err
 }
 
-// firstAbove is the index of the first job with an id above id, in jobs in id order.
-func firstAbove(jobs []*job, id uint64) int {
-	i, _ := slices.BinarySearchFunc(jobs, id, func(j *job, id uint64) int {
-		if j.id <= id {
-			return -1
-		}
-		return 1
-	})
-	return i
-}
-
 // Len counts the jobs in the given states.
 func (b *Broker) Len(name []byte, states States) (int, error) {
 	q, err := b.locked(name)
@@ -130,180 +115,6 @@ func (q *queue) countLocked(states States) int {
 		n += q.dead.Len()
 	}
 	return n
-}
-
-// peekScan is how many jobs one Peek with a search text looks at, at most.
-const peekScan = 10_000
-
-// Peek looks at up to count jobs of one state from offset on: ready ones in the order of delivery, delayed ones by due
-// time, in-flight ones by lease end, dead ones newest first. With a text it returns only jobs whose payload holds it, and looks
-// at 10,000 jobs at most. next is the offset to go on from, -1 at the end. Bodies of more than maxBytes together end the
-// page early. The lock is held for a slice of jobs at a time and never while searching, so jobs that move meanwhile may
-// be seen twice or not at all.
-func (b *Broker) Peek(name []byte, state States, offset, count int, text string, maxBytes int) (views []View, total, next int, _ error) {
-	at, bytes, budget := offset, 0, peekScan
-	if text == "" {
-		budget = count
-	}
-	c := &cursor{state: state, priority: unplaced}
-	slice := make([]View, 0, min(budget, sliceJobs))
-	for budget > 0 {
-		q, err := b.locked(name)
-		if err != nil {
-			return nil, 0, -1, err
-		}
-		total = q.countLocked(state)
-		steps, more := 0, false
-		if at < total {
-			steps, slice, more = c.sliceLocked(q, at, slice[:0], min(budget, sliceJobs))
-		}
-		if c.needed != nil {
-			b.spill.pin(c.needed)
-		}
-		b.release(q)
-		runtime.Gosched() // who waits for the lock takes it now; else this loop would take it again first, for up to a millisecond
-		if err := c.read(q); err != nil {
-			return nil, 0, -1, err
-		}
-		for i := range slice {
-			if len(views) == count || (len(views) > 0 && bytes+len(slice[i].Body) > maxBytes) {
-				return views, total, at, nil
-			}
-			at++
-			budget--
-			if text == "" || strings.Contains(slice[i].Body, text) {
-				bytes += len(slice[i].Body) + viewOverheadBytes
-				views = append(views, slice[i])
-			}
-		}
-		if !more && steps == 0 {
-			return views, total, -1, nil
-		}
-		slice = slice[:0]
-	}
-	if at >= total {
-		return views, total, -1, nil
-	}
-	return views, total, at, nil
-}
-
-// viewOverheadBytes is about what a reply holds for a job besides its body.
-const viewOverheadBytes = 400
-
-// cursor is a place in the ready jobs of a queue between two slices. Jobs of the other states are found by position.
-type cursor struct {
-	state    States
-	position int // of the next job
-	priority int
-	id       uint64
-	job      *job
-	needed   *run // to be read before it can go on
-	opened   *run // the run that has been read
-	cold     []*job
-}
-
-// read reads the run that the cursor needs, which is pinned, with no lock held.
-func (c *cursor) read(q *queue) (err error) {
-	if c.needed == nil {
-		return nil
-	}
-	c.opened, c.needed = c.needed, nil
-	c.cold, err = q.readRun(c.opened)
-	q.broker.spill.unpin(c.opened)
-	return err
-}
-
-// nextLocked is the next job of a bucket in the order of delivery. When that may be in a run which has not been read, that
-// run is needed; one that ends in front of the offset is passed over without being read.
-func (c *cursor) nextLocked(b *bucket, at int) *job {
-	for {
-		next := b.after(c.id, c.job)
-		r := b.runAbove(c.id + 1)
-		switch {
-		case r == nil || next != nil && next.id <= max(r.first, c.id+1):
-			return next
-		case r == c.opened:
-			if i := firstAbove(c.cold, c.id); i < len(c.cold) && (next == nil || c.cold[i].id < next.id) {
-				return c.cold[i]
-			}
-			return next
-		case c.id < r.first && (next == nil || next.id > r.last) && at-c.position >= r.count:
-			c.position += r.count
-			c.id, c.job = r.last, nil
-		default:
-			c.needed = r
-			return nil
-		}
-	}
-}
-
-// unplaced is the priority of a cursor that has not looked yet.
-const unplaced = 256
-
-// passedJobs is how many jobs in front of the offset are passed over in one hold of the lock: that is a walk along a list, far
-// less work per job than a view, and every hold has to wait for its turn among those who push and pop.
-const passedJobs = 4 * sliceJobs
-
-// sliceLocked goes on towards at, or from there takes up to n views, in at most a slice of steps. steps is 0 at the end.
-func (c *cursor) sliceLocked(q *queue, at int, out []View, n int) (steps int, _ []View, more bool) {
-	if c.state != Ready {
-		return c.treeSliceLocked(q, at, out, n)
-	}
-	if c.priority == unplaced {
-		c.priority = q.ready.below(255)
-	}
-	for (steps < sliceJobs || c.position < at && steps < passedJobs) && len(out) < n && c.priority >= 0 {
-		b := q.ready.bucket(uint8(c.priority))
-		if c.id == 0 && at-c.position >= b.count {
-			// The whole bucket lies in front of the offset.
-			c.position += b.count
-			c.descend(q)
-			steps++
-			continue
-		}
-		j := c.nextLocked(b, at)
-		steps++
-		if c.needed != nil {
-			return steps, out, true
-		}
-		if j == nil {
-			c.descend(q)
-			continue
-		}
-		c.id, c.job = j.id, j
-		if c.position >= at {
-			out = append(out, q.viewLocked(j))
-		}
-		c.position++
-	}
-	return steps, out, c.priority >= 0
-}
-
-func (c *cursor) descend(q *queue) {
-	c.priority = q.ready.below(c.priority - 1)
-	c.id, c.job = 0, nil
-}
-
-func (c *cursor) treeSliceLocked(q *queue, at int, out []View, n int) (int, []View, bool) {
-	tree := q.delayed
-	switch c.state {
-	case Inflight:
-		tree = q.inflight
-	case Dead:
-		tree = q.dead
-	}
-	size := tree.Len()
-	i := at
-	for ; i < size && len(out) < n; i++ {
-		position := i
-		if c.state == Dead {
-			position = size - 1 - i
-		}
-		if t, ok := tree.GetAt(position); ok {
-			out = append(out, q.viewLocked(t.job))
-		}
-	}
-	return i - at, out, i < size
 }
 
 // PriorityCount is how many ready jobs a priority has.

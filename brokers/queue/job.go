@@ -13,6 +13,7 @@ const (
 	stateInflight
 	stateDead
 	stateGone
+	stateCold // ready, but in a run: this object is the job's no more
 )
 
 // job is one job. Its identity and body never change; the rest changes under the lock of its queue, after touch.
@@ -21,17 +22,15 @@ type job struct {
 	body       string
 	extra      *extra // nil for most; replaced, never changed, so that a snapshot may share it
 	owner      *Owner // whose connection the lease is bound to
-	previous   *job   // neighbours in the ready list
-	next       *job
-	at         int64 // delayed: due (wall); in flight: lease end (steady); dead: when it failed (wall)
-	pushedAt   int64 // wall
-	expiresAt  int64 // wall; 0 never. It holds while the job waits, not while it is in flight
+	at         int64  // delayed: due (wall); in flight: lease end (steady); dead: when it failed (wall)
+	pushedAt   int64  // wall
+	expiresAt  int64  // wall; 0 never. It holds while the job waits, not while it is in flight
 	deliveries uint64
 	attempts   uint32
 	generation uint32 // of the last snapshot that has this job's state, or in which it was born
 	priority   uint8
 	state      state
-	listed     bool // ready and in its bucket's list, not in the tree beside it
+	listed     bool // ready and in a list of its bucket, not in the tree beside them
 	bound      bool // the lease ends with its connection
 }
 

@@ -65,13 +65,19 @@ func checkContainers(t *testing.T, q *queue) {
 		n, above := 0, uint64(0)
 		list := func(l *jobList) {
 			count, cost := 0, int64(0)
-			for j := l.head; j != nil; j = j.next {
-				if j.state != stateReady || !j.listed || j.id <= above || bucket.list(j.id) != l {
-					t.Fatalf("bucket %d is out of order at %d", p, j.id)
+			for i := range l.blocks {
+				block := &l.blocks[i]
+				if len(block.jobs()) == 0 && l.count > 0 || len(block.places) > blockJobs || i > 0 && block.from <= above {
+					t.Fatalf("bucket %d has a block of %d jobs from %d behind %d", p, len(block.jobs()), block.from, above)
 				}
-				above = j.id
-				count++
-				cost += j.cost()
+				for _, j := range block.jobs() {
+					if j.state != stateReady || !j.listed || j.id <= above || j.id < block.from || bucket.list(j.id) != l {
+						t.Fatalf("bucket %d is out of order at %d", p, j.id)
+					}
+					above = j.id
+					count++
+					cost += j.cost()
+				}
 			}
 			if count != l.count || cost != l.cost {
 				t.Fatalf("a list of bucket %d says %d jobs of %d bytes, has %d of %d", p, l.count, l.cost, count, cost)

@@ -8,59 +8,6 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// jobList is a doubly linked list of jobs in id order.
-type jobList struct {
-	head, tail *job
-	count      int
-	cost       int64
-}
-
-// add links a job in at either end; false when it belongs in the middle.
-func (l *jobList) add(j *job) bool {
-	switch {
-	case l.tail == nil:
-		l.head, l.tail = j, j
-	case l.tail.id < j.id:
-		j.previous, l.tail.next, l.tail = l.tail, j, j
-	case j.id < l.head.id:
-		j.next, l.head.previous, l.head = l.head, j, j
-	default:
-		return false
-	}
-	j.listed = true
-	l.count++
-	l.cost += j.cost()
-	return true
-}
-
-func (l *jobList) remove(j *job) {
-	if j.previous != nil {
-		j.previous.next = j.next
-	} else {
-		l.head = j.next
-	}
-	if j.next != nil {
-		j.next.previous = j.previous
-	} else {
-		l.tail = j.previous
-	}
-	j.previous, j.next, j.listed = nil, nil, false
-	l.count--
-	l.cost -= j.cost()
-}
-
-// after is the first job with an id above id.
-func (l *jobList) after(id uint64) *job {
-	if l.tail == nil || l.tail.id <= id {
-		return nil
-	}
-	j := l.head
-	for j.id <= id {
-		j = j.next
-	}
-	return j
-}
-
 // bucket holds the ready jobs of one priority; DESIGN.md draws it.
 type bucket struct {
 	count        int // of all
@@ -83,7 +30,7 @@ func (b *bucket) list(id uint64) *jobList {
 
 // first is the job to deliver next, nil when the bucket is empty or that job is in a run.
 func (b *bucket) first() *job {
-	first := b.front.head
+	first := b.front.first()
 	if b.returned != nil {
 		if id, j, ok := b.returned.Min(); ok && (first == nil || id < first.id) {
 			first = j
@@ -97,7 +44,8 @@ func (b *bucket) first() *job {
 
 func (b *bucket) add(j *job) {
 	b.count++
-	if l := b.list(j.id); l != nil && l.add(j) {
+	if l := b.list(j.id); l != nil {
+		l.add(j)
 		return
 	}
 	if b.returned == nil {
@@ -138,19 +86,9 @@ func (b *bucket) drop(r *run) {
 	i := slices.Index(b.runs, r)
 	b.runs = slices.Delete(b.runs, i, i+1)
 	b.count -= r.count
-	if len(b.runs) > 0 || b.back.count == 0 {
-		return
+	if len(b.runs) == 0 {
+		b.front.splice(&b.back)
 	}
-	front, back := &b.front, &b.back
-	if front.tail == nil {
-		*front = *back
-	} else {
-		front.tail.next, back.head.previous = back.head, front.tail
-		front.tail = back.tail
-		front.count += back.count
-		front.cost += back.cost
-	}
-	*back = jobList{}
 }
 
 // frontCost is what the jobs in front of the runs take, and the few that wait in the tree behind them.
@@ -158,7 +96,7 @@ func (b *bucket) frontCost() int64 { return b.front.cost + b.returnedCost }
 
 // lastInFront is the job with the highest id in front of the runs.
 func (b *bucket) lastInFront() *job {
-	last := b.front.tail
+	last := b.front.last()
 	if b.returned == nil {
 		return last
 	}
@@ -177,7 +115,7 @@ func (b *bucket) lastInFront() *job {
 
 // firstBehind is the job with the lowest id behind the runs.
 func (b *bucket) firstBehind() *job {
-	first := b.back.head
+	first := b.back.first()
 	if b.returned == nil {
 		return first
 	}
@@ -210,29 +148,6 @@ func (b *bucket) runWith(id uint64) *run {
 		return r
 	}
 	return nil
-}
-
-// after is the next ready job in RAM behind id. from is the job with that id, if the caller still has it: it saves the
-// search when it is still listed.
-func (b *bucket) after(id uint64, from *job) *job {
-	var next *job
-	if from != nil && from.state == stateReady && from.listed {
-		next = from.next
-	} else {
-		next = b.front.after(id)
-	}
-	if next == nil {
-		next = b.back.after(id)
-	}
-	if b.returned != nil {
-		b.returned.Ascend(id+1, func(other uint64, j *job) bool {
-			if next == nil || other < next.id {
-				next = j
-			}
-			return false
-		})
-	}
-	return next
 }
 
 // readySet is 256 buckets, made sixteen at a time when a priority is first used, and a bitmap of the non-empty ones.

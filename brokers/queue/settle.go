@@ -140,7 +140,7 @@ const (
 
 func (s States) has(state state) bool {
 	switch state {
-	case stateReady:
+	case stateReady, stateCold:
 		return s&Ready != 0
 	case stateDelayed:
 		return s&Delayed != 0
