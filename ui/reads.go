@@ -131,33 +131,30 @@ func (q *query) state() string {
 	return state
 }
 
-// readJobs answers a window of a state by offset, or a search by cursor, which is an offset too.
+// readJobs answers a window of a state by position, or what a search by cursor has found.
 func (s *Server) readJobs(q *query) (any, error) {
 	name, state, match := q.need("queue"), q.state(), q.text("match")
 	offset, count := q.number("offset", 0, 0, 1<<40), q.number("count", 100, 1, rowsMax)
-	if match != "" {
-		offset = q.number("cursor", 0, 0, 1<<40)
-	}
 	if q.err != nil {
 		return nil, q.err
 	}
-	jobs, total, next, err := s.source.Jobs(name, state, offset, count, match)
-	if err != nil {
-		return nil, err
+	if match != "" {
+		found, err := s.source.SearchJobs(name, state, q.text("cursor"), count, match)
+		return page[Job]{Rows: s.shownJobs(found.Rows), Next: cursor(found.Next), Scanned: &found.Scanned, Total: &found.Total}, err
 	}
+	jobs, total, err := s.source.Jobs(name, state, offset, count)
+	result := page[Job]{Rows: s.shownJobs(jobs), Total: &total}
+	if next := offset + len(jobs); len(jobs) > 0 && next < total {
+		result.Next = cursor(strconv.Itoa(next))
+	}
+	return result, err
+}
+
+func (s *Server) shownJobs(jobs []Job) []Job {
 	for i := range jobs {
 		jobs[i].Payload = s.shown(jobs[i].Payload, false)
 	}
-	result := page[Job]{Rows: append([]Job{}, jobs...), Total: &total}
-	scanned := max(total-offset, 0)
-	if next >= 0 {
-		scanned = next - offset
-		result.Next = cursor(strconv.Itoa(next))
-	}
-	if match != "" {
-		result.Scanned = &scanned
-	}
-	return result, nil
+	return append([]Job{}, jobs...)
 }
 
 func (s *Server) readJob(q *query) (any, error) {

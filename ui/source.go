@@ -46,9 +46,11 @@ type ServerSource interface {
 type QueueSource interface {
 	Queues() []Queue
 	Queue(name string) (QueueDetail, error)
-	// Jobs looks at jobs of one state from an offset on. With a text it returns those that hold it and looks at a bounded
-	// number. next is where to go on, -1 at the end.
-	Jobs(queue, state string, offset, count int, match string) (rows []Job, total, next int, err error)
+	// Jobs returns the jobs of one state from a position on.
+	Jobs(queue, state string, offset, count int) (rows []Job, total int, err error)
+	// SearchJobs looks at a bounded number of the jobs of one state behind a cursor ("" at first) and returns those that hold a text.
+	// A job that is in the state from the first call to the last is looked at once.
+	SearchJobs(queue, state, cursor string, count int, match string) (JobSearch, error)
 	Job(queue string, id uint64) (Job, error)
 }
 
@@ -164,6 +166,14 @@ type Job struct {
 	FailedAt    int64   `json:"failedAt"`
 	Reason      string  `json:"reason"`
 	Dedup       string  `json:"dedup"`
+}
+
+// JobSearch is what one call of a search has found.
+type JobSearch struct {
+	Rows    []Job
+	Total   int    // of the jobs in the state
+	Scanned int    // how many of them were looked at
+	Next    string // the cursor to go on with, "" at the end
 }
 
 // Stream is a row of the table of streams.

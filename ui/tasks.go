@@ -142,13 +142,13 @@ func (s *Server) bulk(b *body) (any, error) {
 	}
 	if isDryRun(b) {
 		if match == "" {
-			_, total, _, err := s.source.Jobs(queue, state, 0, 1, "")
+			_, total, err := s.source.Jobs(queue, state, 0, 1)
 			return map[string]int{"count": total}, err
 		}
 		ids, err := s.findJobs(b.ctx, queue, state, match, nil)
 		return map[string]int{"count": len(ids)}, err
 	}
-	if _, _, _, err := s.source.Jobs(queue, state, 0, 1, ""); err != nil {
+	if _, _, err := s.source.Jobs(queue, state, 0, 1); err != nil {
 		return nil, err
 	}
 	id, err := s.tasks.start(func(ctx context.Context, progress func(done, total int)) error {
@@ -165,16 +165,16 @@ func (s *Server) bulk(b *body) (any, error) {
 
 // findJobs collects the ids before anything changes, so that jobs that come back meanwhile are not touched twice.
 func (s *Server) findJobs(ctx context.Context, queue, state, match string, found func(int)) (ids []string, err error) {
-	for offset := 0; offset >= 0; {
+	for cursor, more := "", true; more; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		var page []Job
-		page, _, offset, err = s.source.Jobs(queue, state, offset, scanPageRows, match)
+		page, err := s.source.SearchJobs(queue, state, cursor, scanPageRows, match)
 		if err != nil {
 			return nil, err
 		}
-		for _, job := range page {
+		cursor, more = page.Next, page.Next != ""
+		for _, job := range page.Rows {
 			ids = append(ids, strconv.FormatUint(job.ID, 10))
 		}
 		if len(ids) > taskJobsMax {

@@ -70,16 +70,46 @@ func (s *source) Queue(name string) (ui.QueueDetail, error) {
 
 var jobStates = map[string]queue.States{"ready": queue.Ready, "delayed": queue.Delayed, "inflight": queue.Inflight, "dead": queue.Dead}
 
-func (s *source) Jobs(name, state string, offset, count int, match string) (rows []ui.Job, total, next int, err error) {
+func (s *source) Jobs(name, state string, offset, count int) (rows []ui.Job, total int, err error) {
+	wanted, err := jobState(state)
+	if err != nil {
+		return nil, 0, err
+	}
+	views, total, _, err := s.deps.Queue.Peek([]byte(name), wanted, offset, count, "", pageBytesMax)
+	return jobsOf(views), total, err
+}
+
+func (s *source) SearchJobs(name, state, cursor string, count int, match string) (ui.JobSearch, error) {
+	wanted, err := jobState(state)
+	if err != nil {
+		return ui.JobSearch{}, err
+	}
+	from, ok := queue.ParseCursor(cursor, wanted)
+	if !ok {
+		return ui.JobSearch{}, badCursor(cursor)
+	}
+	page, err := s.deps.Queue.Search([]byte(name), wanted, from, count, match, pageBytesMax)
+	found := ui.JobSearch{Rows: jobsOf(page.Jobs), Total: page.Total, Scanned: page.Scanned}
+	if page.More {
+		found.Next = page.Next.String()
+	}
+	return found, err
+}
+
+func jobState(state string) (queue.States, error) {
 	wanted, known := jobStates[state]
 	if !known {
-		return nil, 0, -1, fmt.Errorf("%q is not a state of jobs", state)
+		return 0, fmt.Errorf("%q is not a state of jobs", state)
 	}
-	views, total, next, err := s.deps.Queue.Peek([]byte(name), wanted, offset, count, match, pageBytesMax)
+	return wanted, nil
+}
+
+func jobsOf(views []queue.View) []ui.Job {
+	rows := make([]ui.Job, len(views))
 	for i := range views {
-		rows = append(rows, jobOf(&views[i]))
+		rows[i] = jobOf(&views[i])
 	}
-	return rows, total, next, err
+	return rows
 }
 
 func (s *source) Job(name string, id uint64) (ui.Job, error) {

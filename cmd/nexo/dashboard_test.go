@@ -151,10 +151,16 @@ func TestDashboardQueues(t *testing.T) {
 	page := l.get(200, "jobs", "queue", "mails", "state", "ready", "offset", "40", "count", "20")
 	l.expect("total", at(page, "total"), "51")
 	l.expect("rows", words(len(page["rows"].([]any)), page["next"]), "11 <nil>")
+	l.expect("next", at(l.get(200, "jobs", "queue", "mails", "state", "ready", "count", "20"), "next"), "20")
 	found := l.get(200, "jobs", "queue", "mails", "state", "ready", "match", "mail 4", "count", "3")
 	l.expect("found", words(len(found["rows"].([]any))), "3")
 	rest := l.get(200, "jobs", "queue", "mails", "state", "ready", "match", "mail 4", "cursor", at(found, "next"))
 	l.expect("the rest", words(len(rest["rows"].([]any)), rest["next"]), "8 <nil>")
+	l.expect("progress", words(found["total"], found["scanned"].(float64)+rest["scanned"].(float64)), "51 51")
+	for _, cursor := range []string{"3", "8.0.0", "1.0.x"} {
+		refused := l.get(400, "jobs", "queue", "mails", "state", "ready", "match", "mail 4", "cursor", cursor)
+		l.expect("cursor "+cursor, at(refused, "error", "code"), "BADCURSOR")
+	}
 	job := l.get(200, "job", "queue", "mails", "id", at(first, "id"))
 	l.expect("payload", at(job, "payload", "b64")+" "+at(job, "payload", "size"), "/wAB 3")
 	l.get(404, "job", "queue", "mails", "id", "999999")
