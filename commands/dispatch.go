@@ -197,10 +197,10 @@ func (spec *Spec) subcommand(word []byte) *Spec {
 	return nil
 }
 
-// weigh marks what only so many connections may do at a time: the work of the queues and streams. The store and pub/sub, which
-// people wait for, pass by.
+// weigh marks what only so many connections may do at a time: the work of the queues and streams, but for what is paced. The
+// store and pub/sub, which people wait for, pass by.
 func (spec *Spec) weigh() {
-	spec.heavy = spec.Group == "queue" || spec.Group == "stream"
+	spec.heavy = !spec.Paced && (spec.Group == "queue" || spec.Group == "stream")
 	for i := range spec.Subcommands {
 		spec.Subcommands[i].weigh()
 	}

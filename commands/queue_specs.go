@@ -141,7 +141,7 @@ func deadLetterSpecs() []Spec {
 		{
 			Name: "list", Summary: "Lists the dead letters of a queue, newest first",
 			Reply: "*2 :total *k *6 $id $payload :attempts $reason :failed-at-ms :priority",
-			Arity: -3, Flags: ReadOnly, FirstKey: 2, LastKey: 2, KeyStep: 1, Handler: qdlqList,
+			Arity: -3, Flags: ReadOnly, FirstKey: 2, LastKey: 2, KeyStep: 1, Handler: qdlqList, Paced: true,
 			Arguments: []Argument{q, queueOption("OFFSET", "offset", "integer"), queueOption("COUNT", "count", "integer"),
 				queueOption("MATCH", "text", "string")},
 		},
@@ -199,7 +199,7 @@ func (s *Server) queueAdminSpecs() []Spec {
 		},
 		{
 			Name: "qpeek", Summary: "Looks at jobs without leasing them", Reply: "*3 :total :next-offset(-1 end) *k map",
-			Arity: -2, Flags: ReadOnly, FirstKey: 1, LastKey: 1, KeyStep: 1, Handler: qpeek,
+			Arity: -2, Flags: ReadOnly, FirstKey: 1, LastKey: 1, KeyStep: 1, Handler: qpeek, Paced: true,
 			Arguments: []Argument{q, queueChoice("STATE", "state", "READY", "DELAYED", "INFLIGHT", "DEAD"),
 				queueOption("OFFSET", "offset", "integer"), queueOption("COUNT", "count", "integer"), queueOption("MATCH", "text", "string")},
 		},

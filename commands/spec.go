@@ -22,6 +22,9 @@ type Spec struct {
 	Handler     Handler
 	Subcommands []Spec
 
+	// Paced work rests by itself and would keep others waiting in a slot of the door's gate, so it takes none.
+	Paced bool
+
 	store bool // see isStore
 	heavy bool // takes a slot of the door's gate; see weigh
 }

@@ -60,3 +60,17 @@ func TestReferenceHoldsEveryCommand(t *testing.T) {
 		}
 	}
 }
+
+// TestSearchesTakeNoSlotOfTheGate: on a machine with two processors there is one, and a push would wait for the page to end.
+func TestSearchesTakeNoSlotOfTheGate(t *testing.T) {
+	s, err := New(Deps{}, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.table["qpeek"].heavy || s.table["qdlq"].subcommand([]byte("list")).heavy {
+		t.Error("a search takes a slot")
+	}
+	if !s.table["qpush"].heavy || !s.table["qdlq"].subcommand([]byte("replay")).heavy {
+		t.Error("the work of a queue takes none")
+	}
+}

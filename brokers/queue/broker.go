@@ -54,6 +54,7 @@ type Broker struct {
 	written    atomic.Uint64
 	synced     atomic.Uint64
 	notified   sync.Mutex // one notify at a time
+	resting    sync.Mutex // one search at a time rests; no other lock is held
 
 	// world is read-held by every change and write-held for the moment in which a snapshot is pinned.
 	world      sync.RWMutex

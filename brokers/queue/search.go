@@ -20,6 +20,9 @@ const (
 	searchChunk = 256
 	// searchIndex is how many jobs of other states are passed under one hold of the lock.
 	searchIndex = 1024
+	// searchBurst is how long a search works before it rests, searchRest how many times as long it then rests.
+	searchBurst = 250 * time.Microsecond
+	searchRest  = 3
 )
 
 // Cursor is a place between the jobs of one state: behind a job, whether that is still there or not. The zero value is the beginning.
@@ -66,8 +69,8 @@ type Page struct {
 
 // Search looks at the jobs of one state from a cursor on and returns up to count of those whose payload holds a text: ready ones in
 // the order of delivery, delayed ones by due time, in-flight ones by id, dead ones newest first. A job that is in the state from the
-// first call to the last is looked at once. A call looks at 10,000 jobs at most (without a text, at count) and ends early after a
-// quarter of a second, or when bodies take more than maxBytes together.
+// first call to the last is looked at once. A call looks at 10,000 jobs at most, for a quarter of a second at most; without a text
+// it looks at count. It ends early when bodies take more than maxBytes together.
 func (b *Broker) Search(name []byte, state States, from Cursor, count int, text string, maxBytes int) (Page, error) {
 	s := newSearch(state, count, text, maxBytes)
 	if from.state != 0 {
@@ -101,6 +104,7 @@ type search struct {
 	maxBytes int
 	budget   int // of jobs to look at
 	deadline time.Time
+	rested   time.Time // when the last rest ended
 
 	at    Cursor // behind what has been taken out of the queue
 	skip  int    // jobs in front of the offset that are still to be passed
@@ -138,6 +142,7 @@ func newSearch(state States, count int, text string, maxBytes int) *search {
 func (s *search) run(b *Broker, name []byte) error {
 	places, found := make([]timed, searchChunk), make([]timed, 0, searchChunk)
 	for s.page.More = true; s.page.More && !s.full(); {
+		s.rest(b)
 		q, err := b.locked(name)
 		if err != nil {
 			return err
@@ -161,9 +166,24 @@ func (s *search) run(b *Broker, name []byte) error {
 	return nil
 }
 
+// rest pauses after a burst, so that a search leaves most of a processor to those who push and pop. Searches rest one after the other:
+// many of them at once work no more than a few. One that is over with its first burst, as most looks at a queue are, never rests.
+func (s *search) rest(b *Broker) {
+	now := time.Now()
+	if s.rested.IsZero() {
+		s.rested = now
+	}
+	if worked := now.Sub(s.rested); worked > searchBurst {
+		b.resting.Lock()
+		time.Sleep(searchRest * worked)
+		b.resting.Unlock()
+		s.rested = time.Now()
+	}
+}
+
 // full tells whether the page ends here. One by position goes on until it has got somewhere, for only then is there a next one.
 func (s *search) full() bool {
-	late := time.Now().After(s.deadline) && (!s.numeric || s.page.Scanned > 0)
+	late := s.text != "" && time.Now().After(s.deadline) && (!s.numeric || s.page.Scanned > 0)
 	return late || s.budget <= 0 || len(s.page.Jobs) >= s.count
 }
 
