@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -72,59 +73,137 @@ func BenchmarkDashboardWindow(b *testing.B) {
 	}
 }
 
-// BenchmarkDashboardSearch pushes a thousand jobs a second over a connection while a search that finds nothing goes through a
-// million jobs, and while nobody searches.
+// BenchmarkDashboardSearch pushes up to a thousand jobs a second over a connection, alone and while searches that find nothing go
+// through a million jobs, one after the other: by the dashboard's cursor and by QPEEK's offset, with the jobs in memory and with
+// nearly all of them on disk, and through as many dead letters.
 func BenchmarkDashboardSearch(b *testing.B) {
-	const jobs = 1_000_000
-	l := startLive(b, inMemory)
-	var payloads [][]byte
-	for i := range jobs {
-		if payloads = append(payloads, fmt.Appendf(nil, `{"job":%d,"pad":%q}`, i, strings.Repeat("y", 60))); len(payloads) == queue.MaxBatch {
-			if _, _, err := l.s.source.deps.Queue.Push([]byte("big"), payloads, &queue.PushOptions{}, nil); err != nil {
-				b.Fatal(err)
-			}
-			payloads = payloads[:0]
+	processors := runtime.GOMAXPROCS(0)
+	heavy := shareProcessors()
+	defer runtime.GOMAXPROCS(processors)
+	for _, fsync := range []brokers.Durability{brokers.Never, brokers.Always} {
+		for _, c := range []struct {
+			name   string
+			memory int64
+			state  string
+		}{{"memory", 1 << 30, "ready"}, {"disk", 16 << 20, "ready"}, {"dead", 1 << 30, "dead"}} {
+			b.Run(strings.ToLower(fsync.String())+"/"+c.name, func(b *testing.B) {
+				l := startLive(b, func(o *options) { o.fsync, o.queueMemory, o.heavyMax = fsync, c.memory, heavy })
+				benchJobs(b, l, c.state == "dead")
+				client, err := (&demo{address: l.s.door.Addr().String()}).dial(context.Background(), "bench")
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer client.conn.Close()
+				searcher, err := (&demo{address: l.s.door.Addr().String()}).dial(context.Background(), "searcher")
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer searcher.conn.Close()
+				for b.Loop() {
+					alone, _ := pushDuring(b, client, func() { time.Sleep(time.Second) })
+					b.ReportMetric(milliseconds(alone), "alone-p99-ms")
+					for name, search := range map[string]func() int{
+						"cursor": func() int { return searchByCursor(l, c.state) },
+						"offset": func() int { return searchByOffset(b, searcher, c.state) },
+					} {
+						searches := 0
+						p99, took := pushDuring(b, client, func() {
+							for began := time.Now(); time.Since(began) < time.Second; searches++ {
+								if scanned := search(); scanned < benchedJobs {
+									b.Errorf("%d jobs were scanned", scanned)
+								}
+							}
+						})
+						b.ReportMetric(milliseconds(p99), name+"-p99-ms")
+						b.ReportMetric(took.Seconds()/float64(searches), name+"-s")
+					}
+				}
+			})
 		}
 	}
-	client, err := (&demo{address: l.s.door.Addr().String()}).dial(context.Background(), "bench")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer client.conn.Close()
-	push := func(during func() bool) time.Duration {
-		var times []time.Duration
-		for len(times) < 2000 || during() {
-			time.Sleep(time.Millisecond)
-			began := time.Now()
-			if _, err := client.do("QPUSH", "big", "another"); err != nil {
-				b.Fatal(err)
-			}
-			times = append(times, time.Since(began))
+}
+
+const benchedJobs = 1_000_000
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// benchJobs fills the queue big, and lets all its jobs die.
+func benchJobs(b *testing.B, l *liveServer, dead bool) {
+	broker, name := l.s.source.deps.Queue, []byte("big")
+	payloads := make([][]byte, queue.MaxBatch)
+	for first := 0; first < benchedJobs; first += len(payloads) {
+		for i := range payloads {
+			payloads[i] = fmt.Appendf(nil, `{"job":%d,"pad":%q}`, first+i, strings.Repeat("y", 60))
 		}
-		return percentile99(times)
-	}
-	for b.Loop() {
-		b.ReportMetric(float64(push(func() bool { return false }).Microseconds())/1000, "alone-p99-ms")
-		ended := make(chan time.Duration, 1)
-		go func() {
-			began := time.Now()
-			for offset := 0; offset < jobs; offset += 10_000 { // what is pushed meanwhile is not searched
-				l.get(200, "jobs", "queue", "big", "state", "ready", "match", "not there", "cursor", fmt.Sprint(offset))
+		_, receipt, err := broker.Push(name, payloads, &queue.PushOptions{}, nil)
+		if err == nil {
+			err = receipt.Wait()
+		}
+		for dead && err == nil {
+			var jobs []queue.Delivery
+			if jobs, _, err = broker.Pop(name, &queue.PopOptions{Count: len(payloads)}, nil); len(jobs) == 0 {
+				break
 			}
-			ended <- time.Since(began)
-		}()
-		var took time.Duration
-		p99 := push(func() bool {
-			select {
-			case took = <-ended:
-				return false
-			default:
-				return true
+			handles := make([]queue.Handle, len(jobs))
+			for i := range jobs {
+				handles[i] = queue.Handle{ID: jobs[i].ID, Delivery: jobs[i].Number}
 			}
-		})
-		b.ReportMetric(float64(p99.Microseconds())/1000, "searched-p99-ms")
-		b.ReportMetric(took.Seconds(), "search-s")
+			_, _, err = broker.Nack(name, &queue.NackOptions{Dead: true}, handles, nil)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
 	}
+}
+
+// pushDuring pushes job after job as long as something else goes on. It returns the p99 of a push, and how long the other took.
+func pushDuring(b *testing.B, client *demoClient, work func()) (p99, took time.Duration) {
+	ended := make(chan time.Duration, 1)
+	go func() {
+		began := time.Now()
+		work()
+		ended <- time.Since(began)
+	}()
+	var times []time.Duration
+	for {
+		select {
+		case took = <-ended:
+			return percentile99(times), took
+		default:
+		}
+		time.Sleep(time.Millisecond)
+		began := time.Now()
+		if _, err := client.do("QPUSH", "big", "another"); err != nil {
+			b.Fatal(err)
+		}
+		times = append(times, time.Since(began))
+	}
+}
+
+// searchByCursor goes through the jobs as the web application does, and returns how many there were.
+func searchByCursor(l *liveServer, state string) (scanned int) {
+	for cursor := ""; ; {
+		page := l.get(200, "jobs", "queue", "big", "state", state, "match", "not there", "cursor", cursor)
+		scanned += int(page["scanned"].(float64))
+		next, more := page["next"].(string)
+		if !more {
+			return scanned
+		}
+		cursor = next
+	}
+}
+
+// searchByOffset goes through the jobs as a client does.
+func searchByOffset(b *testing.B, client *demoClient, state string) (scanned int) {
+	for offset := int64(0); offset >= 0; {
+		reply, err := client.do("QPEEK", "big", "STATE", state, "MATCH", "not there", "OFFSET", fmt.Sprint(offset))
+		if err != nil {
+			b.Fatal(err)
+		}
+		list := reply.List()
+		offset, scanned = list[1].Int(), int(list[0].Int())
+	}
+	return scanned
 }
 
 // BenchmarkDashboardTail publishes 50,000 messages a second, and then as fast as one connection does, with and without a tail that
