@@ -207,7 +207,7 @@ func (q *queue) dumpRun(r *run, emit brokers.Emit) error {
 		return err
 	}
 	var record []byte
-	return r.each(bytes, func(encoded []byte) error {
+	return r.each(bytes, func(_ int, encoded []byte) error {
 		record = appendUint(header(record[:0], opJob), q.number)
 		return emit(append(record, encoded...))
 	})

@@ -73,6 +73,7 @@ func appendFlag(buf []byte, on bool) []byte {
 // reader takes a record apart; after the first failure every method returns zero and err is set.
 type reader struct {
 	body []byte
+	all  string // what the body was at first, to take texts from; "": every text is a copy
 	err  error
 }
 
@@ -121,7 +122,12 @@ func (r *reader) text() string {
 		r.fail()
 		return ""
 	}
-	text := string(r.body[:n])
+	var text string
+	if r.all != "" {
+		text = r.all[len(r.all)-len(r.body):][:n]
+	} else {
+		text = string(r.body[:n])
+	}
 	r.body = r.body[n:]
 	return text
 }
@@ -287,7 +293,13 @@ func encodeJob(buf []byte, j *job, state state, at int64) []byte {
 }
 
 func decodeJob(r *reader) *job {
-	j := &job{id: r.uint(), state: state(r.byte()), priority: r.byte(), bound: r.flag()}
+	j := &job{}
+	j.decode(r)
+	return j
+}
+
+func (j *job) decode(r *reader) {
+	j.id, j.state, j.priority, j.bound = r.uint(), state(r.byte()), r.byte(), r.flag()
 	j.at, j.pushedAt, j.expiresAt = r.time(), r.time(), r.time()
 	x := extra{lease: r.time(), maxAttempts: r.time()}
 	j.deliveries, j.attempts = r.uint(), uint32(r.uint())
@@ -298,7 +310,6 @@ func decodeJob(r *reader) *job {
 	if j.state < stateReady || j.state > stateDead {
 		r.fail()
 	}
-	return j
 }
 
 func damaged(op byte, why string) error {

@@ -188,13 +188,16 @@ func (s *search) full() bool {
 }
 
 // read reads the run that is needed, which is pinned, with no lock held.
-func (s *search) read(q *queue) (err error) {
+func (s *search) read(q *queue) error {
 	if s.needed == nil {
 		return nil
 	}
 	s.opened, s.needed = s.needed, nil
-	s.cold, err = q.readRun(s.opened)
+	bytes, err := q.broker.spill.read(s.opened)
 	q.broker.spill.unpin(s.opened)
+	if err == nil {
+		s.cold, err = s.opened.decodeTogether(bytes, func() { s.rest(q.broker) })
+	}
 	return err
 }
 
