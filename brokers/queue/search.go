@@ -181,9 +181,9 @@ func (s *search) rest(b *Broker) {
 	}
 }
 
-// full tells whether the page ends here. One by position goes on until it has got somewhere, for only then is there a next one.
+// full tells whether the page ends here. It goes on until it has got somewhere; among in-flight jobs its cursor always has.
 func (s *search) full() bool {
-	late := s.text != "" && time.Now().After(s.deadline) && (!s.numeric || s.page.Scanned > 0)
+	late := s.text != "" && time.Now().After(s.deadline) && (s.page.Scanned > 0 || s.state == Inflight)
 	return late || s.budget <= 0 || len(s.page.Jobs) >= s.count
 }
 

@@ -256,6 +256,25 @@ func TestSearchOfLeasesThatMove(t *testing.T) {
 	}
 }
 
+// TestSearchOfFewLeasesAmongManyJobs: in-flight jobs are picked from among all, a bounded number per hold of the lock.
+func TestSearchOfFewLeasesAmongManyJobs(t *testing.T) {
+	b, j, _ := newTestBroker(t)
+	create(t, b, "q", nil)
+	urgent := func() { pushBodies(t, b, j, "q", PushOptions{Priority: 1}, "a", "b", "c") }
+	urgent()
+	for range 5 {
+		pushBodies(t, b, j, "q", PushOptions{}, make([]string, 1000)...)
+	}
+	urgent()
+	var want []uint64
+	for _, d := range take(t, b, "q", 6) {
+		want = append(want, d.ID)
+	}
+	if _, order, scanned := searchAll(t, b, Inflight, 2, ""); !slices.Equal(order, want) || scanned != 6 {
+		t.Fatalf("%v of %d, want %v", order, scanned, want)
+	}
+}
+
 func TestCursorsOfOthersAreRefused(t *testing.T) {
 	for _, text := range []string{"1", "1.2", "1.2.3.4", "2.0.1", "1.256.1", "1.-1.1", "1.0.-1", "1.0.x", "1.0.18446744073709551615", "x.0.1"} {
 		if _, ok := ParseCursor(text, Ready); ok {
