@@ -444,25 +444,49 @@ func TestTailOfCommandsIsOthersOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.conn.Close()
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	type frame struct {
+		T     string
+		Items []struct{ Args []string }
+	}
+	frames := make(chan frame)
+	go func() {
+		defer close(frames)
+		for {
+			var f frame
+			if conn.ReadJSON(&f) != nil {
+				return
+			}
+			select {
+			case frames <- f:
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	// The commands are sent again and again: nothing tells when the subscription has begun.
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	late := time.After(10 * time.Second)
 	for {
-		l.post(200, "console", `{"args":["GET","ours"]}`)
-		if err := client.all([]string{"GET", "theirs"}, []string{"CONFIG", "SET", "requirepass", ""}); err != nil {
-			t.Fatal(err)
-		}
-		var frame struct {
-			T     string
-			Items []struct{ Args []string }
-		}
-		if err := conn.ReadJSON(&frame); err != nil {
-			t.Fatal(err)
-		}
-		text := fmt.Sprint(frame.Items)
-		if strings.Contains(text, "ours") || strings.Contains(text, "requirepass") {
-			t.Fatalf("the tail shows %s", text)
-		}
-		if strings.Contains(text, "GET theirs") && strings.Contains(text, "CONFIG (redacted)") {
-			return
+		select {
+		case <-late:
+			t.Fatal("the tail does not show the other client's commands")
+		case <-again.C:
+			l.post(200, "console", `{"args":["GET","ours"]}`)
+			if err := client.all([]string{"GET", "theirs"}, []string{"CONFIG", "SET", "requirepass", ""}); err != nil {
+				t.Fatal(err)
+			}
+		case f, open := <-frames:
+			if !open {
+				t.Fatal("the feed has ended")
+			}
+			text := fmt.Sprint(f.Items)
+			if strings.Contains(text, "ours") || strings.Contains(text, "requirepass") {
+				t.Fatalf("the tail shows %s", text)
+			}
+			if strings.Contains(text, "GET theirs") && strings.Contains(text, "CONFIG (redacted)") {
+				return
+			}
 		}
 	}
 }
