@@ -4,7 +4,7 @@ import (
 	"github.com/nexobroker/nexo/brokers"
 )
 
-// ReplayDead takes dead letters back: same id, attempts 0, original priority, after a delay in milliseconds. Those that do
+// ReplayDead takes dead letters back: same id, attempts 0, original priority, no TTL, after a delay in milliseconds. Those that do
 // not fit under MAXLEN stay dead; when none fits the queue is full.
 func (b *Broker) ReplayDead(name []byte, ids []uint64, delay int64) (int, brokers.Receipt, error) {
 	q, err := b.locked(name)
@@ -219,7 +219,8 @@ func moveLocked(from, to *queue, j *job) {
 	from.counters.MovedOut++
 	from.forgetLocked(j)
 	moved := *j
-	moved.attempts, moved.owner = 0, nil
+	moved.owner = nil
+	moved.beginAgain()
 	to.addLocked(&moved)
 	to.counters.MovedIn++
 	to.waitingLocked(&moved, 0)

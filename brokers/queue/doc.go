@@ -21,6 +21,8 @@
 //   - A job is shown only when its push is durable at its queue's level: synced for ALWAYS, written for INTERVAL.
 //   - An id is never given twice and a handle (id and delivery number) never names two deliveries; see below.
 //   - Attempts count towards MAXATTEMPTS and are given back by a release; deliveries only grow.
+//   - A job's TTL is the end of its first life: it holds while the job waits, also after a failed attempt, a release or the end of
+//     a lease. A dead letter that is replayed has none, and its attempts begin at 0: who asks for it back wants it done.
 //   - A duplicate inside the dedup window is answered with the first id; entries hold their absolute end, so the window
 //     outlives the job and a restart. At most Options.DedupKeys are held per queue.
 //

@@ -49,6 +49,11 @@ func (j *job) more() extra {
 	return *j.extra
 }
 
+// beginAgain gives a dead letter its second life. What counted against the first one is over: its attempts, and its TTL, which
+// would end the job on the spot although it was kept and asked back for. What says how it is to be worked on stays: priority,
+// lease, MAXATTEMPTS. The caller has detached the job.
+func (j *job) beginAgain() { j.attempts, j.expiresAt = 0, 0 }
+
 // cost is the memory a job is counted with.
 func (j *job) cost() int64 { return int64(len(j.body)) + jobOverheadBytes }
 

@@ -472,7 +472,7 @@ func (m *model) admin() {
 		}
 		for _, id := range ids {
 			j := m.now.jobs[id]
-			j.state, j.attempts = stateReady, 0
+			j.state, j.attempts, j.expires = stateReady, 0, 0
 			m.now.jobs[id] = j
 		}
 		m.now.pass(m.wall(), m.config)

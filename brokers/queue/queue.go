@@ -221,7 +221,7 @@ func (q *queue) applyLocked(j *job, c change, now int64, reason string) {
 	case verbRevive:
 		q.counters.Replayed++
 		q.detachLocked(j)
-		j.attempts = 0
+		j.beginAgain()
 		q.waitingLocked(j, c.at)
 	}
 }
