@@ -144,6 +144,7 @@ func (q *queue) bringBack(r *run) {
 		err = errNoQueue([]byte(q.name))
 	case err == nil:
 		q.warmLocked(r, jobs)
+		q.expireLocked(b.now(), len(jobs)) // who waits for the run learns what is left of it
 		q.serveLocked()
 	default:
 		q.waiters.failAll(err)

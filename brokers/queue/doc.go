@@ -24,7 +24,9 @@
 //   - A job's TTL is the end of its first life: it holds while the job waits, also after a failed attempt, a release or the end of
 //     a lease. A dead letter that is replayed has none, and its attempts begin at 0: who asks for it back wants it done.
 //   - A duplicate inside the dedup window is answered with the first id; entries hold their absolute end, so the window
-//     outlives the job and a restart. At most Options.DedupKeys are held per queue.
+//     outlives the job and a restart. A key protects work that waits, runs, was done, is a dead letter or was moved to another
+//     queue. The end of a job that was thrown away (deleted, purged, expired, pushed out, given up without dead letters)
+//     is the end of its key, in the same record. At most Options.DedupKeys are held per queue.
 //
 // # Numbers survive a crash
 //

@@ -164,13 +164,23 @@ func (o *oracle) order() []uint64 {
 	return ids
 }
 
+// throwAway takes out a job that was not done, and the key that it has.
+func (o *oracle) throwAway(id uint64) {
+	delete(o.jobs, id)
+	for key, entry := range o.dedup {
+		if entry.id == id {
+			delete(o.dedup, key)
+		}
+	}
+}
+
 // pass moves the model to a time: TTLs, due times, lease ends.
 func (o *oracle) pass(now int64, config Config) {
 	for range 2 {
 		for id, j := range o.jobs {
 			switch {
 			case (j.state == stateReady || j.state == stateDelayed) && j.expires != 0 && j.expires <= now:
-				delete(o.jobs, id)
+				o.throwAway(id)
 				continue
 			case j.state == stateDelayed && j.at <= now:
 				j.state = stateReady
@@ -461,7 +471,7 @@ func (m *model) admin() {
 			if err != nil || n != 1 {
 				m.fatalf("delete %d: %d %v", id, n, err)
 			}
-			delete(m.now.jobs, id)
+			m.now.throwAway(id)
 		}
 	case 1:
 		ids := m.now.ids(stateDead)
@@ -493,7 +503,7 @@ func (m *model) admin() {
 				m.fatalf("purged %d of %d: %v", n, len(ids), err)
 			}
 			for _, id := range ids {
-				delete(m.now.jobs, id)
+				m.now.throwAway(id)
 			}
 		}
 	case 4:

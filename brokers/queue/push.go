@@ -52,7 +52,11 @@ func (b *Broker) Push(name []byte, payloads [][]byte, o *PushOptions, out []Push
 			continue
 		}
 		// When what was fetched goes back to disk at once, the oldest jobs in RAM are dropped instead.
-		if r := q.coldToDropLocked(len(payloads)); r != nil && fetched < dropFetches {
+		r := q.coldToDropLocked(len(payloads))
+		if r == nil {
+			r = q.coldDuplicateLocked(o.Dedup)
+		}
+		if r != nil && fetched < dropFetches {
 			f := q.fetchLocked(r)
 			q.mu.Unlock()
 			b.leave()
@@ -149,7 +153,7 @@ func (q *queue) pushLocked(payloads [][]byte, o *PushOptions, out []Pushed) ([]P
 // the length takes hold over some pushes, and not in one hold of the lock.
 func dropsOf(excess int64, n int) int64 { return min(excess, int64(n)+sliceJobs) }
 
-// dropFetches is how many runs a push waits for to drop the oldest jobs.
+// dropFetches is how many runs a push waits for: to drop the oldest jobs, and to see whether those of its keys have expired.
 const dropFetches = 256
 
 // coldToDropLocked is the run to fetch before a push of n jobs can drop the oldest ones.
@@ -166,6 +170,47 @@ func (q *queue) coldToDropLocked(n int) (cold *run) {
 		return cold == nil
 	})
 	return cold
+}
+
+// coldDuplicateLocked is a run to fetch before a push can tell whether the jobs that have its keys still wait: it may hold one
+// of them, and holds one whose TTL has run out.
+func (q *queue) coldDuplicateLocked(keys [][]byte) *run {
+	if q.ready.cold == 0 || q.dedup.Len() == 0 {
+		return nil
+	}
+	now := q.broker.wall()
+	for _, key := range keys {
+		entry, ok := q.dedup.Get(string(key))
+		if !ok || entry.until <= now {
+			continue
+		}
+		if _, hot := q.index.Get(entry.id); hot {
+			continue
+		}
+		if r := q.ready.coldWith(entry.id); r != nil && r.soonest <= now {
+			return r
+		}
+	}
+	return nil
+}
+
+// protectsLocked tells whether a key keeps its work from being pushed again: inside its window, unless the time of its job
+// is over and only the timer has not come yet to take it away.
+func (q *queue) protectsLocked(entry dedupEntry, now int64) bool {
+	if entry.until <= now {
+		return false
+	}
+	j, ok := q.index.Get(entry.id)
+	if !ok {
+		return true
+	}
+	switch j.state {
+	case statePending, stateReady, stateDelayed:
+		return j.expiresAt == 0 || j.expiresAt > now
+	case stateDead:
+		return q.config.DeadTTL == 0 || j.at+q.config.DeadTTL > now
+	}
+	return true
 }
 
 // storeLocked journals the new jobs of a push and puts them into the queue.
@@ -264,7 +309,7 @@ func (q *queue) duplicatesLocked(keys [][]byte, now int64, out []Pushed) (_ []Pu
 		inBatch = make(map[string]struct{}, len(keys))
 	}
 	for _, key := range keys {
-		if entry, ok := q.dedup.Get(string(key)); ok && entry.until > now {
+		if entry, ok := q.dedup.Get(string(key)); ok && q.protectsLocked(entry, now) {
 			out = append(out, Pushed{ID: entry.id})
 			continue
 		}

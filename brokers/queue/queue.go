@@ -163,6 +163,18 @@ func (q *queue) forgetLocked(j *job) {
 	q.broker.jobs.Add(-1)
 }
 
+// throwAwayLocked ends a job that was not done: its dedup key no longer keeps the work from being pushed again. A key that
+// a later job has taken over stays.
+func (q *queue) throwAwayLocked(j *job) {
+	if x := j.extra; x != nil && x.dedup != "" {
+		if entry, ok := q.dedup.Get(x.dedup); ok && entry.id == j.id {
+			q.dedup.Delete(x.dedup)
+			q.dedupEnd.Delete(dedupEnd{entry.until, x.dedup})
+		}
+	}
+	q.forgetLocked(j)
+}
+
 // applyLocked is the one place where a job changes, live and in replay.
 func (q *queue) applyLocked(j *job, c change, now int64, reason string) {
 	q.touchLocked(j)
@@ -189,13 +201,13 @@ func (q *queue) applyLocked(j *job, c change, now int64, reason string) {
 		q.forgetLocked(j)
 	case verbDelete:
 		q.counters.Deleted++
-		q.forgetLocked(j)
+		q.throwAwayLocked(j)
 	case verbExpire:
 		q.counters.Expired++
-		q.forgetLocked(j)
+		q.throwAwayLocked(j)
 	case verbDrop:
 		q.counters.Dropped++
-		q.forgetLocked(j)
+		q.throwAwayLocked(j)
 	case verbRelease:
 		q.counters.Released++
 		q.detachLocked(j)

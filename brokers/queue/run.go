@@ -16,6 +16,7 @@ type run struct {
 	count       int
 	cost        int64 // of its jobs, as jobs count
 	expires     int64 // the latest TTL end; math.MaxInt64 when a job has none
+	soonest     int64 // the first TTL end; math.MaxInt64 when no job has one
 	pushedAt    int64 // of the first job
 	size        int64 // bytes of its encoded jobs, with the checksum in front of them
 	checksum    uint32
@@ -40,7 +41,7 @@ var runTable = crc32.MakeTable(crc32.Castagnoli)
 func encodeRun(jobs []*job) *run {
 	r := &run{
 		first: jobs[0].id, last: jobs[len(jobs)-1].id, count: len(jobs), priority: jobs[0].priority,
-		pushedAt: jobs[0].pushedAt,
+		pushedAt: jobs[0].pushedAt, soonest: math.MaxInt64,
 	}
 	estimate := 0
 	for _, j := range jobs {
@@ -48,6 +49,8 @@ func encodeRun(jobs []*job) *run {
 		estimate += len(j.body) + runJobBytes
 		if j.expiresAt == 0 {
 			r.expires = math.MaxInt64
+		} else {
+			r.soonest = min(r.soonest, j.expiresAt)
 		}
 		r.expires = max(r.expires, j.expiresAt)
 	}

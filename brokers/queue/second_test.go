@@ -132,3 +132,149 @@ func TestReplayRefusedChangesNothing(t *testing.T) {
 		t.Fatalf("%+v %v", view, err)
 	}
 }
+
+// TestKeyOfWorkThrownAway ends a job in every way there is: a key protects work that waits, runs or was done, and no other.
+func TestKeyOfWorkThrownAway(t *testing.T) {
+	lease := func(t *testing.T, b *Broker) []Handle { return Handles(take(t, b, "q", 1)) }
+	kill := func(t *testing.T, b *Broker) {
+		must[int](t)(b.Nack([]byte("q"), &NackOptions{Dead: true}, lease(t, b), nil))
+	}
+	ends := []struct {
+		name     string
+		end      func(t *testing.T, b *Broker, j *handJournal, clock *brokertest.Clock, id uint64)
+		protects bool
+	}{
+		{"waits", func(*testing.T, *Broker, *handJournal, *brokertest.Clock, uint64) {}, true},
+		{"runs", func(t *testing.T, b *Broker, _ *handJournal, _ *brokertest.Clock, _ uint64) { lease(t, b) }, true},
+		{"acknowledged", func(t *testing.T, b *Broker, _ *handJournal, _ *brokertest.Clock, _ uint64) {
+			must[int](t)(b.Ack([]byte("q"), lease(t, b), nil))
+		}, true},
+		{"dead letter", func(t *testing.T, b *Broker, _ *handJournal, _ *brokertest.Clock, _ uint64) { kill(t, b) }, true},
+		{"replayed", func(t *testing.T, b *Broker, _ *handJournal, _ *brokertest.Clock, _ uint64) {
+			kill(t, b)
+			must[int](t)(b.ReplayAllDead([]byte("q"), nil))
+		}, true},
+		{"moved to another queue", func(t *testing.T, b *Broker, _ *handJournal, _ *brokertest.Clock, _ uint64) {
+			create(t, b, "other", nil)
+			kill(t, b)
+			must[int](t)(b.ReplayAllDead([]byte("q"), []byte("other")))
+		}, true},
+		{"deleted while it waits", func(t *testing.T, b *Broker, _ *handJournal, _ *brokertest.Clock, id uint64) {
+			must[int](t)(b.Delete([]byte("q"), []uint64{id}))
+		}, false},
+		{"deleted while it runs", func(t *testing.T, b *Broker, _ *handJournal, _ *brokertest.Clock, id uint64) {
+			lease(t, b)
+			must[int](t)(b.Delete([]byte("q"), []uint64{id}))
+		}, false},
+		{"purged", func(t *testing.T, b *Broker, _ *handJournal, _ *brokertest.Clock, _ uint64) {
+			must[int](t)(b.Purge([]byte("q"), Ready|Delayed))
+		}, false},
+		{"dead letter deleted", func(t *testing.T, b *Broker, _ *handJournal, _ *brokertest.Clock, id uint64) {
+			kill(t, b)
+			must[int](t)(b.DeleteDead([]byte("q"), []uint64{id}))
+		}, false},
+		{"dead letters purged", func(t *testing.T, b *Broker, _ *handJournal, _ *brokertest.Clock, _ uint64) {
+			kill(t, b)
+			must[int](t)(b.PurgeDead([]byte("q")))
+		}, false},
+		{"dead letter too old", func(t *testing.T, b *Broker, _ *handJournal, clock *brokertest.Clock, _ uint64) {
+			kill(t, b)
+			clock.Advance(2 * time.Second)
+		}, false},
+		{"expired", func(_ *testing.T, _ *Broker, _ *handJournal, clock *brokertest.Clock, _ uint64) {
+			clock.Advance(time.Minute)
+		}, false},
+		{"pushed out", func(t *testing.T, b *Broker, j *handJournal, _ *brokertest.Clock, _ uint64) {
+			pushBodies(t, b, j, "q", PushOptions{}, "1", "2")
+		}, false},
+		{"failed for good without dead letters", func(t *testing.T, b *Broker, _ *handJournal, _ *brokertest.Clock, _ uint64) {
+			if _, err := b.Configure([]byte("q"), func(c *Config) error { c.DeadLetters = false; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			must[int](t)(b.Nack([]byte("q"), &NackOptions{Dead: true}, lease(t, b), nil))
+		}, false},
+	}
+	for _, e := range ends {
+		for _, crash := range []string{"no crash", "crash", "compaction and crash"} {
+			t.Run(e.name+", "+crash, func(t *testing.T) {
+				b, j, clock := newTestBroker(t)
+				create(t, b, "q", func(c *Config) { c.DedupWindow, c.DeadTTL, c.MaxLen, c.DropOldest = 3600_000, 1000, 2, true })
+				o := PushOptions{Dedup: [][]byte{[]byte("k")}, TTL: 30_000, HasTTL: true}
+				id := pushBodies(t, b, j, "q", o, "x")[0]
+				e.end(t, b, j, clock, id)
+				if crash == "compaction and crash" {
+					j.syncAll()
+					if err := b.Compact(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if crash != "no crash" {
+					b, j = reopened(t, j, clock)
+				}
+				pushed := must[[]Pushed](t)(b.Push([]byte("q"), [][]byte{[]byte("again")}, &o, nil))[0]
+				j.syncAll()
+				if pushed.New == e.protects || e.protects && pushed.ID != id {
+					t.Fatalf("pushed again: %+v, the job was %d", pushed, id)
+				}
+				if again := must[[]Pushed](t)(b.Push([]byte("q"), [][]byte{[]byte("again")}, &o, nil))[0]; again.New || again.ID != pushed.ID {
+					t.Fatalf("a third push: %+v", again)
+				}
+				if !e.protects {
+					// The end of the first job's time in the log must not take the key of the second.
+					b, j = reopened(t, j, clock)
+					if again := must[[]Pushed](t)(b.Push([]byte("q"), [][]byte{[]byte("again")}, &o, nil))[0]; again.New || again.ID != pushed.ID {
+						t.Fatalf("a push after a crash: %+v", again)
+					}
+				}
+				checkInvariants(t, b, "q")
+			})
+		}
+	}
+}
+
+// TestKeyOfExpiredWorkOnDisk pushes the keys of jobs that are on disk and whose time is over, while others of their run still
+// have time and keep it there.
+func TestKeyOfExpiredWorkOnDisk(t *testing.T) {
+	b, j, clock := spilling(t, nil)
+	keyed := func(i int, ttl int64) PushOptions {
+		return PushOptions{Dedup: [][]byte{fmt.Append(nil, i)}, TTL: ttl, HasTTL: true, Priority: 1}
+	}
+	var ids []uint64
+	for i := range 60 {
+		ttl := int64(60_000)
+		if i%2 == 1 {
+			ttl = 1000
+		}
+		ids = append(ids, pushBodies(t, b, j, "q", keyed(i, ttl), fmt.Sprint("body ", i))...)
+	}
+	stored(t, b)
+	if info(t, b, "q").Cold == 0 {
+		t.Fatal("nothing is on disk")
+	}
+	clock.Advance(2 * time.Second)
+	for i := range ids {
+		got := must[[]Pushed](t)(b.Push([]byte("q"), [][]byte{[]byte("again")}, &PushOptions{Dedup: keyed(i, 0).Dedup}, nil))[0]
+		j.syncAll()
+		if expired := i%2 == 1; got.New != expired || !expired && got.ID != ids[i] {
+			t.Fatalf("key %d: %+v, the job was %d", i, got, ids[i])
+		}
+	}
+	checkInvariants(t, b, "q")
+}
+
+// TestKeyTakenOver throws a job away whose key belongs to a later one, for its window had ended.
+func TestKeyTakenOver(t *testing.T) {
+	b, j, clock := newTestBroker(t)
+	create(t, b, "q", func(c *Config) { c.DedupWindow = 1000 })
+	o := PushOptions{Dedup: [][]byte{[]byte("k")}}
+	first := pushBodies(t, b, j, "q", o, "x")[0]
+	clock.Advance(1001 * time.Millisecond)
+	second := pushBodies(t, b, j, "q", o, "x")[0]
+	must[int](t)(b.Delete([]byte("q"), []uint64{first}))
+	for range 2 {
+		if again := must[[]Pushed](t)(b.Push([]byte("q"), [][]byte{nil}, &o, nil))[0]; again.New || again.ID != second {
+			t.Fatalf("%+v, want %d", again, second)
+		}
+		b, j = reopened(t, j, clock)
+	}
+}
