@@ -305,11 +305,11 @@ func (a *Argument) usage() string {
 	default:
 		inner = a.Name
 	}
-	if a.Token != "" && a.Type != "pure-token" {
-		inner = a.Token + " " + inner
-	}
 	if a.Multiple {
 		inner += " [" + inner + " ...]"
+	}
+	if a.Token != "" && a.Type != "pure-token" {
+		inner = a.Token + " " + inner // once, in front of all
 	}
 	if a.Optional {
 		return "[" + inner + "]"

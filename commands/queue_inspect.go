@@ -58,7 +58,7 @@ type queuePage struct {
 	state  queue.States
 	offset int
 	count  int
-	match  string
+	match  queue.Match
 }
 
 func parseQueuePage(args [][]byte, first int, anyState bool) (queuePage, error) {
@@ -71,7 +71,9 @@ func parseQueuePage(args [][]byte, first int, anyState bool) (queuePage, error) 
 		case o.word("COUNT", 1<<1):
 			p.count = int(o.integer(1, 1000))
 		case o.word("MATCH", 1<<2):
-			p.match = string(o.value())
+			p.match.Text = string(o.value())
+		case o.word("REASON", 1<<4):
+			p.match.Reason = string(o.value())
 		case anyState && o.word("STATE", 1<<3):
 			word := o.value()
 			state, ok := parseQueueState(word)
@@ -86,7 +88,7 @@ func parseQueuePage(args [][]byte, first int, anyState bool) (queuePage, error) 
 	return p, o.err
 }
 
-// qpeek is QPEEK q [STATE s] [OFFSET n] [COUNT n] [MATCH text].
+// qpeek is QPEEK q [STATE s] [OFFSET n] [COUNT n] [MATCH text] [REASON text].
 func qpeek(ctx *Context, args [][]byte) {
 	p, err := parseQueuePage(args, 2, true)
 	if err != nil {

@@ -121,7 +121,7 @@ func qdlqLen(ctx *Context, args [][]byte) {
 	ctx.W.Int(int64(n))
 }
 
-// qdlqList is QDLQ LIST q [OFFSET n] [COUNT n] [MATCH text].
+// qdlqList is QDLQ LIST q [OFFSET n] [COUNT n] [MATCH text] [REASON text].
 func qdlqList(ctx *Context, args [][]byte) {
 	p, err := parseQueuePage(args, 3, false)
 	if err != nil {

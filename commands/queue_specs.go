@@ -87,7 +87,7 @@ func (s *Server) jobSpecs() []Spec {
 				append(pushArguments(), queueOption("DEDUP", "key", "string"), queueFlag("NOMKQ"))...),
 		},
 		{
-			Name: "qmpush", Summary: "Adds several jobs to a queue, all or none", Reply: "*n $id",
+			Name: "qmpush", Summary: "Adds several jobs to a queue, all or none; behind DEDUP stands a key for each payload", Reply: "*n $id",
 			Arity: -4, Flags: Write | DenyOOM, FirstKey: 1, LastKey: 1, KeyStep: 1, Handler: qmpush,
 			Arguments: append([]Argument{q, queueWord("n", "integer"), queueMany(queueWord("payload", "string"))},
 				append(pushArguments(), queueMany(queueOption("DEDUP", "key", "string")), queueFlag("NOMKQ"))...),
@@ -139,11 +139,11 @@ func deadLetterSpecs() []Spec {
 			Arity: 3, Flags: ReadOnly | Fast, FirstKey: 2, LastKey: 2, KeyStep: 1, Handler: qdlqLen, Arguments: []Argument{q},
 		},
 		{
-			Name: "list", Summary: "Lists the dead letters of a queue, newest first",
+			Name: "list", Summary: "Lists the dead letters of a queue, newest first; MATCH looks into payload and reason, REASON into the reason alone",
 			Reply: "*2 :total *k *6 $id $payload :attempts $reason :failed-at-ms :priority",
 			Arity: -3, Flags: ReadOnly, FirstKey: 2, LastKey: 2, KeyStep: 1, Handler: qdlqList, Paced: true,
 			Arguments: []Argument{q, queueOption("OFFSET", "offset", "integer"), queueOption("COUNT", "count", "integer"),
-				queueOption("MATCH", "text", "string")},
+				queueOption("MATCH", "text", "string"), queueOption("REASON", "text-of-reason", "string")},
 		},
 		{
 			Name: "replay", Summary: "Takes dead letters back into their queue, or all of them into another", Reply: ":n",
@@ -198,10 +198,11 @@ func (s *Server) queueAdminSpecs() []Spec {
 			Arguments: []Argument{q, queueMany(queueChoice("", "state", "READY", "DELAYED", "INFLIGHT", "DEAD"))},
 		},
 		{
-			Name: "qpeek", Summary: "Looks at jobs without leasing them", Reply: "*3 :total :next-offset(-1 end) *k map",
+			Name: "qpeek", Summary: "Looks at jobs without leasing them; MATCH looks into payload and reason, REASON into the reason alone", Reply: "*3 :total :next-offset(-1 end) *k map",
 			Arity: -2, Flags: ReadOnly, FirstKey: 1, LastKey: 1, KeyStep: 1, Handler: qpeek, Paced: true,
 			Arguments: []Argument{q, queueChoice("STATE", "state", "READY", "DELAYED", "INFLIGHT", "DEAD"),
-				queueOption("OFFSET", "offset", "integer"), queueOption("COUNT", "count", "integer"), queueOption("MATCH", "text", "string")},
+				queueOption("OFFSET", "offset", "integer"), queueOption("COUNT", "count", "integer"),
+				queueOption("MATCH", "text", "string"), queueOption("REASON", "text-of-reason", "string")},
 		},
 		{
 			Name: "qget", Summary: "Looks at one job in any state", Reply: "map | null",

@@ -107,6 +107,40 @@ var queueSteps = []string{
 	"QDLQ REPLAY q ALL TO none", "-NOQUEUE no such queue 'none'",
 	"QDLQ PURGE q", ":0",
 	"QPOP q BLOCK 1", "*-1",
+	"QMPUSH r 3 disk cpu net TTL 1s MAXATTEMPTS 1", "*3|$1|9|$2|10|$2|11",
+	"QPOP r COUNT 3", "*3|*3|$3|9-1|$4|disk|:1|*3|$4|10-1|$3|cpu|:1|*3|$4|11-1|$3|net|:1",
+	"QNACK r 9-1 10-1 REASON disk_full", ":2",
+	"QNACK r 11-1 REASON timeout", ":1",
+	"QDLQ LIST r MATCH disk", "*2|:3|*2" +
+		"|*6|$2|10|$3|cpu|:1|$9|disk_full|:1700000005000|:0|*6|$1|9|$4|disk|:1|$9|disk_full|:1700000005000|:0",
+	"QDLQ LIST r REASON disk MATCH cpu", "*2|:3|*1|*6|$2|10|$3|cpu|:1|$9|disk_full|:1700000005000|:0",
+	"QDLQ LIST r REASON net", "*2|:3|*0",
+	"QDLQ LIST r REASON a REASON b", "-ERR syntax error near 'REASON'",
+	"QPEEK r STATE DEAD REASON net", "*3|:3|:-1|*0",
+	"advance 1500", "",
+	"QDLQ REPLAY r ALL", ":3",
+	"QPEEK r REASON meou COUNT 1", "*3|:3|:-1|*1|*28|$2|id|$2|11|$5|state|$5|ready|$7|payload|$3|net|$8|priority|:0|$8|attempts|:0|" +
+		"$12|max-attempts|:1|$10|deliveries|:1|$9|pushed-at|:1700000005000|$6|due-at|:0|$11|lease-until|:0|$10|expires-at|:0|" +
+		"$9|failed-at|:0|$11|last-reason|$7|timeout|$5|dedup|$0|",
+	"QPOP r COUNT 3", "*3|*3|$3|9-2|$4|disk|:1|*3|$4|10-2|$3|cpu|:1|*3|$4|11-2|$3|net|:1",
+	"QPUSH r x DEDUP k", "*2|$2|12|:1",
+	"QDEL r 12", ":1",
+	"QPUSH r x DEDUP k", "*2|$2|13|:1",
+	"QPUSH r x DEDUP k", "*2|$2|13|:0",
+}
+
+// TestMultipleOption holds that a word in front of several values stands once, as it does on the wire.
+func TestMultipleOption(t *testing.T) {
+	keys := queueMany(queueOption("DEDUP", "key", "string"))
+	if text := keys.usage(); text != "[DEDUP key [key ...]]" {
+		t.Fatal(text)
+	}
+	server, _ := New(Deps{}, Config{})
+	for _, spec := range server.queueSpecs() {
+		if spec.Name == "qmpush" && !strings.HasSuffix(usage(spec.Arguments), " [DEDUP key [key ...]] [NOMKQ]") {
+			t.Fatal(usage(spec.Arguments))
+		}
+	}
 }
 
 func TestQueueScript(t *testing.T) {

@@ -92,7 +92,7 @@ func TestBackoffAndDeadLetters(t *testing.T) {
 	}
 	d := take(t, b, "q", 1)[0]
 	must[int](t)(b.Nack([]byte("q"), &NackOptions{Reason: "never"}, []Handle{handle(d)}, nil))
-	views, total, next, err := b.Peek([]byte("q"), Dead, 0, 10, "", 1<<20)
+	views, total, next, err := b.Peek([]byte("q"), Dead, 0, 10, Match{}, 1<<20)
 	if err != nil || total != 1 || next != -1 || views[0].Reason != "never" || views[0].Attempts != 4 || views[0].Priority != 7 ||
 		views[0].FailedAt != clock.Now().UnixMilli() {
 		t.Fatalf("%+v %d %d %v", views, total, next, err)
@@ -111,7 +111,7 @@ func TestPoisonJobEndsDeadWithItsReason(t *testing.T) {
 		take(t, b, "q", 1)
 		clock.Advance(30 * time.Second)
 	}
-	views, _, _, _ := b.Peek([]byte("q"), Dead, 0, 1, "", 1)
+	views, _, _, _ := b.Peek([]byte("q"), Dead, 0, 1, Match{}, 1)
 	if len(views) != 1 || views[0].Reason != leaseExpired || views[0].Attempts != 3 {
 		t.Fatalf("%+v", views)
 	}
@@ -256,7 +256,7 @@ func TestDueTimesSurviveASlowRestart(t *testing.T) {
 	due := clock.Now().Add(days25)
 	clock = brokertest.NewClock(clock.Now().Add(24 * 24 * time.Hour))
 	b = open(t, j.Reopen(false), clock)
-	if v, _, _, _ := b.Peek([]byte("q"), Delayed, 0, 1, "", 1); v[0].DueAt != due.UnixMilli() {
+	if v, _, _, _ := b.Peek([]byte("q"), Delayed, 0, 1, Match{}, 1); v[0].DueAt != due.UnixMilli() {
 		t.Fatalf("due %d, want %d", v[0].DueAt, due.UnixMilli())
 	}
 	clock.Advance(due.Sub(clock.Now()) - time.Millisecond)
@@ -354,7 +354,7 @@ func TestPeekAndPurge(t *testing.T) {
 	must[int](t)(b.Nack([]byte("q"), &NackOptions{Release: true}, []Handle{handles[500], handles[5]}, nil))
 	var all []View
 	for offset := 0; offset >= 0; {
-		views, total, next, err := b.Peek([]byte("q"), Ready, offset, 700, "", 1<<30)
+		views, total, next, err := b.Peek([]byte("q"), Ready, offset, 700, Match{}, 1<<30)
 		if err != nil || total != 29_003 {
 			t.Fatal(total, err)
 		}
@@ -371,7 +371,7 @@ func TestPeekAndPurge(t *testing.T) {
 	}
 	found, calls := 0, 0
 	for offset := 0; offset >= 0; calls++ {
-		views, _, next, _ := b.Peek([]byte("q"), Ready, offset, 100, "job 999 of", 1<<30)
+		views, _, next, _ := b.Peek([]byte("q"), Ready, offset, 100, Match{Text: "job 999 of"}, 1<<30)
 		if next >= 0 && next-offset > searchJobs {
 			t.Fatalf("looked at %d jobs", next-offset)
 		}

@@ -67,12 +67,25 @@ type Page struct {
 	More    bool
 }
 
-// Search looks at the jobs of one state from a cursor on and returns up to count of those whose payload holds a text: ready ones in
-// the order of delivery, delayed ones by due time, in-flight ones by id, dead ones newest first. A job that is in the state from the
-// first call to the last is looked at once. A call looks at 10,000 jobs at most, for a quarter of a second at most; without a text
-// it looks at count. It ends early when bodies take more than maxBytes together.
-func (b *Broker) Search(name []byte, state States, from Cursor, count int, text string, maxBytes int) (Page, error) {
-	s := newSearch(state, count, text, maxBytes)
+// Match says which jobs a search is for; the zero value is all of them. Of texts that are given each must be found.
+type Match struct {
+	Text   string // in the payload or in the reason of the last failure
+	Reason string // in the reason
+}
+
+func (m *Match) all() bool { return m.Text == "" && m.Reason == "" }
+
+func (m *Match) matches(body, reason string) bool {
+	return strings.Contains(reason, m.Reason) &&
+		(m.Text == "" || strings.Contains(reason, m.Text) || strings.Contains(body, m.Text))
+}
+
+// Search looks at the jobs of one state from a cursor on and returns up to count of those that match: ready ones in the order of
+// delivery, delayed ones by due time, in-flight ones by id, dead ones newest first. A job that is in the state from the first call
+// to the last is looked at once. A call looks at 10,000 jobs at most, for a quarter of a second at most; without a text it looks at
+// count. It ends early when bodies and reasons take more than maxBytes together.
+func (b *Broker) Search(name []byte, state States, from Cursor, count int, match Match, maxBytes int) (Page, error) {
+	s := newSearch(state, count, match, maxBytes)
 	if from.state != 0 {
 		s.at = from
 	}
@@ -82,8 +95,8 @@ func (b *Broker) Search(name []byte, state States, from Cursor, count int, text 
 
 // Peek is Search by position: it begins offset jobs behind the first, in-flight ones by lease end. next is the offset to go on from,
 // -1 at the end. Jobs that come or go between two calls move the others, which may then be seen twice or not at all.
-func (b *Broker) Peek(name []byte, state States, offset, count int, text string, maxBytes int) (views []View, total, next int, _ error) {
-	s := newSearch(state, count, text, maxBytes)
+func (b *Broker) Peek(name []byte, state States, offset, count int, match Match, maxBytes int) (views []View, total, next int, _ error) {
+	s := newSearch(state, count, match, maxBytes)
 	s.numeric, s.offset = true, offset
 	if err := s.run(b, name); err != nil {
 		return nil, 0, -1, err
@@ -100,7 +113,7 @@ type search struct {
 	numeric  bool // by position
 	offset   int  // still to be sought
 	count    int
-	text     string
+	wanted   Match
 	maxBytes int
 	budget   int // of jobs to look at
 	deadline time.Time
@@ -118,12 +131,29 @@ type search struct {
 	listed, returned [searchChunk]*job // scratch
 }
 
-// viewOverheadBytes is about what a reply holds for a job besides its body.
+// candidate is a job taken out of the queue, to be looked at with no lock held: its body never changes, and its reason is that
+// of the moment.
+type candidate struct {
+	at     int64
+	id     uint64
+	job    *job
+	reason string
+}
+
+func candidateOf(order int64, j *job) candidate {
+	c := candidate{at: order, id: j.id, job: j}
+	if j.extra != nil {
+		c.reason = j.extra.reason
+	}
+	return c
+}
+
+// viewOverheadBytes is about what a reply holds for a job besides its body and its reason.
 const viewOverheadBytes = 400
 
-func newSearch(state States, count int, text string, maxBytes int) *search {
-	s := &search{state: state, count: count, text: text, maxBytes: maxBytes, budget: searchJobs, deadline: time.Now().Add(searchTime)}
-	if text == "" {
+func newSearch(state States, count int, match Match, maxBytes int) *search {
+	s := &search{state: state, count: count, wanted: match, maxBytes: maxBytes, budget: searchJobs, deadline: time.Now().Add(searchTime)}
+	if match.all() {
 		s.budget = count
 	}
 	s.at = Cursor{state: state, order: math.MinInt64}
@@ -140,7 +170,7 @@ func newSearch(state States, count int, text string, maxBytes int) *search {
 
 // run takes chunks out of the queue under its lock, and searches them without it, until the page is full.
 func (s *search) run(b *Broker, name []byte) error {
-	places, found := make([]timed, searchChunk), make([]timed, 0, searchChunk)
+	places, found := make([]candidate, searchChunk), make([]candidate, 0, searchChunk)
 	for s.page.More = true; s.page.More && !s.full(); {
 		s.rest(b)
 		q, err := b.locked(name)
@@ -148,7 +178,7 @@ func (s *search) run(b *Broker, name []byte) error {
 			return err
 		}
 		begin := s.at
-		var chunk []timed
+		var chunk []candidate
 		chunk, s.page.More = s.chunkLocked(q, places[:0:min(searchChunk, s.budget+s.skip)])
 		if s.needed != nil {
 			b.spill.pin(s.needed)
@@ -183,7 +213,7 @@ func (s *search) rest(b *Broker) {
 
 // full tells whether the page ends here. It goes on until it has got somewhere; among in-flight jobs its cursor always has.
 func (s *search) full() bool {
-	late := s.text != "" && time.Now().After(s.deadline) && (s.page.Scanned > 0 || s.state == Inflight)
+	late := !s.wanted.all() && time.Now().After(s.deadline) && (s.page.Scanned > 0 || s.state == Inflight)
 	return late || s.budget <= 0 || len(s.page.Jobs) >= s.count
 }
 
@@ -206,7 +236,7 @@ const searchYield = 1 << 20
 
 // match looks at a chunk with no lock held, for bodies never change, and returns the jobs to show. When the page is full before the
 // end of the chunk, s.at goes back to there.
-func (s *search) match(begin Cursor, chunk, found []timed) []timed {
+func (s *search) match(begin Cursor, chunk, found []candidate) []candidate {
 	searched := 0
 	for i, t := range chunk {
 		if s.skip > 0 {
@@ -214,9 +244,10 @@ func (s *search) match(begin Cursor, chunk, found []timed) []timed {
 			continue
 		}
 		body := t.job.body
+		size := len(body) + len(t.reason)
 		shown := len(s.page.Jobs) + len(found)
-		matches := s.text == "" || strings.Contains(body, s.text)
-		if shown == s.count || matches && shown > 0 && s.bytes+len(body) > s.maxBytes {
+		matches := s.wanted.matches(body, t.reason)
+		if shown == s.count || matches && shown > 0 && s.bytes+size > s.maxBytes {
 			if s.at = begin; i > 0 {
 				s.at = Cursor{s.state, chunk[i-1].at, chunk[i-1].id}
 			}
@@ -224,12 +255,12 @@ func (s *search) match(begin Cursor, chunk, found []timed) []timed {
 			break
 		}
 		if matches {
-			s.bytes += len(body) + viewOverheadBytes
+			s.bytes += size + viewOverheadBytes
 			found = append(found, t)
 		}
 		s.page.Scanned++
 		s.budget--
-		if searched += len(body); searched > searchYield {
+		if searched += size; searched > searchYield {
 			searched = 0
 			runtime.Gosched()
 		}
@@ -238,7 +269,7 @@ func (s *search) match(begin Cursor, chunk, found []timed) []timed {
 }
 
 // show adds the jobs that are still in the state to the page.
-func (s *search) show(q *queue, found []timed) {
+func (s *search) show(q *queue, found []candidate) {
 	s.page.Jobs = slices.Grow(s.page.Jobs, len(found))
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -251,7 +282,7 @@ func (s *search) show(q *queue, found []timed) {
 
 // chunkLocked takes the jobs behind s.at, until out is full or a run is needed, and moves s.at behind them. It tells whether there
 // may be more.
-func (s *search) chunkLocked(q *queue, out []timed) (_ []timed, more bool) {
+func (s *search) chunkLocked(q *queue, out []candidate) (_ []candidate, more bool) {
 	s.page.Total = q.countLocked(s.state)
 	if s.offset > 0 {
 		if s.offset >= s.page.Total {
@@ -299,10 +330,10 @@ func (s *search) tree(q *queue) *btree.BTreeG[timed] {
 	return q.dead
 }
 
-func (s *search) treeLocked(q *queue, out []timed) (_ []timed, more bool) {
+func (s *search) treeLocked(q *queue, out []candidate) (_ []candidate, more bool) {
 	take := func(t timed) bool {
 		if more = len(out) == cap(out); !more {
-			out = append(out, t)
+			out = append(out, candidateOf(t.at, t.job))
 			s.at.order, s.at.id = t.at, t.id
 		}
 		return !more
@@ -316,7 +347,7 @@ func (s *search) treeLocked(q *queue, out []timed) (_ []timed, more bool) {
 }
 
 // indexLocked takes in-flight jobs by id: their lease ends, which order them otherwise, move while they are in flight.
-func (s *search) indexLocked(q *queue, out []timed) (_ []timed, more bool) {
+func (s *search) indexLocked(q *queue, out []candidate) (_ []candidate, more bool) {
 	passed := 0
 	q.index.Ascend(s.at.id+1, func(id uint64, j *job) bool {
 		if more = len(out) == cap(out) || passed == searchIndex; more {
@@ -324,7 +355,7 @@ func (s *search) indexLocked(q *queue, out []timed) (_ []timed, more bool) {
 		}
 		s.at.id = id
 		if j.state == stateInflight {
-			out = append(out, timed{at: s.at.order, id: id, job: j})
+			out = append(out, candidateOf(s.at.order, j))
 		} else {
 			passed++
 		}
@@ -334,7 +365,7 @@ func (s *search) indexLocked(q *queue, out []timed) (_ []timed, more bool) {
 }
 
 // readyLocked takes ready jobs, one stretch after the other.
-func (s *search) readyLocked(q *queue, out []timed) (_ []timed, more bool) {
+func (s *search) readyLocked(q *queue, out []candidate) (_ []candidate, more bool) {
 	for len(out) < cap(out) {
 		priority := q.ready.below(int(s.at.order))
 		if priority < 0 {
@@ -374,7 +405,7 @@ func (s *search) stretch(b *bucket) (until uint64, cold []*job) {
 }
 
 // takeUpTo takes the jobs of a stretch: those of a list, or of a run, and between them those that have returned.
-func (s *search) takeUpTo(b *bucket, until uint64, cold []*job, out []timed) []timed {
+func (s *search) takeUpTo(b *bucket, until uint64, cold []*job, out []candidate) []candidate {
 	room := cap(out) - len(out)
 	listed, returned := cold, b.upTo(s.at.id, until, s.returned[:0:room])
 	if cold == nil {
@@ -395,7 +426,7 @@ func (s *search) takeUpTo(b *bucket, until uint64, cold []*job, out []timed) []t
 			return out
 		}
 		s.at.id = next.id
-		out = append(out, timed{at: s.at.order, id: next.id, job: next})
+		out = append(out, candidateOf(s.at.order, next))
 	}
 	return out
 }

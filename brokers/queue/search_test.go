@@ -21,7 +21,7 @@ func searchAll(t testing.TB, b *Broker, state States, count int, text string) (f
 		if !ok {
 			t.Fatalf("%q is no cursor of %v", cursor, state)
 		}
-		page, err := b.Search([]byte("q"), state, from, count, text, 1<<20)
+		page, err := b.Search([]byte("q"), state, from, count, Match{Text: text}, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,14 +141,14 @@ func TestSearchTakesAChunkPerHold(t *testing.T) {
 	q := b.directory.byName["q"]
 	longest := time.Duration(0)
 	for _, offset := range []int{0, 1, 777, jobs / 2, jobs - 1} {
-		s := newSearch(Ready, jobs, "x", 1<<20)
+		s := newSearch(Ready, jobs, Match{Text: "x"}, 1<<20)
 		s.numeric, s.offset = true, offset
 		left := jobs - offset
 		for more := true; more; {
 			began := time.Now()
 			q.mu.Lock()
-			var chunk []timed
-			chunk, more = s.chunkLocked(q, make([]timed, 0, searchChunk))
+			var chunk []candidate
+			chunk, more = s.chunkLocked(q, make([]candidate, 0, searchChunk))
 			q.mu.Unlock()
 			longest = max(longest, time.Since(began))
 			if len(chunk) > searchChunk || s.skip > blockJobs {
@@ -187,7 +187,7 @@ func TestSearchInEveryState(t *testing.T) {
 	for settleFetches(b) {
 	}
 	for _, state := range []States{Ready, Delayed, Inflight, Dead} {
-		views, total, next, err := b.Peek(name, state, 0, 1000, "", 1<<20)
+		views, total, next, err := b.Peek(name, state, 0, 1000, Match{}, 1<<20)
 		if err != nil || next != -1 || len(views) != total || total < 25 {
 			t.Fatalf("state %v: %d of %d, next %d, %v", state, len(views), total, next, err)
 		}
@@ -199,7 +199,7 @@ func TestSearchInEveryState(t *testing.T) {
 			want = append(want, views[i].ID)
 		}
 		for offset := range total {
-			some, _, _, err := b.Peek(name, state, offset, 3, "", 1<<20)
+			some, _, _, err := b.Peek(name, state, offset, 3, Match{}, 1<<20)
 			if err != nil || len(some) != min(3, total-offset) || some[0].ID != want[offset] || some[len(some)-1].ID != want[min(offset+2, total-1)] {
 				t.Fatalf("state %v at %d: %+v %v", state, offset, some, err)
 			}
@@ -238,7 +238,7 @@ func TestSearchOfLeasesThatMove(t *testing.T) {
 	got := take(t, b, "q", 20)
 	found := map[uint64]int{}
 	for cursor, more := (Cursor{}), true; more; {
-		page, err := b.Search([]byte("q"), Inflight, cursor, 4, "", 1<<20)
+		page, err := b.Search([]byte("q"), Inflight, cursor, 4, Match{}, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -290,4 +290,68 @@ func TestCursorsOfOthersAreRefused(t *testing.T) {
 	if got, ok := ParseCursor("", Dead); !ok || got != (Cursor{}) {
 		t.Error("the beginning was refused")
 	}
+}
+
+// TestSearchOfReasons looks for texts in payloads and reasons, in every state: a failed job has its reason wherever it is, on disk too.
+func TestSearchOfReasons(t *testing.T) {
+	b, j, _ := spilling(t, nil)
+	create(t, b, "q", func(c *Config) { c.MaxAttempts = 2 })
+	const jobs = 90
+	backlog(t, b, j, 0, jobs, PushOptions{})
+	nack := func(o NackOptions, handles ...Handle) { must[int](t)(b.Nack([]byte("q"), &o, handles, nil)) }
+	for i := range jobs {
+		d := take(t, b, "q", 1)[0]
+		o := NackOptions{Reason: fmt.Sprintf("cause %d of body", i%3), HasDelay: true}
+		if o.Dead = i%5 == 0; !o.Dead {
+			o.Delay = 3600_000
+		}
+		nack(o, handle(d))
+	}
+	dead, delayed := 0, 0
+	for i := range jobs {
+		if i%3 != 1 {
+			continue
+		}
+		if i%5 == 0 {
+			dead++
+		} else {
+			delayed++
+		}
+	}
+	look := func(state States, match Match) (n int) {
+		t.Helper()
+		page, err := b.Search([]byte("q"), state, Cursor{}, 1000, match, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		views, _, _, err := b.Peek([]byte("q"), state, 0, 1000, match, 1<<30)
+		if err != nil || len(views) != len(page.Jobs) {
+			t.Fatalf("%+v by position: %d jobs, by cursor %d: %v", match, len(views), len(page.Jobs), err)
+		}
+		return len(views)
+	}
+	check := func(state States, want int) {
+		t.Helper()
+		for match, n := range map[Match]int{
+			{Text: "cause 1"}: want, {Reason: "cause 1"}: want, {Text: "body", Reason: "cause 1"}: want, {Reason: "cause 1 of body 7"}: 0,
+			{Text: "cause 2", Reason: "cause 1"}: 0, {Text: "cause 9"}: 0, {Reason: "body 4"}: 0,
+		} {
+			if got := look(state, match); got != n {
+				t.Fatalf("%+v finds %d jobs, want %d", match, got, n)
+			}
+		}
+	}
+	check(Dead, dead)
+	check(Delayed, delayed)
+	must[int](t)(b.ReplayAllDead([]byte("q"), nil))
+	backlog(t, b, j, jobs, 200, PushOptions{Priority: 1}) // what is less urgent goes to disk
+	stored(t, b)
+	if info(t, b, "q").Cold < 100 {
+		t.Fatal("the jobs are not on disk")
+	}
+	check(Ready, dead)
+	for len(take(t, b, "q", 1000)) > 0 {
+		continue
+	}
+	check(Inflight, dead)
 }

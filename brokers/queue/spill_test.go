@@ -85,7 +85,7 @@ func TestBacklogGoesToDiskAndComesBackInOrder(t *testing.T) {
 		}
 	}
 	for offset := 0; offset < 300; {
-		views, total, next, err := b.Peek([]byte("q"), Ready, offset, 37, "", 1<<20)
+		views, total, next, err := b.Peek([]byte("q"), Ready, offset, 37, Match{}, 1<<20)
 		if err != nil || total != 300 || len(views) != min(37, 300-offset) || views[0].ID != ids[offset] || views[len(views)-1].ID != ids[offset+len(views)-1] {
 			t.Fatalf("peek at %d: %d views of %d, %v", offset, len(views), total, err)
 		}
@@ -93,7 +93,7 @@ func TestBacklogGoesToDiskAndComesBackInOrder(t *testing.T) {
 			t.Fatalf("next is %d, want %d", next, offset)
 		}
 	}
-	if views, _, _, err := b.Peek([]byte("q"), Ready, 0, 10, "body 29", 1<<20); err != nil || len(views) != 10 {
+	if views, _, _, err := b.Peek([]byte("q"), Ready, 0, 10, Match{Text: "body 29"}, 1<<20); err != nil || len(views) != 10 {
 		t.Fatalf("%d found, %v", len(views), err)
 	}
 	if err := b.Compact(); err != nil {
@@ -224,7 +224,7 @@ func TestUnreadableRunIsAnErrorAndLosesNothing(t *testing.T) {
 			if jobs, _, _, err := w.Finish(); !isCode(err, "IOERR") || len(jobs) != 0 {
 				t.Fatalf("a waiter got %d jobs, %v", len(jobs), err)
 			}
-			if _, _, _, err := b.Peek([]byte("q"), Ready, 0, 100, "", 1<<20); !isCode(err, "IOERR") {
+			if _, _, _, err := b.Peek([]byte("q"), Ready, 0, 100, Match{}, 1<<20); !isCode(err, "IOERR") {
 				t.Fatalf("peek: %v", err)
 			}
 			if err := b.Compact(); !isCode(err, "IOERR") {
@@ -422,7 +422,7 @@ func TestSpillUnderLoad(t *testing.T) {
 						t.Error(err)
 					}
 				case 1:
-					if _, _, _, err := b.Peek(name, Ready, random.IntN(100), 10, "", 1<<20); err != nil {
+					if _, _, _, err := b.Peek(name, Ready, random.IntN(100), 10, Match{}, 1<<20); err != nil {
 						t.Error(err)
 					}
 				}

@@ -75,7 +75,7 @@ func (s *source) Jobs(name, state string, offset, count int) (rows []ui.Job, tot
 	if err != nil {
 		return nil, 0, err
 	}
-	views, total, _, err := s.deps.Queue.Peek([]byte(name), wanted, offset, count, "", pageBytesMax)
+	views, total, _, err := s.deps.Queue.Peek([]byte(name), wanted, offset, count, queue.Match{}, pageBytesMax)
 	return jobsOf(views), total, err
 }
 
@@ -88,7 +88,7 @@ func (s *source) SearchJobs(name, state, cursor string, count int, match string)
 	if !ok {
 		return ui.JobSearch{}, badCursor(cursor)
 	}
-	page, err := s.deps.Queue.Search([]byte(name), wanted, from, count, match, pageBytesMax)
+	page, err := s.deps.Queue.Search([]byte(name), wanted, from, count, queue.Match{Text: match}, pageBytesMax)
 	found := ui.JobSearch{Rows: jobsOf(page.Jobs), Total: page.Total, Scanned: page.Scanned}
 	if page.More {
 		found.Next = page.Next.String()

@@ -507,8 +507,8 @@ export class NexoDLQ<T = unknown> {
     this.#decode = decodePayload;
   }
 
-  /** Looks at dead jobs without moving them; `match` is a text that the payload holds, looked for
-   * in the first 10,000. */
+  /** Looks at dead jobs without moving them; `match` is a text in the payload or in the reason,
+   * looked for in the first 10,000. */
   async peek(limit = 10, offset = 0, o: { match?: string } & CallOpts = {}): Promise<{ total: number; items: DeadJob<T>[] }> {
     const args = ['QDLQ', 'LIST', this.#queue, 'OFFSET', String(offset), 'COUNT', String(limit)];
     if (o.match !== undefined) args.push('MATCH', o.match);
@@ -540,7 +540,7 @@ export class NexoDLQ<T = unknown> {
     return this.#connection.send<number>(['QDLQ', 'PURGE', this.#queue], o);
   }
 
-  /** Makes dead jobs ready again: all, those whose payload holds a text, or so many; answers how many. */
+  /** Makes dead jobs ready again: all, those with a text in the payload or in the reason, or so many; answers how many. */
   async replayAll(o: { filter?: string; limit?: number } & CallOpts = {}): Promise<number> {
     if (o.filter === undefined && o.limit === undefined) {
       return this.#connection.send<number>(['QDLQ', 'REPLAY', this.#queue, 'ALL'], o);

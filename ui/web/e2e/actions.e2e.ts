@@ -130,7 +130,7 @@ describe('queues', () => {
     await told('Deleted 2 jobs')
     expect(await server.cli('QDLQ', 'LEN', 'dead')).toBe('3')
 
-    await page.getByLabel('Search in payloads').fill('match-')
+    await page.getByLabel('Search in payloads and reasons').fill('match-')
     await page.getByText('3 jobs found').waitFor()
     await press('Replay all matching')
     await page.locator('dialog').getByText('3 jobs').waitFor()

@@ -76,7 +76,7 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
     <div className="split" data-open={open !== null}>
       <Panel
         label="Jobs"
-        title={<SearchField label="Search in payloads" name="match" />}
+        title={<SearchField label="Search in payloads and reasons" name="match" />}
         actions={
           <div className="row wrap">
             {chosen.size > 0 ? (
