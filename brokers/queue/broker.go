@@ -45,6 +45,7 @@ type Broker struct {
 	passedOver uint64      // changes in the log of a job or queue that is not there; set by Open
 	loading    atomic.Bool // Open is replaying: no timers, no waiters, no records
 	closed     atomic.Bool
+	everCold   idSet // while loading: the ids of the jobs that have been in a run
 	numbers    numbers
 	bytes      atomic.Int64 // of all jobs
 	jobs       atomic.Int64 // how many there are

@@ -77,7 +77,7 @@ func (q *queue) leastUrgentLocked(least int64) []*job {
 func (b *bucket) collect(next func() *job, limit int64) (jobs []*job) {
 	for cost := int64(0); len(jobs) < runJobs; {
 		j := next()
-		if j == nil || len(jobs) > 0 && cost+j.cost() > limit {
+		if j == nil || len(jobs) > 0 && (cost+j.cost() > limit || apart(jobs[0].id, j.id) > runSpan) {
 			break
 		}
 		cost += j.cost()
@@ -86,6 +86,8 @@ func (b *bucket) collect(next func() *job, limit int64) (jobs []*job) {
 	}
 	return jobs
 }
+
+func apart(a, b uint64) uint64 { return max(a, b) - min(a, b) }
 
 // cutLocked makes unplaced jobs into a run.
 func (q *queue) cutLocked(jobs []*job) {
@@ -97,6 +99,9 @@ func (q *queue) cutLocked(jobs []*job) {
 		}
 		q.index.Delete(j.id)
 		j.state = stateCold
+	}
+	if q.broker.loading.Load() {
+		q.broker.everCold.add(jobs)
 	}
 	q.broker.spill.add(r)
 	q.ready.insert(r)
@@ -187,22 +192,49 @@ func (q *queue) dropRunLocked(r *run) {
 }
 
 // findLocked is the job with an id, wherever it is; nil when there is none. It is for replay, when nobody waits for the
-// lock.
+// lock. Most ids that it is asked for are new, and known to be so without a look at the runs.
 func (q *queue) findLocked(id uint64) (*job, error) {
-	for {
-		if j, ok := q.index.Get(id); ok {
-			return j, nil
-		}
-		r := q.ready.coldWith(id)
-		if r == nil {
-			return nil, nil
-		}
-		jobs, err := q.readRun(r)
-		if err != nil {
-			return nil, err
-		}
-		q.warmLocked(r, jobs)
+	if j, ok := q.index.Get(id); ok {
+		return j, nil
 	}
+	if !q.broker.everCold.has(id) {
+		return nil, nil
+	}
+	r := q.ready.coldWith(id)
+	if r == nil {
+		return nil, nil
+	}
+	jobs, err := q.readRun(r)
+	if err != nil {
+		return nil, err
+	}
+	q.warmLocked(r, jobs)
+	j, _ := q.index.Get(id)
+	return j, nil
+}
+
+// idSet is a set of ids, a bit for each where they are dense.
+type idSet map[uint64]*[idSetWords]uint64
+
+const idSetWords = 8
+
+func (s idSet) add(jobs []*job) {
+	var words *[idSetWords]uint64
+	at := uint64(math.MaxUint64)
+	for _, j := range jobs {
+		if chunk := j.id / (64 * idSetWords); chunk != at {
+			if at, words = chunk, s[chunk]; words == nil {
+				words = new([idSetWords]uint64)
+				s[chunk] = words
+			}
+		}
+		words[j.id/64%idSetWords] |= 1 << (j.id % 64)
+	}
+}
+
+func (s idSet) has(id uint64) bool {
+	words := s[id/(64*idSetWords)]
+	return words != nil && words[id/64%idSetWords]&(1<<(id%64)) != 0
 }
 
 // runsLocked is every run of the queue.

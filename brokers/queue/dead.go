@@ -47,7 +47,7 @@ func (q *queue) errFullLocked() error {
 
 // DeleteDead removes dead letters by id.
 func (b *Broker) DeleteDead(name []byte, ids []uint64) (int, brokers.Receipt, error) {
-	return b.byID(name, ids, func(j *job) bool { return j.state == stateDead }, change{verb: verbDelete})
+	return b.byID(name, ids, Dead, change{verb: verbDelete})
 }
 
 // ReplayAllDead takes back every dead letter there is when it begins, oldest first, in slices: into its own queue, or into

@@ -61,33 +61,21 @@ func (b *Broker) Get(name []byte, id uint64) (View, bool, error) {
 		b.release(q)
 		return view, true, nil
 	}
-	var runs []*run
-	q.ready.all(func(x *bucket) bool {
-		if r := x.runWith(id); r != nil {
-			b.spill.pin(r)
-			runs = append(runs, r)
-		}
-		return true
-	})
-	b.release(q)
-	return q.getCold(runs, id)
-}
-
-// getCold looks for a job in pinned runs.
-func (q *queue) getCold(runs []*run, id uint64) (view View, found bool, err error) {
-	for _, r := range runs {
-		var jobs []*job
-		if !found && err == nil {
-			jobs, err = q.readRun(r)
-		}
-		q.broker.spill.unpin(r)
-		if i := firstAbove(jobs, id-1); i < len(jobs) && jobs[i].id == id {
-			q.mu.Lock()
-			view, found = q.viewLocked(jobs[i]), true
-			q.mu.Unlock()
-		}
+	cold := q.ready.coldWith(id)
+	if cold == nil {
+		b.release(q)
+		return View{}, false, nil
 	}
-	return view, found, err
+	b.spill.pin(cold)
+	b.release(q)
+	jobs, err := q.readRun(cold)
+	b.spill.unpin(cold)
+	if err != nil {
+		return View{}, false, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.viewLocked(jobs[firstAbove(jobs, id-1)]), true, nil
 }
 
 // Len counts the jobs in the given states.

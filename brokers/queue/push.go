@@ -172,8 +172,8 @@ func (q *queue) coldToDropLocked(n int) (cold *run) {
 	return cold
 }
 
-// coldDuplicateLocked is a run to fetch before a push can tell whether the jobs that have its keys still wait: it may hold one
-// of them, and holds one whose TTL has run out.
+// coldDuplicateLocked is a run to fetch before a push can tell whether the jobs that have its keys still wait: it holds one of
+// them, and one whose TTL has run out, which may be the same.
 func (q *queue) coldDuplicateLocked(keys [][]byte) *run {
 	if q.ready.cold == 0 || q.dedup.Len() == 0 {
 		return nil

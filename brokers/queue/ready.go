@@ -142,9 +142,9 @@ func (b *bucket) runAbove(id uint64) *run {
 	return b.runs[i]
 }
 
-// runWith is the run whose span holds an id, nil when there is none. The id may still not be in it.
+// runWith is the run that holds an id, nil when there is none.
 func (b *bucket) runWith(id uint64) *run {
-	if r := b.runAbove(id); r != nil && r.first <= id {
+	if r := b.runAbove(id); r != nil && r.holds(id) {
 		return r
 	}
 	return nil
@@ -259,7 +259,7 @@ func (r *readySet) coldBefore(n int, bytes int64) (cold *run) {
 	return cold
 }
 
-// coldWith is a run whose span holds an id, nil when there is none.
+// coldWith is the run that holds an id, nil when there is none.
 func (r *readySet) coldWith(id uint64) (cold *run) {
 	if r.cold == 0 {
 		return nil

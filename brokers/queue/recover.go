@@ -13,6 +13,7 @@ type recovery struct {
 // recover replays the journal and begins a new life.
 func (b *Broker) recover() error {
 	b.loading.Store(true)
+	b.everCold = idSet{}
 	var state recovery
 	size := int64(0)
 	err := b.journal.Replay(func(body []byte) error {
@@ -38,6 +39,7 @@ func (b *Broker) recover() error {
 	b.reserve(last, max(n.floor, state.last.reservedDelivery))
 	b.endBoundLeases()
 	b.loading.Store(false)
+	b.everCold = nil
 	for _, q := range b.queues() {
 		q.mu.Lock()
 		now := b.now()

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math"
+	"slices"
 
 	"github.com/nexobroker/nexo/brokers"
 )
@@ -21,6 +22,8 @@ type run struct {
 	size        int64 // bytes of its encoded jobs, with the checksum in front of them
 	checksum    uint32
 	priority    uint8
+	// offsets are the ids less first; nil when the run holds every id of its span, as where only one priority is used.
+	offsets []uint32
 
 	fetch *fetch // under way; under the lock of the queue
 
@@ -37,7 +40,22 @@ type fetch struct {
 
 var runTable = crc32.MakeTable(crc32.Castagnoli)
 
-// encodeRun makes a run of jobs in id order.
+// holds tells whether a job with this id is in the run.
+func (r *run) holds(id uint64) bool {
+	if id < r.first || id > r.last {
+		return false
+	}
+	if r.offsets == nil {
+		return true
+	}
+	_, found := slices.BinarySearch(r.offsets, uint32(id-r.first))
+	return found
+}
+
+// runSpan is how far the ids of a run lie apart at most.
+const runSpan = math.MaxUint32
+
+// encodeRun makes a run of jobs in id order, which lie no farther apart than runSpan.
 func encodeRun(jobs []*job) *run {
 	r := &run{
 		first: jobs[0].id, last: jobs[len(jobs)-1].id, count: len(jobs), priority: jobs[0].priority,
@@ -53,6 +71,12 @@ func encodeRun(jobs []*job) *run {
 			r.soonest = min(r.soonest, j.expiresAt)
 		}
 		r.expires = max(r.expires, j.expiresAt)
+	}
+	if r.last-r.first >= uint64(r.count) {
+		r.offsets = make([]uint32, r.count)
+		for i, j := range jobs {
+			r.offsets[i] = uint32(j.id - r.first)
+		}
 	}
 	bytes := make([]byte, 0, estimate)
 	var record []byte

@@ -89,11 +89,11 @@ func (b *Broker) Nack(name []byte, o *NackOptions, handles []Handle, each []bool
 
 // Delete removes jobs in any state.
 func (b *Broker) Delete(name []byte, ids []uint64) (int, brokers.Receipt, error) {
-	return b.byID(name, ids, func(j *job) bool { return true }, change{verb: verbDelete})
+	return b.byID(name, ids, Ready|Delayed|Inflight|Dead, change{verb: verbDelete})
 }
 
-// byID applies one change to each of the jobs that may have it: in one record, unless some must come from disk first.
-func (b *Broker) byID(name []byte, ids []uint64, may func(*job) bool, c change) (changed int, receipt brokers.Receipt, _ error) {
+// byID applies one change to each of the jobs that are in the given states: in one record, unless some must come from disk first.
+func (b *Broker) byID(name []byte, ids []uint64, states States, c change) (changed int, receipt brokers.Receipt, _ error) {
 	for {
 		q, err := b.locked(name)
 		if err != nil {
@@ -104,12 +104,15 @@ func (b *Broker) byID(name []byte, ids []uint64, may func(*job) bool, c change) 
 		for ; len(ids) > 0; ids = ids[1:] {
 			j, ok := q.index.Get(ids[0])
 			if !ok {
+				if states&Ready == 0 {
+					continue // what is on disk is ready
+				}
 				if cold = q.ready.coldWith(ids[0]); cold != nil {
 					break
 				}
 				continue
 			}
-			if j.state != statePending && may(j) {
+			if states.has(j.state) {
 				q.changeLocked(j, c, now, "")
 				changed++
 			}
