@@ -45,7 +45,9 @@ type Broker struct {
 	passedOver uint64      // changes in the log of a job or queue that is not there; set by Open
 	loading    atomic.Bool // Open is replaying: no timers, no waiters, no records
 	closed     atomic.Bool
-	everCold   idSet // while loading: the ids of the jobs that have been in a run
+	everCold   idSet                  // while loading: the ids of the jobs that have been in a run
+	config     atomic.Pointer[Config] // the last one given to a queue
+	records    sync.Pool              // of *recordBuffer
 	numbers    numbers
 	bytes      atomic.Int64 // of all jobs
 	jobs       atomic.Int64 // how many there are
@@ -295,7 +297,7 @@ func (b *Broker) Create(name []byte, config Config, ifNew bool) (brokers.Receipt
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !made && !ifNew && q.config != config {
+	if !made && !ifNew && *q.config != config {
 		has, asked := q.config.Fields(), config.Fields()
 		for i := range has {
 			if has[i] != asked[i] {
@@ -417,12 +419,9 @@ func (q *queue) dropLocked() brokers.Receipt {
 	if q.timer != nil {
 		q.timer.Stop()
 	}
-	q.inflight.Scan(func(t timed) bool {
-		if t.job.owner != nil {
-			t.job.owner.forget(q, t.id)
-		}
-		return true
-	})
+	for id, owner := range q.owners {
+		owner.forget(q, id)
+	}
 	q.waiters.failAll(errNoQueue([]byte(q.name)))
 	// The jobs go with the queue object; a snapshot under way holds its own copy of the index.
 	q.pending, q.pendingAt = nil, 0
@@ -433,7 +432,7 @@ func (q *queue) dropLocked() brokers.Receipt {
 func (q *queue) uncountLocked() {
 	b := q.broker
 	b.bytes.Add(-q.bytes)
-	b.jobs.Add(-int64(q.index.Len() + q.ready.cold))
+	b.jobs.Add(-int64(q.index.count() + q.ready.cold))
 	q.heatLocked(-q.hot)
 	b.cold.Add(-q.cold)
 	for _, r := range q.runsLocked() {
@@ -471,6 +470,15 @@ func (b *Broker) ram() int64 {
 		ram += b.spill.unwritten.Load()
 	}
 	return ram
+}
+
+// shared is a configuration for a queue. They never change, so queues that are made alike have one together.
+func (b *Broker) shared(config Config) *Config {
+	if last := b.config.Load(); last != nil && *last == config {
+		return last
+	}
+	b.config.Store(&config)
+	return &config
 }
 
 // jittered moves a delay by up to percent either way.

@@ -3,8 +3,6 @@ package queue
 import (
 	"math"
 	"slices"
-
-	"github.com/tidwall/btree"
 )
 
 // runJobs is how many jobs a run holds at most: they come back under one hold of the lock.
@@ -16,13 +14,11 @@ type runExpiry struct {
 	run *run
 }
 
-func newRunExpiry() *btree.BTreeG[runExpiry] {
-	return btree.NewBTreeGOptions(func(a, b runExpiry) bool {
-		if a.at != b.at {
-			return a.at < b.at
-		}
-		return a.run.number < b.run.number
-	}, btree.Options{NoLocks: true})
+func (x runExpiry) before(other runExpiry) bool {
+	if x.at != other.at {
+		return x.at < other.at
+	}
+	return x.run.number < other.run.number
 }
 
 // heatLocked counts the cost of ready jobs that come to RAM or leave it.
@@ -95,9 +91,9 @@ func (q *queue) cutLocked(jobs []*job) {
 	for _, j := range jobs {
 		q.touchLocked(j)
 		if j.expiresAt != 0 {
-			q.expiring.Delete(timed{at: j.expiresAt, id: j.id})
+			q.expiring.remove(timed{at: j.expiresAt, id: j.id})
 		}
-		q.index.Delete(j.id)
+		q.index.remove(j.id)
 		j.state = stateCold
 	}
 	if q.broker.loading.Load() {
@@ -109,7 +105,7 @@ func (q *queue) cutLocked(jobs []*job) {
 	q.cold += r.cost
 	q.broker.cold.Add(r.cost)
 	if r.expires != math.MaxInt64 {
-		q.runExpiry.Set(runExpiry{r.expires, r})
+		q.runExpiry.set(runExpiry.before, runExpiry{r.expires, r})
 		q.armWallLocked(r.expires)
 	}
 }
@@ -174,7 +170,7 @@ func (q *queue) readRun(r *run) ([]*job, error) {
 func (q *queue) warmLocked(r *run, jobs []*job) {
 	q.dropRunLocked(r)
 	for _, j := range jobs {
-		q.index.Set(j.id, j)
+		q.index.set(j)
 		j.generation = q.broker.generation
 		q.attachLocked(j, stateReady, 0)
 	}
@@ -186,7 +182,7 @@ func (q *queue) dropRunLocked(r *run) {
 	q.cold -= r.cost
 	q.broker.cold.Add(-r.cost)
 	if r.expires != math.MaxInt64 {
-		q.runExpiry.Delete(runExpiry{r.expires, r})
+		q.runExpiry.remove(runExpiry{r.expires, r})
 	}
 	q.broker.spill.unpin(r)
 }
@@ -194,7 +190,7 @@ func (q *queue) dropRunLocked(r *run) {
 // findLocked is the job with an id, wherever it is; nil when there is none. It is for replay, when nobody waits for the
 // lock. Most ids that it is asked for are new, and known to be so without a look at the runs.
 func (q *queue) findLocked(id uint64) (*job, error) {
-	if j, ok := q.index.Get(id); ok {
+	if j, ok := q.index.get(id); ok {
 		return j, nil
 	}
 	if !q.broker.everCold.has(id) {
@@ -209,7 +205,7 @@ func (q *queue) findLocked(id uint64) (*job, error) {
 		return nil, err
 	}
 	q.warmLocked(r, jobs)
-	j, _ := q.index.Get(id)
+	j, _ := q.index.get(id)
 	return j, nil
 }
 

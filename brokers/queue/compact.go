@@ -15,7 +15,7 @@ const dumpSlice = 512
 // job that changes before it has been dumped is saved by touchLocked.
 type snapshot struct {
 	generation uint32
-	index      *btree.Map[uint64, *job]
+	index      index
 	runs       []*run // by first id, pinned until release
 	dedup      *btree.Map[string, dedupEntry]
 	saved      map[*job]job
@@ -126,14 +126,14 @@ func (b *Broker) pinLocked() (queues []*queue, first []byte) {
 	for _, q := range queues {
 		q.mu.Lock()
 		s := &snapshot{
-			generation: b.generation, index: q.index.Copy(), dedup: q.dedup.Copy(), saved: map[*job]job{},
+			generation: b.generation, index: q.index.copy(), dedup: q.dedup.copy(), saved: map[*job]job{},
 			runs: q.runsLocked(),
 		}
 		slices.SortFunc(s.runs, func(a, b *run) int { return cmp.Compare(a.first, b.first) })
 		for _, r := range s.runs {
 			b.spill.pin(r)
 		}
-		s.header = [][]byte{encodeCreate(nil, opCreate, q.number, q.name, q.config)}
+		s.header = [][]byte{encodeCreate(nil, opCreate, q.number, q.name, *q.config)}
 		if q.pausedIn != 0 || q.pausedOut != 0 {
 			s.header = append(s.header, q.encodePause(nil))
 		}
@@ -169,7 +169,7 @@ func (q *queue) dump(emit brokers.Emit) error {
 	for cursor, more := uint64(0), true; more; {
 		var jobs []*job
 		more = false
-		s.index.Ascend(cursor, func(id uint64, j *job) bool {
+		s.index.ascend(cursor, func(id uint64, j *job) bool {
 			if len(jobs) == dumpSlice {
 				more = true
 				return false
@@ -239,6 +239,9 @@ func (q *queue) copyJobs(s *snapshot, jobs []*job, out []job) []job {
 }
 
 func (s *snapshot) dumpDedup(number uint64, emit brokers.Emit) error {
+	if s.dedup == nil {
+		return nil
+	}
 	var err error
 	var record []byte
 	s.dedup.Scan(func(key string, entry dedupEntry) bool {

@@ -19,7 +19,7 @@ func (b *Broker) ReplayDead(name []byte, ids []uint64, delay int64) (int, broker
 	}
 	revived := 0
 	for _, id := range ids {
-		j, ok := q.index.Get(id)
+		j, ok := q.index.get(id)
 		if !ok || j.state != stateDead {
 			continue
 		}
@@ -85,7 +85,7 @@ func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool
 			return done, receipt, err
 		}
 		if left < 0 {
-			left = q.dead.Len()
+			left = q.dead.count()
 		}
 		full := false
 		now := b.wall()
@@ -104,7 +104,7 @@ func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool
 		if full && done == 0 {
 			err = q.errFullLocked()
 		}
-		finished := full || left <= 0 || q.dead.Len() == 0
+		finished := full || left <= 0 || q.dead.count() == 0
 		b.release(q)
 		if finished {
 			return done, receipt, err
@@ -114,7 +114,7 @@ func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool
 
 func (q *queue) oldestDeadLocked(n int) []*job {
 	jobs := make([]*job, 0, n)
-	q.dead.Scan(func(t timed) bool {
+	q.dead.scan(func(t timed) bool {
 		if len(jobs) == n {
 			return false
 		}
@@ -136,7 +136,7 @@ func (b *Broker) moveAllDead(name, to []byte) (done int, receipt brokers.Receipt
 			return done, receipt, err
 		}
 		if left < 0 {
-			left = from.dead.Len()
+			left = from.dead.count()
 		}
 		n := min(left, sliceJobs)
 		if room := target.config.MaxLen - target.lenLocked(); target.config.MaxLen > 0 && int64(n) > room {
@@ -219,7 +219,6 @@ func moveLocked(from, to *queue, j *job) {
 	from.counters.MovedOut++
 	from.forgetLocked(j)
 	moved := *j
-	moved.owner = nil
 	moved.beginAgain()
 	to.addLocked(&moved)
 	to.counters.MovedIn++

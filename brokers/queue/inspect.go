@@ -55,7 +55,7 @@ func (b *Broker) Get(name []byte, id uint64) (View, bool, error) {
 	if err != nil {
 		return View{}, false, err
 	}
-	j, ok := q.index.Get(id)
+	j, ok := q.index.get(id)
 	if ok && j.state != statePending {
 		view := q.viewLocked(j)
 		b.release(q)
@@ -94,13 +94,13 @@ func (q *queue) countLocked(states States) int {
 		n += q.ready.count
 	}
 	if states&Delayed != 0 {
-		n += q.delayed.Len()
+		n += q.delayed.count()
 	}
 	if states&Inflight != 0 {
-		n += q.inflight.Len()
+		n += q.inflight.count()
 	}
 	if states&Dead != 0 {
-		n += q.dead.Len()
+		n += q.dead.count()
 	}
 	return n
 }
@@ -135,9 +135,9 @@ func (b *Broker) Info(name []byte) (Info, error) {
 	defer b.release(q)
 	now := b.wall()
 	info := Info{
-		Ready: q.ready.count, Delayed: q.delayed.Len(), Inflight: q.inflight.Len(), Dead: q.dead.Len(),
-		Pending: len(q.pending) - q.pendingAt, Waiters: q.waiters.count, Bytes: q.bytes, Cold: q.ready.cold, ColdBytes: q.cold, DedupKeys: q.dedup.Len(),
-		PausedIn: q.pausedIn > now, PausedOut: q.pausedOut > now, Counters: q.counters, Config: q.config,
+		Ready: q.ready.count, Delayed: q.delayed.count(), Inflight: q.inflight.count(), Dead: q.dead.count(),
+		Pending: len(q.pending) - q.pendingAt, Waiters: q.waiters.count, Bytes: q.bytes, Cold: q.ready.cold, ColdBytes: q.cold, DedupKeys: q.dedup.count(),
+		PausedIn: q.pausedIn > now, PausedOut: q.pausedOut > now, Counters: q.counters, Config: *q.config,
 	}
 	if q.ready.count > 0 {
 		info.OldestReadyMS = max(now-q.ready.firstPushed(), 0)
@@ -155,7 +155,7 @@ func (b *Broker) Config(name []byte) (Config, error) {
 		return Config{}, err
 	}
 	defer b.release(q)
-	return q.config, nil
+	return *q.config, nil
 }
 
 // Configure changes the configuration of a queue, all or nothing; it holds from the next event on.
@@ -165,7 +165,7 @@ func (b *Broker) Configure(name []byte, alter func(*Config) error) (brokers.Rece
 		return brokers.Receipt{}, err
 	}
 	defer b.release(q)
-	config := q.config
+	config := *q.config
 	if err := alter(&config); err != nil {
 		return brokers.Receipt{}, err
 	}
@@ -173,7 +173,7 @@ func (b *Broker) Configure(name []byte, alter func(*Config) error) (brokers.Rece
 		return brokers.Receipt{}, err
 	}
 	level := max(q.config.Sync, config.Sync)
-	q.config = config
+	q.config = b.shared(config)
 	seq := q.appendLocked(encodeCreate(nil, opConfig, q.number, "", config), level == brokers.Always)
 	q.promoteLocked()
 	q.armAllLocked(b.now())

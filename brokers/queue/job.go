@@ -1,9 +1,5 @@
 package queue
 
-import (
-	"github.com/tidwall/btree"
-)
-
 type state uint8
 
 const (
@@ -21,7 +17,6 @@ type job struct {
 	id         uint64
 	body       string
 	extra      *extra // nil for most; replaced, never changed, so that a snapshot may share it
-	owner      *Owner // whose connection the lease is bound to
 	at         int64  // delayed: due (wall); in flight: lease end (steady); dead: when it failed (wall)
 	pushedAt   int64  // wall
 	expiresAt  int64  // wall; 0 never. It holds while the job waits, not while it is in flight
@@ -31,7 +26,7 @@ type job struct {
 	priority   uint8
 	state      state
 	listed     bool // ready and in a list of its bucket, not in the tree beside them
-	bound      bool // the lease ends with its connection
+	bound      bool // the lease ends with its connection, which queue.owners has
 }
 
 // extra is what few jobs have.
@@ -67,11 +62,9 @@ type timed struct {
 	job *job
 }
 
-func newTimed() *btree.BTreeG[timed] {
-	return btree.NewBTreeGOptions(func(a, b timed) bool {
-		if a.at != b.at {
-			return a.at < b.at
-		}
-		return a.id < b.id
-	}, btree.Options{NoLocks: true})
+func (t timed) before(other timed) bool {
+	if t.at != other.at {
+		return t.at < other.at
+	}
+	return t.id < other.id
 }

@@ -526,7 +526,7 @@ func info2(b *Broker, name string) []any {
 	defer q.mu.Unlock()
 	c := q.counters
 	c.Blocked, c.Deduped, c.Woken = 0, 0, 0 // these have no records of their own
-	return []any{q.ready.count, q.delayed.Len(), q.inflight.Len(), q.dead.Len(), len(q.pending) - q.pendingAt, q.bytes, c}
+	return []any{q.ready.count, q.delayed.count(), q.inflight.count(), q.dead.count(), len(q.pending) - q.pendingAt, q.bytes, c}
 }
 
 func TestDiskFullRefusesPushesOnly(t *testing.T) {

@@ -27,9 +27,17 @@ func checkInvariants(t *testing.T, b *Broker, name string) {
 	checkContainers(t, q)
 	c := q.counters
 	gone := c.Acked + c.Deleted + c.Expired + c.Dropped + c.MovedOut
-	if jobs := q.index.Len() + q.ready.cold; uint64(jobs) != c.Pushed+c.MovedIn-gone {
+	if jobs := q.index.count() + q.ready.cold; uint64(jobs) != c.Pushed+c.MovedIn-gone {
 		t.Fatalf("%d jobs, counters %+v", jobs, c)
 	}
+}
+
+func has[T any](t *tree[T], value T) bool {
+	if t.made == nil {
+		return false
+	}
+	_, ok := t.made.Get(value)
+	return ok
 }
 
 // checkContainers looks at where the jobs of a locked queue are.
@@ -37,14 +45,14 @@ func checkContainers(t *testing.T, q *queue) {
 	t.Helper()
 	counts := map[state]int{}
 	bytes := int64(0)
-	q.index.Scan(func(id uint64, j *job) bool {
+	q.index.ascend(0, func(id uint64, j *job) bool {
 		counts[j.state]++
 		bytes += j.cost()
 		key := timed{at: j.at, id: id}
-		_, delayed := q.delayed.Get(key)
-		_, inflight := q.inflight.Get(key)
-		_, dead := q.dead.Get(key)
-		_, expiring := q.expiring.Get(timed{at: j.expiresAt, id: id})
+		delayed := has(&q.delayed, key)
+		inflight := has(&q.inflight, key)
+		dead := has(&q.dead, key)
+		expiring := has(&q.expiring, timed{at: j.expiresAt, id: id})
 		if delayed != (j.state == stateDelayed) || inflight != (j.state == stateInflight) || dead != (j.state == stateDead) {
 			t.Fatalf("job %d is %v but delayed=%v inflight=%v dead=%v", id, j.state, delayed, inflight, dead)
 		}
@@ -54,10 +62,10 @@ func checkContainers(t *testing.T, q *queue) {
 		}
 		return true
 	})
-	if counts[stateReady] != q.ready.count-q.ready.cold || counts[stateDelayed] != q.delayed.Len() ||
-		counts[stateInflight] != q.inflight.Len() || counts[stateDead] != q.dead.Len() || bytes != q.bytes-q.cold ||
+	if counts[stateReady] != q.ready.count-q.ready.cold || counts[stateDelayed] != q.delayed.count() ||
+		counts[stateInflight] != q.inflight.count() || counts[stateDead] != q.dead.count() || bytes != q.bytes-q.cold ||
 		counts[statePending] != len(q.pending)-q.pendingAt {
-		t.Fatalf("counts %v, containers %d %d %d %d", counts, q.ready.count, q.delayed.Len(), q.inflight.Len(), q.dead.Len())
+		t.Fatalf("counts %v, containers %d %d %d %d", counts, q.ready.count, q.delayed.count(), q.inflight.count(), q.dead.count())
 	}
 	inBuckets, cold, hotBytes, coldBytes := 0, 0, int64(0), int64(0)
 	for p := 255; p >= 0; p-- {
@@ -119,7 +127,7 @@ func checkContainers(t *testing.T, q *queue) {
 	if cold != q.ready.cold || coldBytes != q.cold || hotBytes != q.hot {
 		t.Fatalf("%d jobs of %d bytes in runs and %d bytes in RAM, counted %d, %d, %d", cold, coldBytes, hotBytes, q.ready.cold, q.cold, q.hot)
 	}
-	soonest, any := q.inflight.Min()
+	soonest, any := q.inflight.min()
 	if any && q.timerAt > soonest.at {
 		t.Fatalf("a lease ends at %d, the timer is set for %d", soonest.at, q.timerAt)
 	}

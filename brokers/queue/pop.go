@@ -45,7 +45,7 @@ func (b *Broker) Pop(name []byte, o *PopOptions, out []Delivery) ([]Delivery, br
 			return out, brokers.Receipt{}, err
 		}
 		// When what was fetched goes back to disk at once, fewer jobs will do.
-		if r := q.coldForLocked(o); r != nil && (fetched < popFetches || q.ready.first() == nil) {
+		if r := q.coldForLocked(o); r != nil && (fetched < popFetches || q.ready.next() == nil) {
 			if err := q.awaitLocked(r); err != nil {
 				return out, brokers.Receipt{}, err
 			}
@@ -65,7 +65,7 @@ func (b *Broker) Pop(name []byte, o *PopOptions, out []Delivery) ([]Delivery, br
 
 // expiredInFrontLocked tells that a pop without a job may find one behind the expired jobs that are still in front.
 func (q *queue) expiredInFrontLocked() bool {
-	return q.ready.first() != nil && !q.outputPausedLocked()
+	return q.ready.next() != nil && !q.outputPausedLocked()
 }
 
 // popFetches is how many runs a pop waits for while it could take some jobs at once.
@@ -279,7 +279,7 @@ func (q *queue) serveLocked() {
 			q.waiters.remove(p)
 			continue
 		}
-		if r := q.coldForLocked(&w.options); r != nil && q.ready.first() == nil {
+		if r := q.coldForLocked(&w.options); r != nil && q.ready.next() == nil {
 			q.fetchLocked(r) // it serves again
 			w.mu.Unlock()
 			return

@@ -118,8 +118,8 @@ func (q *queue) pushLocked(payloads [][]byte, o *PushOptions, out []Pushed) ([]P
 	start := len(out)
 	if o.Dedup != nil && q.config.DedupWindow > 0 {
 		out, fresh = q.duplicatesLocked(o.Dedup, now, out)
-		if fresh > 0 && q.dedup.Len()+fresh > q.broker.options.DedupKeys {
-			return out[:start], brokers.Receipt{}, brokers.Errorf("QFULL", "'%s' holds %d DEDUP keys in its window", q.name, q.dedup.Len())
+		if fresh > 0 && q.dedup.count()+fresh > q.broker.options.DedupKeys {
+			return out[:start], brokers.Receipt{}, brokers.Errorf("QFULL", "'%s' holds %d DEDUP keys in its window", q.name, q.dedup.count())
 		}
 	} else {
 		for range payloads {
@@ -128,7 +128,7 @@ func (q *queue) pushLocked(payloads [][]byte, o *PushOptions, out []Pushed) ([]P
 	}
 	excess := q.lenLocked() + int64(fresh) - q.config.MaxLen
 	if q.config.MaxLen > 0 && excess > 0 && fresh > 0 {
-		if !q.config.DropOldest || excess > int64(q.ready.count+q.delayed.Len()) {
+		if !q.config.DropOldest || excess > int64(q.ready.count+q.delayed.count()) {
 			q.counters.Blocked++
 			return out[:start], brokers.Receipt{}, brokers.Errorf("QFULL", "'%s' has %d of MAXLEN %d", q.name, q.lenLocked(), q.config.MaxLen)
 		}
@@ -175,16 +175,16 @@ func (q *queue) coldToDropLocked(n int) (cold *run) {
 // coldDuplicateLocked is a run to fetch before a push can tell whether the jobs that have its keys still wait: it holds one of
 // them, and one whose TTL has run out, which may be the same.
 func (q *queue) coldDuplicateLocked(keys [][]byte) *run {
-	if q.ready.cold == 0 || q.dedup.Len() == 0 {
+	if q.ready.cold == 0 || q.dedup.count() == 0 {
 		return nil
 	}
 	now := q.broker.wall()
 	for _, key := range keys {
-		entry, ok := q.dedup.Get(string(key))
+		entry, ok := q.dedup.get(string(key))
 		if !ok || entry.until <= now {
 			continue
 		}
-		if _, hot := q.index.Get(entry.id); hot {
+		if _, hot := q.index.get(entry.id); hot {
 			continue
 		}
 		if r := q.ready.coldWith(entry.id); r != nil && r.soonest <= now {
@@ -200,7 +200,7 @@ func (q *queue) protectsLocked(entry dedupEntry, now int64) bool {
 	if entry.until <= now {
 		return false
 	}
-	j, ok := q.index.Get(entry.id)
+	j, ok := q.index.get(entry.id)
 	if !ok {
 		return true
 	}
@@ -219,7 +219,7 @@ func (q *queue) storeLocked(payloads [][]byte, o *PushOptions, now int64, pushed
 	first, safe := b.allocateIDs(fresh)
 	p := q.resolve(o, now)
 	p.firstID = first
-	record := p.encode(q.record[:0], q.number, fresh)
+	record := p.encode(q.recordLocked()[:0], q.number, fresh)
 	id := first
 	for i := range pushed {
 		if !pushed[i].New {
@@ -232,7 +232,7 @@ func (q *queue) storeLocked(payloads [][]byte, o *PushOptions, now int64, pushed
 		}
 		record = appendText(record, payloads[i])
 	}
-	q.record = record
+	q.record.bytes = record
 	if o.Dedup != nil {
 		q.resolveRepeats(o.Dedup, pushed)
 	}
@@ -309,7 +309,7 @@ func (q *queue) duplicatesLocked(keys [][]byte, now int64, out []Pushed) (_ []Pu
 		inBatch = make(map[string]struct{}, len(keys))
 	}
 	for _, key := range keys {
-		if entry, ok := q.dedup.Get(string(key)); ok && q.protectsLocked(entry, now) {
+		if entry, ok := q.dedup.get(string(key)); ok && q.protectsLocked(entry, now) {
 			out = append(out, Pushed{ID: entry.id})
 			continue
 		}
@@ -346,10 +346,10 @@ func (q *queue) resolveRepeats(keys [][]byte, pushed []Pushed) {
 }
 
 func (q *queue) rememberLocked(key string, entry dedupEntry) {
-	if old, ok := q.dedup.Set(key, entry); ok {
-		q.dedupEnd.Delete(dedupEnd{old.until, key})
+	if q.dedup == nil {
+		q.dedup = &window{}
 	}
-	q.dedupEnd.Set(dedupEnd{entry.until, key})
+	q.dedup.set(key, entry)
 	q.armWallLocked(entry.until + dedupSlack)
 }
 
@@ -361,7 +361,7 @@ func (q *queue) dropOldestLocked(n, now int64) {
 	for ; n > 0; n-- {
 		j := q.ready.oldest()
 		if j == nil {
-			t, ok := q.delayed.Min()
+			t, ok := q.delayed.min()
 			if !ok {
 				break
 			}

@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/nexobroker/nexo/brokers"
-	"github.com/tidwall/btree"
 )
 
 // Counters are what has happened to a queue since it was made. They survive restarts.
@@ -21,24 +20,24 @@ type queue struct {
 	number uint64
 
 	mu       sync.Mutex
-	config   Config
+	config   *Config // never changed, only replaced: queues share it
 	dropped  bool
 	counters Counters
 	bytes    int64 // of all jobs
 	hot      int64 // of the ready jobs in RAM
 	cold     int64 // of the jobs in runs
 
-	index    btree.Map[uint64, *job] // every job of the queue in RAM, by id
+	index    index // every job of the queue in RAM, by id
 	ready    readySet
-	delayed  *btree.BTreeG[timed]
-	inflight *btree.BTreeG[timed]
-	dead     *btree.BTreeG[timed]
-	expiring *btree.BTreeG[timed] // ready and delayed jobs with a TTL, in RAM
+	delayed  tree[timed]
+	inflight tree[timed]
+	dead     tree[timed]
+	expiring tree[timed] // ready and delayed jobs with a TTL, in RAM
 
-	runExpiry *btree.BTreeG[runExpiry] // runs with such jobs
+	runExpiry tree[runExpiry] // runs with such jobs
 
-	dedup    btree.Map[string, dedupEntry]
-	dedupEnd *btree.BTreeG[dedupEnd]
+	dedup  *window           // nil before the first key
+	owners map[uint64]*Owner // of the bound leases, by job
 
 	pausedIn, pausedOut int64 // wall time at which the pause ends; 0 not paused, math.MaxInt64 until resumed
 
@@ -49,9 +48,9 @@ type queue struct {
 
 	waiters  waiterList
 	timer    brokers.Timer
-	timerAt  int64 // steady time for which the timer is set; math.MaxInt64 when it is not
-	record   []byte
-	changes  int // jobs in the change record under way
+	timerAt  int64         // steady time for which the timer is set; math.MaxInt64 when it is not
+	record   *recordBuffer // of the change under way
+	changes  int           // jobs in the change record under way
 	lastSeq  uint64
 	snapshot *snapshot
 }
@@ -62,29 +61,11 @@ type pendingJob struct {
 	synced bool // wait for the fsync whatever the queue's level
 }
 
-type dedupEntry struct {
-	id    uint64
-	until int64 // wall
-}
-
-type dedupEnd struct {
-	until int64
-	key   string
-}
+// recordBuffer is where a record is made; the broker keeps some for all queues.
+type recordBuffer struct{ bytes []byte }
 
 func newQueue(b *Broker, number uint64, name string, config Config) *queue {
-	return &queue{
-		broker: b, name: name, number: number, config: config,
-		delayed: newTimed(), inflight: newTimed(), dead: newTimed(), expiring: newTimed(),
-		runExpiry: newRunExpiry(),
-		dedupEnd: btree.NewBTreeGOptions(func(a, b dedupEnd) bool {
-			if a.until != b.until {
-				return a.until < b.until
-			}
-			return a.key < b.key
-		}, btree.Options{NoLocks: true}),
-		timerAt: math.MaxInt64,
-	}
+	return &queue{broker: b, name: name, number: number, config: b.shared(config), timerAt: math.MaxInt64}
 }
 
 // detachLocked takes a job out of the container of its state.
@@ -94,18 +75,17 @@ func (q *queue) detachLocked(j *job) {
 		q.ready.remove(j)
 		q.heatLocked(-j.cost())
 	case stateDelayed:
-		q.delayed.Delete(timed{at: j.at, id: j.id})
+		q.delayed.remove(timed{at: j.at, id: j.id})
 	case stateInflight:
-		q.inflight.Delete(timed{at: j.at, id: j.id})
-		if j.owner != nil {
-			j.owner.forget(q, j.id)
-			j.owner = nil
+		q.inflight.remove(timed{at: j.at, id: j.id})
+		if j.bound {
+			q.unbindLocked(j.id)
 		}
 	case stateDead:
-		q.dead.Delete(timed{at: j.at, id: j.id})
+		q.dead.remove(timed{at: j.at, id: j.id})
 	}
 	if j.expiresAt != 0 && (j.state == stateReady || j.state == stateDelayed) {
-		q.expiring.Delete(timed{at: j.expiresAt, id: j.id})
+		q.expiring.remove(timed{at: j.expiresAt, id: j.id})
 	}
 }
 
@@ -118,19 +98,19 @@ func (q *queue) attachLocked(j *job, state state, at int64) {
 		q.ready.add(j)
 		q.heatLocked(j.cost())
 	case stateDelayed:
-		q.delayed.Set(timed{at, j.id, j})
+		q.delayed.set(timed.before, timed{at, j.id, j})
 		q.armWallLocked(at)
 	case stateInflight:
-		q.inflight.Set(timed{at, j.id, j})
+		q.inflight.set(timed.before, timed{at, j.id, j})
 		q.armLocked(at)
 	case stateDead:
-		q.dead.Set(timed{at, j.id, j})
+		q.dead.set(timed.before, timed{at, j.id, j})
 		if q.config.DeadTTL > 0 {
 			q.armWallLocked(at + q.config.DeadTTL)
 		}
 	}
 	if j.expiresAt != 0 && (state == stateReady || state == stateDelayed) {
-		q.expiring.Set(timed{j.expiresAt, j.id, j})
+		q.expiring.set(timed.before, timed{j.expiresAt, j.id, j})
 		q.armWallLocked(j.expiresAt)
 	}
 }
@@ -146,7 +126,7 @@ func (q *queue) waitingLocked(j *job, due int64) {
 
 // addLocked makes a job part of the queue; the caller attaches it.
 func (q *queue) addLocked(j *job) {
-	q.index.Set(j.id, j)
+	q.index.set(j)
 	j.generation = q.broker.generation
 	q.bytes += j.cost()
 	q.broker.bytes.Add(j.cost())
@@ -157,7 +137,7 @@ func (q *queue) addLocked(j *job) {
 func (q *queue) forgetLocked(j *job) {
 	q.detachLocked(j)
 	j.state = stateGone
-	q.index.Delete(j.id)
+	q.index.remove(j.id)
 	q.bytes -= j.cost()
 	q.broker.bytes.Add(-j.cost())
 	q.broker.jobs.Add(-1)
@@ -167,9 +147,8 @@ func (q *queue) forgetLocked(j *job) {
 // a later job has taken over stays.
 func (q *queue) throwAwayLocked(j *job) {
 	if x := j.extra; x != nil && x.dedup != "" {
-		if entry, ok := q.dedup.Get(x.dedup); ok && entry.id == j.id {
-			q.dedup.Delete(x.dedup)
-			q.dedupEnd.Delete(dedupEnd{entry.until, x.dedup})
+		if entry, ok := q.dedup.get(x.dedup); ok && entry.id == j.id {
+			q.dedup.remove(x.dedup, entry)
 		}
 	}
 	q.forgetLocked(j)
@@ -191,10 +170,7 @@ func (q *queue) applyLocked(j *job, c change, now int64, reason string) {
 		}
 		q.attachLocked(j, stateInflight, end)
 	case verbExtend:
-		owner := j.owner
-		j.owner = nil
-		q.detachLocked(j)
-		j.owner = owner
+		q.inflight.remove(timed{at: j.at, id: j.id}) // it stays bound
 		q.attachLocked(j, stateInflight, q.broker.steadyOf(c.at))
 	case verbAck:
 		q.counters.Acked++
@@ -250,10 +226,11 @@ func (q *queue) setReason(j *job, reason string) {
 // changeLocked applies a change and adds it to the record under way, which commitLocked appends.
 func (q *queue) changeLocked(j *job, c change, now int64, reason string) {
 	if q.changes == 0 {
-		q.record = encodeChangeHeader(q.record[:0], q.number, now, reason)
+		q.recordLocked()
+		q.record.bytes = encodeChangeHeader(q.record.bytes[:0], q.number, now, reason)
 	}
 	q.changes++
-	q.record = c.encode(q.record, j.id, now)
+	q.record.bytes = c.encode(q.record.bytes, j.id, now)
 	q.applyLocked(j, c, now, reason)
 }
 
@@ -263,15 +240,28 @@ func (q *queue) commitLocked(synced bool) uint64 {
 		return 0
 	}
 	q.changes = 0
-	return q.appendLocked(q.record, synced)
+	return q.appendLocked(q.record.bytes, synced)
 }
 
-// recordKeep is the largest record buffer that a queue keeps for the next record.
+// recordKeep is the largest record buffer that is kept for the next record.
 const recordKeep = 64 << 10
+
+// recordLocked is the buffer for the record under way, until it is appended.
+func (q *queue) recordLocked() []byte {
+	if q.record == nil {
+		if q.record, _ = q.broker.records.Get().(*recordBuffer); q.record == nil {
+			q.record = &recordBuffer{}
+		}
+	}
+	return q.record.bytes
+}
 
 func (q *queue) appendLocked(record []byte, synced bool) uint64 {
 	q.lastSeq = q.broker.append(record, synced)
-	if cap(q.record) > recordKeep {
+	if q.record != nil {
+		if cap(q.record.bytes) <= recordKeep {
+			q.broker.records.Put(q.record)
+		}
 		q.record = nil
 	}
 	return q.lastSeq
@@ -332,7 +322,7 @@ func (q *queue) pendedLocked() {
 
 // lenLocked is what counts against MAXLEN: every job but the dead.
 func (q *queue) lenLocked() int64 {
-	return int64(q.index.Len() + q.ready.cold - q.dead.Len())
+	return int64(q.index.count() + q.ready.cold - q.dead.count())
 }
 
 // failedLocked is what becomes of a job whose attempt failed.
@@ -361,7 +351,7 @@ func (q *queue) leaseLocked(o *PopOptions, out []Delivery) (_ []Delivery, safe b
 	count, bytes := max(o.Count, 1), 0
 	safe = true
 	for taken, expired := 0, 0; taken < count && expired < sliceJobs; {
-		j := q.ready.first()
+		j := q.ready.next()
 		if j == nil {
 			break
 		}
@@ -381,13 +371,29 @@ func (q *queue) leaseLocked(o *PopOptions, out []Delivery) (_ []Delivery, safe b
 			verb: verbLease, at: until, steady: until - now.wall + now.steady, delivery: number, bound: o.Owner != nil,
 		}, now.wall, "")
 		if o.Owner != nil {
-			j.owner = o.Owner
-			o.Owner.remember(q, j.id, number)
+			q.bindLocked(j.id, number, o.Owner)
 		}
 		out = append(out, q.deliveryLocked(j, until))
 		taken++
 	}
 	return out, safe
+}
+
+// bindLocked makes a lease end with its owner.
+func (q *queue) bindLocked(id, delivery uint64, owner *Owner) {
+	if q.owners == nil {
+		q.owners = map[uint64]*Owner{}
+	}
+	q.owners[id] = owner
+	owner.remember(q, id, delivery)
+}
+
+// unbindLocked is called when a bound lease has ended. One of an earlier life has no owner.
+func (q *queue) unbindLocked(id uint64) {
+	if owner := q.owners[id]; owner != nil {
+		owner.forget(q, id)
+		delete(q.owners, id)
+	}
 }
 
 // deliveryOverheadBytes is an upper bound of what a reply holds for a job besides its body and its META.

@@ -150,19 +150,32 @@ func (b *bucket) runWith(id uint64) *run {
 	return nil
 }
 
-// readySet is 256 buckets, made sixteen at a time when a priority is first used, and a bitmap of the non-empty ones.
+// readySet is 256 buckets and a bitmap of the non-empty ones. The bucket of the first priority that is used is in it, for most
+// queues use one; the others are made sixteen at a time.
 type readySet struct {
-	count   int // in RAM and in runs
-	cold    int // in runs
-	bitmap  [4]uint64
-	buckets [16]*[16]bucket
+	count  int // in RAM and in runs
+	cold   int // in runs
+	bitmap [4]uint64
+	first  bucket
+	others *[16]*[16]bucket // nil while only one priority has been used
+	one    uint8            // the priority of first, when used
+	used   bool
 }
 
 func (r *readySet) bucket(priority uint8) *bucket {
-	group := r.buckets[priority>>4]
+	if !r.used {
+		r.one, r.used = priority, true
+	}
+	if priority == r.one {
+		return &r.first
+	}
+	if r.others == nil {
+		r.others = new([16]*[16]bucket)
+	}
+	group := r.others[priority>>4]
 	if group == nil {
 		group = new([16]bucket)
-		r.buckets[priority>>4] = group
+		r.others[priority>>4] = group
 	}
 	return &group[priority&15]
 }
@@ -225,8 +238,8 @@ func (r *readySet) all(visit func(b *bucket) bool) {
 	}
 }
 
-// first is the job to deliver next; nil when there is none or it is in a run.
-func (r *readySet) first() *job {
+// next is the job to deliver next; nil when there is none or it is in a run.
+func (r *readySet) next() *job {
 	priority := r.below(255)
 	if priority < 0 {
 		return nil

@@ -56,7 +56,7 @@ func (b *Broker) endBoundLeases() {
 	for _, q := range b.queues() {
 		q.mu.Lock()
 		var bound []*job
-		q.inflight.Scan(func(t timed) bool {
+		q.inflight.scan(func(t timed) bool {
 			if t.job.bound {
 				bound = append(bound, t.job)
 			}
@@ -98,7 +98,7 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 	}
 	switch op {
 	case opConfig:
-		q.config = decodeConfig(r)
+		q.config = b.shared(decodeConfig(r))
 	case opDrop:
 		b.replayDrop(q)
 	case opPush:

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/tidwall/btree"
 )
 
 const (
@@ -312,22 +310,22 @@ func (s *search) seekLocked(q *queue) {
 		after, at := q.ready.bucket(uint8(priority)).seek(left)
 		s.at.order, s.at.id, s.skip = int64(priority), after, left-at
 	case Dead:
-		t, _ := q.dead.GetAt(q.dead.Len() - 1 - s.offset)
+		t := q.dead.at(q.dead.count() - 1 - s.offset)
 		s.at.order, s.at.id = t.at, t.id+1
 	default:
-		t, _ := s.tree(q).GetAt(s.offset)
+		t := s.tree(q).at(s.offset)
 		s.at.order, s.at.id = t.at, t.id-1
 	}
 }
 
-func (s *search) tree(q *queue) *btree.BTreeG[timed] {
+func (s *search) tree(q *queue) *tree[timed] {
 	switch s.state {
 	case Delayed:
-		return q.delayed
+		return &q.delayed
 	case Inflight:
-		return q.inflight
+		return &q.inflight
 	}
-	return q.dead
+	return &q.dead
 }
 
 func (s *search) treeLocked(q *queue, out []candidate) (_ []candidate, more bool) {
@@ -339,9 +337,9 @@ func (s *search) treeLocked(q *queue, out []candidate) (_ []candidate, more bool
 		return !more
 	}
 	if s.state == Dead {
-		s.tree(q).Descend(timed{at: s.at.order, id: s.at.id - 1}, take)
+		s.tree(q).descend(timed{at: s.at.order, id: s.at.id - 1}, take)
 	} else {
-		s.tree(q).Ascend(timed{at: s.at.order, id: s.at.id + 1}, take)
+		s.tree(q).ascend(timed{at: s.at.order, id: s.at.id + 1}, take)
 	}
 	return out, more
 }
@@ -349,7 +347,7 @@ func (s *search) treeLocked(q *queue, out []candidate) (_ []candidate, more bool
 // indexLocked takes in-flight jobs by id: their lease ends, which order them otherwise, move while they are in flight.
 func (s *search) indexLocked(q *queue, out []candidate) (_ []candidate, more bool) {
 	passed := 0
-	q.index.Ascend(s.at.id+1, func(id uint64, j *job) bool {
+	q.index.ascend(s.at.id+1, func(id uint64, j *job) bool {
 		if more = len(out) == cap(out) || passed == searchIndex; more {
 			return false
 		}

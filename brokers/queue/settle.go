@@ -9,7 +9,7 @@ const sliceJobs = 1000
 
 // currentLocked is the job in flight under the handle, nil when the handle is stale.
 func (q *queue) currentLocked(h Handle) *job {
-	j, ok := q.index.Get(h.ID)
+	j, ok := q.index.get(h.ID)
 	if !ok || j.state != stateInflight || j.deliveries != h.Delivery {
 		return nil
 	}
@@ -102,7 +102,7 @@ func (b *Broker) byID(name []byte, ids []uint64, states States, c change) (chang
 		now := b.wall()
 		var cold *run
 		for ; len(ids) > 0; ids = ids[1:] {
-			j, ok := q.index.Get(ids[0])
+			j, ok := q.index.get(ids[0])
 			if !ok {
 				if states&Ready == 0 {
 					continue // what is on disk is ready
@@ -181,7 +181,7 @@ func (b *Broker) sliced(name []byte, states States, do func(q *queue, j *job, no
 		slice = slice[:0]
 		looked := 0
 		finished := true
-		q.index.Ascend(cursor, func(id uint64, j *job) bool {
+		q.index.ascend(cursor, func(id uint64, j *job) bool {
 			if id > limit {
 				return false
 			}

@@ -96,7 +96,7 @@ func (q *queue) tickLocked() (more bool) {
 // expireLocked drops waiting jobs whose TTL has run out, and dead letters too old.
 func (q *queue) expireLocked(now instant, budget int) int {
 	for budget > 0 {
-		t, ok := q.expiring.Min()
+		t, ok := q.expiring.min()
 		if !ok || t.at > now.wall {
 			break
 		}
@@ -104,7 +104,7 @@ func (q *queue) expireLocked(now instant, budget int) int {
 		budget--
 	}
 	for budget > 0 && q.config.DeadTTL > 0 {
-		t, ok := q.dead.Min()
+		t, ok := q.dead.min()
 		if !ok || t.at+q.config.DeadTTL > now.wall {
 			break
 		}
@@ -122,7 +122,7 @@ const runExpiryFetches = 4
 // the next are fetched: a whole backlog whose time is over, as after a long stop, must not come to RAM at once.
 func (q *queue) expireRunsLocked(now instant) {
 	fetched := 0
-	q.runExpiry.Scan(func(x runExpiry) bool {
+	q.runExpiry.scan(func(x runExpiry) bool {
 		if x.at > now.wall || fetched == runExpiryFetches {
 			return false
 		}
@@ -135,7 +135,7 @@ func (q *queue) expireRunsLocked(now instant) {
 // dueLocked makes delayed jobs ready. It has no record: a replay sees the same times.
 func (q *queue) dueLocked(now instant, budget int) int {
 	for budget > 0 {
-		t, ok := q.delayed.Min()
+		t, ok := q.delayed.min()
 		if !ok || t.at > now.wall {
 			break
 		}
@@ -153,7 +153,7 @@ const leaseExpired = "lease expired"
 // lapseLocked ends leases whose time is over: the attempt has failed; the wait was the lease, so the job is ready at once.
 func (q *queue) lapseLocked(now instant, budget int) int {
 	for budget > 0 {
-		t, ok := q.inflight.Min()
+		t, ok := q.inflight.min()
 		if !ok || t.at > now.steady {
 			break
 		}
@@ -171,12 +171,11 @@ func (q *queue) lapseLocked(now instant, budget int) int {
 // sweepLocked forgets dedup keys whose window is over. It has no record: entries hold their end.
 func (q *queue) sweepLocked(now instant, budget int) int {
 	for budget > 0 {
-		end, ok := q.dedupEnd.Min()
+		end, ok := q.dedup.soonest()
 		if !ok || end.until > now.wall {
 			break
 		}
-		q.dedupEnd.Delete(end)
-		q.dedup.Delete(end.key)
+		q.dedup.remove(end.key, dedupEntry{until: end.until})
 		budget--
 	}
 	return budget
@@ -188,25 +187,25 @@ func (q *queue) armAllLocked(now instant) {
 	wall := func(at int64) {
 		next = min(next, at-now.wall+now.steady)
 	}
-	if t, ok := q.inflight.Min(); ok {
+	if t, ok := q.inflight.min(); ok {
 		next = t.at
 	}
-	if t, ok := q.delayed.Min(); ok {
+	if t, ok := q.delayed.min(); ok {
 		wall(t.at)
 	}
-	if t, ok := q.expiring.Min(); ok {
+	if t, ok := q.expiring.min(); ok {
 		wall(t.at)
 	}
-	if x, ok := q.runExpiry.Min(); ok {
+	if x, ok := q.runExpiry.min(); ok {
 		if x.at <= now.wall {
 			x.at = now.wall + runExpiryRetry // it is being fetched; should that fail it is tried again
 		}
 		wall(x.at)
 	}
-	if t, ok := q.dead.Min(); ok && q.config.DeadTTL > 0 {
+	if t, ok := q.dead.min(); ok && q.config.DeadTTL > 0 {
 		wall(t.at + q.config.DeadTTL)
 	}
-	if end, ok := q.dedupEnd.Min(); ok {
+	if end, ok := q.dedup.soonest(); ok {
 		wall(end.until + dedupSlack)
 	}
 	if q.pausedOut != 0 && q.pausedOut != foreverMS {
