@@ -46,12 +46,6 @@ func TestConcurrentChangesKeepTheBooks(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	work(200, func(r *rand.Rand) {
-		w := b.NewWatch()
-		w.Add(r.IntN(3), []byte("k1"))
-		w.Dirty()
-		w.Close()
-	})
 	wg.Wait()
 	compareContents(t, contents(b), contents(reopen(t, j.Reopen(true), clock)))
 }

@@ -50,12 +50,6 @@
 // tables do meanwhile; one absent during all of it is not; repeats are possible after a table shrinks. A prefix scan
 // walks the ordered keys: its pages are full until the end, and its cursor names the shard and the last key.
 //
-// # Watches
-//
-// A Watch marks keys in their shards; whatever changes, deletes, evicts or expires a marked key makes it dirty. Shards
-// without marks pay one comparison per change. This is what optimistic transactions need; running several operations as
-// one transaction is not this package's job.
-//
 // # Durability and crashes
 //
 // Without a journal (the default) the store is volatile. With one, every change appends a record of its effects, with

@@ -144,7 +144,6 @@ func (b *Broker) Expire(db int, key []byte, x Expiry, c ExpireCondition) (change
 		return true, b.deleted(sh, e)
 	}
 	b.setDeadline(sh, e, at, dated)
-	sh.touched(e.key)
 	return true, b.loggedDeadline(sh, e)
 }
 
@@ -177,7 +176,6 @@ func (b *Broker) Persist(db int, key []byte) (changed bool, r brokers.Receipt) {
 		return false, r
 	}
 	b.clearDeadline(sh, e)
-	sh.touched(e.key)
 	return true, b.loggedDeadline(sh, e)
 }
 
@@ -221,7 +219,6 @@ func (b *Broker) duplicate(source *shard, e *entry, target *shard, hash uint32, 
 		at := (*source.heap(e))[e.deadline-1].at
 		b.setDeadline(target, made, at, e.flags&flagDated != 0)
 	}
-	target.touched(made.key)
 	return made
 }
 

@@ -67,7 +67,6 @@ func (b *Broker) Limit(db int, key []byte, limit int64, window time.Duration, co
 	binary.BigEndian.PutUint64(value[:], uint64(now+spent))
 	if e == nil {
 		e = b.create(sh, hash, key, value[:], Limit)
-		sh.touched(e.key)
 	} else {
 		b.assign(sh, e, value[:])
 	}

@@ -18,7 +18,6 @@ type shard struct {
 	ordered  *btree.Map[string, struct{}] // nil until the first prefix scan
 	elapsing deadlines
 	dated    deadlines
-	watched  map[string]map[*Watch]struct{}
 	record   []byte // scratch for the journal
 	counts   shardCounts
 
@@ -105,7 +104,6 @@ func (b *Broker) remove(sh *shard, e *entry) {
 		size += orderedOverhead
 	}
 	b.memory.Add(-size)
-	sh.touched(e.key)
 }
 
 // assign replaces the value of a key.
@@ -117,7 +115,6 @@ func (b *Broker) assign(sh *shard, e *entry, value []byte) {
 		b.memory.Add(int64(after - before))
 	}
 	b.used(e)
-	sh.touched(e.key)
 }
 
 // clear empties the shard.
@@ -132,7 +129,6 @@ func (b *Broker) clear(sh *shard) {
 			if sh.ordered != nil {
 				freed += orderedOverhead
 			}
-			sh.touched(e.key)
 		}
 	}
 	b.memory.Add(-freed)

@@ -157,7 +157,6 @@ func (b *Broker) Put(db int, key, value []byte) (brokers.Receipt, error) {
 	e := sh.table.find(hash, key)
 	if e == nil {
 		e = b.create(sh, hash, key, value, String)
-		sh.touched(e.key)
 	} else {
 		if e.deadline != 0 {
 			b.clearDeadline(sh, e)
@@ -181,7 +180,6 @@ func (b *Broker) store(sh *shard, e *entry, hash uint32, key, value []byte, x Ex
 	}
 	if e == nil {
 		e = b.create(sh, hash, key, value, String)
-		sh.touched(e.key)
 	} else {
 		b.assign(sh, e, value)
 		e.kind = String
@@ -258,7 +256,6 @@ func (b *Broker) GetExpire(db int, key, scratch []byte, x Expiry) (value []byte,
 		return value, true, r, nil
 	}
 	b.applyExpiry(sh, e, x.Mode, at, dated)
-	sh.touched(e.key)
 	return value, true, b.loggedDeadline(sh, e), nil
 }
 
@@ -313,7 +310,6 @@ func (b *Broker) storeOne(db int, key, value []byte, mode ExpiryMode, at int64, 
 		return
 	case e == nil:
 		e = b.create(sh, hash, key, value, String)
-		sh.touched(e.key)
 	default:
 		b.assign(sh, e, value)
 		e.kind = String
@@ -341,7 +337,6 @@ func (b *Broker) Append(db int, key, suffix []byte) (length int, r brokers.Recei
 	e := b.lookup(sh, hash, key)
 	if e == nil {
 		e = b.create(sh, hash, key, suffix, String)
-		sh.touched(e.key)
 		return len(e.value), b.logged(sh, e), nil
 	}
 	if e.kind != String {
@@ -356,7 +351,6 @@ func (b *Broker) Append(db int, key, suffix []byte) (length int, r brokers.Recei
 	e.flags |= flagRaw
 	b.memory.Add(int64(cap(e.value) - before))
 	b.used(e)
-	sh.touched(e.key)
 	return len(e.value), b.logged(sh, e), nil
 }
 
@@ -393,7 +387,6 @@ func (b *Broker) SetRange(db int, key []byte, offset int, part []byte) (length i
 	e.value = value
 	e.flags |= flagRaw
 	b.used(e)
-	sh.touched(e.key)
 	return len(e.value), b.logged(sh, e), nil
 }
 
