@@ -57,6 +57,7 @@ type Broker struct {
 
 	creating  sync.Mutex // adding to databases
 	databases [Databases]atomic.Pointer[[shardCount]shard]
+	tallies   [Databases]tally
 
 	memory    atomic.Int64 // the account, in bytes
 	maxMemory atomic.Int64
@@ -64,6 +65,9 @@ type Broker struct {
 	frequency atomic.Bool   // the policy is an LFU one: access fields are counters
 	coarse    atomic.Uint32 // seconds since start; the clock of access fields
 	refused   atomic.Uint64
+	eviction  eviction
+	// The tunables of the LRU and LFU policies: see SetSampling and SetFrequencyTuning.
+	samples, logFactor, decayMinutes atomic.Uint32
 
 	timing timing
 	ticker struct {
@@ -93,6 +97,8 @@ func Open(o Options) (*Broker, error) {
 	b.startWall = b.start.UnixNano()
 	b.timing.wakeAt.Store(math.MinInt64) // no timer before the replay is over
 	b.shards(0)
+	b.SetSampling(SamplesDefault)
+	b.SetFrequencyTuning(LogFactorDefault, DecayMinutesDefault)
 	if err := b.SetMaxMemoryPolicy(o.MaxMemoryPolicy); err != nil {
 		return nil, err
 	}
@@ -157,6 +163,7 @@ func (b *Broker) shards(db int) *[shardCount]shard {
 	for i := range shards {
 		shards[i].index = uint8(i)
 		shards[i].database = uint8(db)
+		shards[i].tally = &b.tallies[db]
 		shards[i].nextElapsing.Store(noDeadline)
 		shards[i].nextDated.Store(noDeadline)
 	}

@@ -23,6 +23,7 @@
 //
 // # Locks, in their order
 //
+//	Broker.eviction.mu  the pool of candidates; shards are locked under it, one at a time
 //	Broker.creating     makes the shards of a database; held for nothing else
 //	shard.mu            one shard; several are locked in order of database, then index
 //	Broker.timing.mu    the one expiry timer
@@ -42,13 +43,16 @@
 //
 // The account is key + value capacity + the fixed overhead of an entry, its bucket, deadline and ordered key. It is what
 // maxmemory bounds: an operation that adds data first evicts by the policy until the account is below the limit, or is
-// refused with OOM. Victims are the best of a random sample, as in Redis; no list is kept in order of use.
+// refused with OOM. No list is kept in order of use: as in Redis a few keys are sampled for each victim, and a pool remembers the
+// best candidates from one to the next. Shards are picked in proportion to their keys, so that of few keys each is as likely to
+// be looked at as another; RandomKey picks in the same way. volatile-ttl needs no sample, the shards' heaps tell which key is first.
 //
 // # SCAN
 //
 // Cursor = reverse-binary bucket number << 8 | shard. A key present during the whole iteration is returned, whatever the
-// tables do meanwhile; one absent during all of it is not; repeats are possible after a table shrinks. A prefix scan
-// walks the ordered keys: its pages are full until the end, and its cursor names the shard and the last key.
+// tables do meanwhile; one absent during all of it is not; repeats are possible after a table shrinks. Shards without keys are
+// passed over, so that the iteration of a small store takes few rounds. A prefix scan walks the ordered keys: its pages are full
+// until the end, and its cursor names the shard and the last key.
 //
 // # Durability and crashes
 //

@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 )
@@ -117,22 +119,89 @@ func TestLeastUsedGoFirst(t *testing.T) {
 	}
 }
 
+// TestVolatileTTLTakesTheNextToExpire fills the store with few large values, whose order of expiry is not that of their names:
+// whatever shards and databases they are in, and whichever clock they expire by, those that expire first go first.
 func TestVolatileTTLTakesTheNextToExpire(t *testing.T) {
-	b, _ := openTest(t, Options{MaxMemoryPolicy: "volatile-ttl"})
-	for i := range 2000 {
-		set(t, b, fmt.Sprint("k", i), "v", Expiry{Mode: ExpireIn, At: int64(100_000 + i)})
-	}
-	b.SetMaxMemory(b.memory.Load() * 3 / 4)
-	set(t, b, "one", "more", Expiry{})
-	early := 0
-	for i := range 1000 {
-		if _, found := b.Inspect(0, fmt.Appendf(nil, "k%d", i)); found {
-			early++
+	const n, size = 20, 1 << 20
+	for round := range 20 {
+		b, _ := openTest(t, Options{MaxMemoryPolicy: "volatile-ttl"})
+		order := rand.Perm(n)
+		for i, place := range order {
+			x := Expiry{Mode: ExpireIn, At: int64(100_000 + place)}
+			if place%2 == 1 {
+				x = Expiry{Mode: ExpireAt, At: testStart.UnixMilli() + x.At}
+			}
+			if _, _, err := b.Set(round%2*(i%3), fmt.Appendf(nil, "k%d", i), make([]byte, size), SetOptions{Expiry: x}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.SetMaxMemory(b.memory.Load() - 7*size)
+		set(t, b, "one", "more", Expiry{})
+		for i, place := range order {
+			_, found := b.Inspect(round%2*(i%3), fmt.Appendf(nil, "k%d", i))
+			if found != (place >= 7) {
+				t.Fatalf("order %v: of the 7 that expire first or of those behind them, %d is there: %v", order, place, found)
+			}
 		}
 	}
-	// Shards are drained at random, each of its earliest key: what is left of the earlier half is about half.
-	if early > 650 {
-		t.Errorf("%d of the 1000 keys that expire first are left", early)
+}
+
+// TestHotKeysStay reads a hot fifth of a hundred values again and again while cold ones come and go, as a cache does.
+func TestHotKeysStay(t *testing.T) {
+	for _, policy := range []string{"allkeys-lru", "volatile-lru", "allkeys-lfu"} {
+		b, clock := openTest(t, Options{MaxMemoryPolicy: policy})
+		const values, hot, size = 100, 20, 10_000
+		put := func(key []byte) {
+			o := SetOptions{Expiry: Expiry{Mode: ExpireIn, At: 1_000_000_000}}
+			if _, _, err := b.Set(0, key, make([]byte, size), o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range values {
+			put(fmt.Appendf(nil, "k%d", i))
+		}
+		b.SetMaxMemory(b.memory.Load())
+		reads, misses := 0, 0
+		for i := range 5000 {
+			if i%10 == 0 {
+				clock.Advance(time.Second)
+			}
+			key := fmt.Appendf(nil, "k%d", i%hot)
+			reads++
+			if _, found, _ := b.Get(0, key, nil); !found {
+				misses++
+				put(key)
+			}
+			if i%3 == 0 {
+				put(fmt.Appendf(nil, "cold%d", i))
+			}
+		}
+		if misses*100 >= reads {
+			t.Errorf("%s: %d of %d reads of hot keys missed", policy, misses, reads)
+		}
+	}
+}
+
+// TestColdKeysGoFromEveryDatabase counts victims by database: each has its share.
+func TestColdKeysGoFromEveryDatabase(t *testing.T) {
+	for _, policy := range []string{"allkeys-random", "allkeys-lru", "volatile-random"} {
+		b, _ := openTest(t, Options{MaxMemoryPolicy: policy})
+		for i := range 4000 {
+			db := 3
+			if i%4 == 0 {
+				db = 7
+			}
+			o := SetOptions{Expiry: Expiry{Mode: ExpireIn, At: 1_000_000}}
+			if _, _, err := b.Set(db, fmt.Appendf(nil, "k%d", i), make([]byte, 100), o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.SetMaxMemory(b.memory.Load() / 2)
+		set(t, b, "one", "more", Expiry{})
+		// Of 3000 and 1000 keys half went; the smaller share is 500 within five deviations of about 16.
+		if left := b.Size(7); left < 420 || left > 580 {
+			t.Errorf("%s: %d of 1000 keys are left where a half should be", policy, left)
+		}
 	}
 }
 
@@ -164,5 +233,70 @@ func TestIdleTimesAndFrequencies(t *testing.T) {
 	}
 	if err := b.SetMaxMemoryPolicy("allkeys-best"); err == nil {
 		t.Error("an unknown policy was taken")
+	}
+}
+
+// TestFrequencyTuning: without decay a counter stays, with a factor of 0 each use counts.
+func TestFrequencyTuning(t *testing.T) {
+	b, clock := openTest(t, Options{MaxMemoryPolicy: "allkeys-lfu"})
+	b.SetFrequencyTuning(0, 0)
+	b.Put(0, []byte("k"), nil)
+	for range 40 {
+		b.Get(0, []byte("k"), nil)
+	}
+	clock.Advance(10 * time.Minute)
+	if info, _ := b.Inspect(0, []byte("k")); info.Frequency != frequencyInitial+40 {
+		t.Errorf("frequency %d after 40 uses", info.Frequency)
+	}
+	b.SetFrequencyTuning(0, 5)
+	if info, _ := b.Inspect(0, []byte("k")); info.Frequency != frequencyInitial+38 {
+		t.Errorf("frequency %d after 10 minutes that take one every 5", info.Frequency)
+	}
+}
+
+// TestEvictionByMany writes over the limit from several goroutines, which read, delete and draw keys beside it.
+func TestEvictionByMany(t *testing.T) {
+	for _, policy := range policyNames[1:] {
+		b, _ := openTest(t, Options{MaxMemory: 50_000, MaxMemoryPolicy: policy})
+		var all sync.WaitGroup
+		for g := range 4 {
+			all.Go(func() {
+				o := SetOptions{Expiry: Expiry{Mode: ExpireIn, At: 1_000_000}}
+				for i := range 1000 {
+					key := fmt.Appendf(nil, "k%d", i*(g+1)%300)
+					if _, _, err := b.Set(g%2, key, make([]byte, 500), o); err != nil {
+						t.Error(err)
+					}
+					b.Get(g%2, key, nil)
+					b.RandomKey(g % 2)
+					if i%10 == 0 {
+						b.Delete(g%2, [][]byte{key})
+					}
+				}
+			})
+		}
+		all.Wait()
+		if m := b.memory.Load(); m > 50_000+4*700 {
+			t.Errorf("%s: the account is %d bytes", policy, m)
+		}
+	}
+}
+
+func BenchmarkSetAtTheLimit(bench *testing.B) {
+	for _, policy := range policyNames[1:] {
+		bench.Run(policy, func(bench *testing.B) {
+			b, _ := openTest(bench, Options{MaxMemoryPolicy: policy})
+			o := SetOptions{Expiry: Expiry{Mode: ExpireIn, At: 1_000_000}}
+			for i := range 200_000 {
+				b.Set(0, fmt.Appendf(nil, "k%d", i), make([]byte, 64), o)
+			}
+			b.SetMaxMemory(b.memory.Load())
+			i := 0
+			value := make([]byte, 64)
+			for bench.Loop() {
+				i++
+				b.Set(0, fmt.Appendf(nil, "new%d", i), value, o)
+			}
+		})
 	}
 }

@@ -185,8 +185,12 @@ func (b *Broker) setDeadline(sh *shard, e *entry, at int64, dated bool) {
 	}
 }
 
-// publish tells the timer of the earliest deadlines.
+// publish tells the timer of the earliest deadlines, and random picks of how many there are.
 func (sh *shard) publish() {
+	if n := int32(len(sh.elapsing) + len(sh.dated)); n != sh.expires.Load() {
+		sh.tally.expires.Add(int64(n - sh.expires.Load()))
+		sh.expires.Store(n)
+	}
 	if next := sh.elapsing.next(); next != sh.nextElapsing.Load() {
 		sh.nextElapsing.Store(next)
 	}

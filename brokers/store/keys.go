@@ -1,10 +1,6 @@
 package store
 
-import (
-	"math/rand/v2"
-
-	"github.com/nexobroker/nexo/brokers"
-)
+import "github.com/nexobroker/nexo/brokers"
 
 // Delete removes keys and returns how many there were. It is one change.
 func (b *Broker) Delete(db int, keys [][]byte) (n int, r brokers.Receipt) {
@@ -257,37 +253,6 @@ func (b *Broker) Size(db int) (n int) {
 		shards[i].mu.Unlock()
 	}
 	return n
-}
-
-// RandomKey is a key chosen at random; found is false when the database is empty.
-func (b *Broker) RandomKey(db int) (key string, found bool) {
-	shards := b.databases[db].Load()
-	if shards == nil {
-		return "", false
-	}
-	start := rand.IntN(shardCount)
-	for i := range shardCount {
-		if key, found = b.randomKey(&shards[(start+i)%shardCount]); found {
-			return key, true
-		}
-	}
-	return "", false
-}
-
-func (b *Broker) randomKey(sh *shard) (key string, found bool) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	candidates := 0
-	sh.sample(sampleSize, func(e *entry) {
-		if e.deadline != 0 && b.overdue(sh, e) {
-			return
-		}
-		// The n-th candidate replaces the choice with probability 1/n, so all are equally likely.
-		if candidates++; rand.IntN(candidates) == 0 {
-			key, found = e.key, true
-		}
-	})
-	return key, found
 }
 
 // Flush empties a database.

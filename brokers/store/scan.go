@@ -24,9 +24,12 @@ const (
 	Full                  // it is on the page, and there is no room for more
 )
 
-// scanBucketsPerKey bounds the work of one Scan in a table with few keys: it visits at most this many buckets per key
-// that was asked for.
-const scanBucketsPerKey = 10
+// These bound the work of one Scan over tables with few keys: it visits at most scanBucketsPerKey buckets per key that was asked
+// for, but scanBucketsMin at least, which is every bucket of a small store.
+const (
+	scanBucketsPerKey = 10
+	scanBucketsMin    = 4096
+)
 
 // Scan visits some of the keys of a database and returns the cursor to go on with, 0 at the end. The first cursor is 0.
 // About count keys are visited, fewer when visit returns Full: the rest of a hash bucket is still visited then. visit
@@ -37,13 +40,13 @@ func (b *Broker) Scan(db int, cursor uint64, count int, visit func(Item) Verdict
 		return 0
 	}
 	passed := 0
-	buckets := uint64(count) * scanBucketsPerKey
+	buckets := max(scanBucketsMin, count*scanBucketsPerKey)
 	at := int(cursor & (shardCount - 1))
 	bucket := cursor >> 8
 	for ; at < shardCount; at++ {
 		sh := &shards[at]
 		sh.mu.Lock()
-		for len(sh.table.buckets) > 0 {
+		for sh.table.count > 0 {
 			if passed >= count || buckets == 0 {
 				sh.mu.Unlock()
 				return bucket<<8 | uint64(at)

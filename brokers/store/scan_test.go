@@ -96,6 +96,34 @@ func TestScanOfAStableKeyspace(t *testing.T) {
 	}
 }
 
+// TestScanOfASmallStoreIsShort: shards that are empty, and tables that were large once, cost no rounds.
+func TestScanOfASmallStoreIsShort(t *testing.T) {
+	b, _ := openTest(t, Options{})
+	var keys [][]byte
+	for i := range 20_000 {
+		keys = append(keys, fmt.Appendf(nil, "k%d", i))
+		b.Put(0, keys[i], nil)
+	}
+	for _, left := range []int{1000, 20, 2, 0} {
+		b.Delete(0, keys[left:])
+		keys = keys[:left]
+		for _, count := range []int{1, 10} {
+			rounds, empty, seen := 0, 0, 0
+			for cursor := uint64(0); rounds == 0 || cursor != 0; rounds++ {
+				page := 0
+				cursor = b.Scan(0, cursor, count, func(Item) Verdict { page++; return Taken })
+				seen += page
+				if page == 0 {
+					empty++
+				}
+			}
+			if seen != left || rounds > left/count+2 || empty > 1 {
+				t.Errorf("%d keys with COUNT %d: %d seen in %d rounds, %d empty", left, count, seen, rounds, empty)
+			}
+		}
+	}
+}
+
 func TestPrefixPagesAreFullUntilTheEnd(t *testing.T) {
 	b, clock := openTest(t, Options{})
 	want := []string{}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"math"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 
@@ -24,7 +23,10 @@ type shard struct {
 	// The earliest deadline of each heap, for the timer to read without the lock; noDeadline when there is none.
 	nextElapsing atomic.Int64
 	nextDated    atomic.Int64
+	// How many keys there are, and how many of them expire, for random picks to read without the lock.
+	keys, expires atomic.Int32
 
+	tally    *tally // of the database
 	index    uint8
 	database uint8
 	_        [40]byte // keeps the locks of neighbours off one cache line
@@ -86,6 +88,7 @@ func (b *Broker) attach(sh *shard, e *entry) {
 		e.access = b.coarse.Load()
 	}
 	sh.table.insert(e)
+	sh.counted(1)
 	size := e.size()
 	if sh.ordered != nil {
 		sh.ordered.Set(e.key, struct{}{})
@@ -99,6 +102,7 @@ func (b *Broker) remove(sh *shard, e *entry) {
 	b.clearDeadline(sh, e)
 	size := e.size()
 	sh.table.remove(e)
+	sh.counted(-1)
 	if sh.ordered != nil {
 		sh.ordered.Delete(e.key)
 		size += orderedOverhead
@@ -132,11 +136,17 @@ func (b *Broker) clear(sh *shard) {
 		}
 	}
 	b.memory.Add(-freed)
+	sh.counted(-sh.table.count)
 	sh.table = table{}
 	sh.ordered = nil
 	sh.elapsing, sh.dated = nil, nil
-	sh.nextElapsing.Store(noDeadline)
-	sh.nextDated.Store(noDeadline)
+	sh.publish()
+}
+
+// counted shows to others that keys have come or gone.
+func (sh *shard) counted(n int) {
+	sh.keys.Add(int32(n))
+	sh.tally.keys.Add(int64(n))
 }
 
 // order builds the ordered keys of the shard if they are not there.
@@ -151,19 +161,4 @@ func (b *Broker) order(sh *shard) *btree.Map[string, struct{}] {
 		b.memory.Add(int64(sh.table.count) * orderedOverhead)
 	}
 	return sh.ordered
-}
-
-// sample visits up to n entries that lie together from a random bucket on.
-func (sh *shard) sample(n int, visit func(e *entry)) {
-	size := uint32(len(sh.table.buckets))
-	if size == 0 {
-		return
-	}
-	start := rand.Uint32()
-	for i := uint32(0); i < size && n > 0; i++ {
-		for e := sh.table.buckets[(start+i)&(size-1)]; e != nil && n > 0; e = e.next {
-			visit(e)
-			n--
-		}
-	}
 }

@@ -39,8 +39,14 @@ func checkConsistent(t testing.TB, b *Broker) {
 		if shards == nil {
 			continue
 		}
+		var keys, expires int64
 		for i := range shards {
 			account += checkShard(t, b, &shards[i])
+			keys += int64(shards[i].keys.Load())
+			expires += int64(shards[i].expires.Load())
+		}
+		if tally := &b.tallies[db]; tally.keys.Load() != keys || tally.expires.Load() != expires {
+			t.Errorf("database %d counts %d keys, %d deadlines; has %d, %d", db, tally.keys.Load(), tally.expires.Load(), keys, expires)
 		}
 	}
 	if got := b.memory.Load(); got != account {
@@ -74,6 +80,9 @@ func checkShard(t testing.TB, b *Broker, sh *shard) (account int64) {
 				}
 			}
 		}
+	}
+	if int(sh.keys.Load()) != count || int(sh.expires.Load()) != expiring {
+		t.Errorf("shard %d shows %d keys, %d deadlines; has %d, %d", sh.index, sh.keys.Load(), sh.expires.Load(), count, expiring)
 	}
 	if count != sh.table.count || expiring != len(sh.elapsing)+len(sh.dated) {
 		t.Errorf("shard %d counts %d keys, %d deadlines; has %d, %d", sh.index, sh.table.count,
