@@ -55,7 +55,7 @@ func (s *Server) serverSpecs() []Spec {
 		{Name: "config", Group: "server", Summary: "Reads and changes parameters", Since: "0.1.0", Reply: "depends on the subcommand", Arity: -2, Flags: Loading, Subcommands: []Spec{
 			{Name: "get", Group: "server", Summary: "Answers the parameters whose names match", Since: "0.1.0", Reply: "%n name value", Arity: -3, Flags: Loading, Handler: configGet,
 				Arguments: []Argument{{Name: "parameter", Type: "pattern", Multiple: true}}},
-			{Name: "set", Group: "server", Summary: "Changes parameters until the next start", Since: "0.1.0", Reply: "+OK", Arity: -4, Flags: Admin | Loading, Handler: configSet,
+			{Name: "set", Group: "server", Summary: "Changes parameters until the next start; what would not act is refused, but for tunables of Redis' encodings, which are remembered", Since: "0.1.0", Reply: "+OK", Arity: -4, Flags: Admin | Loading, Handler: configSet,
 				Arguments: []Argument{{Name: "data", Type: "block", Multiple: true, Arguments: []Argument{{Name: "parameter", Type: "string"}, {Name: "value", Type: "string"}}}}},
 			{Name: "resetstat", Group: "server", Summary: "Sets the counters of INFO to zero", Since: "0.1.0", Reply: "+OK", Arity: 2, Flags: Admin | Loading, Handler: func(ctx *Context, _ [][]byte) {
 				ctx.Server.counters.commands.Store(0)
@@ -306,5 +306,5 @@ func (s *Server) infoKeyspace(line func(format string, args ...any)) {
 func (s *settings) value(name string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.values[name]
+	return s.values[s.table[name]]
 }

@@ -106,6 +106,40 @@ CONFIG SET stream-node-max-entries 4 hash-max-listpack-entries 512
 CONFIG GET stream-node-max-entries
 CONFIG SET lua-time-limit x
 CONFIG GET nothing-like-it
+CONFIG SET loglevel banana
+CONFIG SET maxmemory-policy banana
+CONFIG SET appendfsync banana
+CONFIG SET appendonly banana
+CONFIG SET appendonly no
+CONFIG SET save ""
+CONFIG SET hz x
+CONFIG SET lazyfree-lazy-expire x
+CONFIG SET latency-monitor-threshold x
+CONFIG SET lfu-log-factor -1
+CONFIG SET lfu-decay-time x
+CONFIG SET lfu-log-factor 20 lfu-decay-time 2
+CONFIG GET lfu-log*
+CONFIG SET lfu-log-factor 10 lfu-decay-time 1
+CONFIG SET maxmemory-samples 10
+CONFIG GET maxmemory-samples
+CONFIG SET maxmemory-samples 5
+CONFIG SET slowlog-log-slower-than -2
+CONFIG SET timeout 99999999999
+CONFIG SET cluster-enabled yes
+CONFIG SET hash-max-listpack-entries -1
+CONFIG SET hash-max-listpack-entries x
+CONFIG SET hash-max-ziplist-entries 100
+CONFIG GET hash-max-listpack-entries
+CONFIG SET hash-max-ziplist-entries 1 hash-max-listpack-entries 2
+CONFIG SET set-max-intset-entries 1mb
+CONFIG SET stream-node-max-bytes 8kb
+CONFIG GET stream-node-max-bytes
+CONFIG SET list-compress-depth -1
+CONFIG SET list-max-ziplist-size -3
+CONFIG GET list-max-*
+CONFIG GET notify-keyspace-events
+CONFIG GET appendonly
+CONFIG GET masterauth
 CONFIG GET DATABASES
 CONFIG GET save
 CONFIG GET databases databases

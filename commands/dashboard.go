@@ -219,21 +219,6 @@ func (s *Server) SlowCommands() (list []SlowCommand) {
 	return list
 }
 
-// Setting is a parameter of CONFIG.
-type Setting struct {
-	Name, Value string
-	Mutable     bool
-}
-
-// Settings lists the parameters by name, without the password.
-func (s *Server) Settings() (list []Setting) {
-	names, values := s.config.matching([][]byte{[]byte("*")})
-	for _, name := range names {
-		list = append(list, Setting{name, values[name], !slices.Contains(fixedSettings, name)})
-	}
-	return list
-}
-
 // ParsePosition reads a place in a stream as the native commands take it.
 func ParsePosition(text string) (stream.Position, error) { return parsePosition([]byte(text)) }
 

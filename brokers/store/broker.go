@@ -66,7 +66,7 @@ type Broker struct {
 	coarse    atomic.Uint32 // seconds since start; the clock of access fields
 	refused   atomic.Uint64
 	eviction  eviction
-	// The tunables of the LRU and LFU policies: see SetSampling and SetFrequencyTuning.
+	// The tunables of the LRU and LFU policies: see SetSampling, SetLogFactor and SetDecayMinutes.
 	samples, logFactor, decayMinutes atomic.Uint32
 
 	timing timing
@@ -98,7 +98,8 @@ func Open(o Options) (*Broker, error) {
 	b.timing.wakeAt.Store(math.MinInt64) // no timer before the replay is over
 	b.shards(0)
 	b.SetSampling(SamplesDefault)
-	b.SetFrequencyTuning(LogFactorDefault, DecayMinutesDefault)
+	b.SetLogFactor(LogFactorDefault)
+	b.SetDecayMinutes(DecayMinutesDefault)
 	if err := b.SetMaxMemoryPolicy(o.MaxMemoryPolicy); err != nil {
 		return nil, err
 	}

@@ -296,11 +296,11 @@ const (
 	DecayMinutesDefault = 1
 )
 
-// SetFrequencyTuning changes how slowly the LFU counters grow, and after how many minutes without use they lose one; 0 is never.
-func (b *Broker) SetFrequencyTuning(logFactor, decayMinutes int) {
-	b.logFactor.Store(uint32(max(0, min(logFactor, math.MaxInt32))))
-	b.decayMinutes.Store(uint32(max(0, min(decayMinutes, math.MaxInt32))))
-}
+// SetLogFactor changes how slowly the LFU counters grow.
+func (b *Broker) SetLogFactor(n int) { b.logFactor.Store(uint32(min(max(n, 0), math.MaxInt32))) }
+
+// SetDecayMinutes changes after how many minutes without use an LFU counter loses one; 0 is never.
+func (b *Broker) SetDecayMinutes(n int) { b.decayMinutes.Store(uint32(min(max(n, 0), math.MaxInt32))) }
 
 func (b *Broker) frequencyOf(access uint32) uint32 {
 	counter := access & 0xff

@@ -239,7 +239,8 @@ func TestIdleTimesAndFrequencies(t *testing.T) {
 // TestFrequencyTuning: without decay a counter stays, with a factor of 0 each use counts.
 func TestFrequencyTuning(t *testing.T) {
 	b, clock := openTest(t, Options{MaxMemoryPolicy: "allkeys-lfu"})
-	b.SetFrequencyTuning(0, 0)
+	b.SetLogFactor(0)
+	b.SetDecayMinutes(0)
 	b.Put(0, []byte("k"), nil)
 	for range 40 {
 		b.Get(0, []byte("k"), nil)
@@ -248,7 +249,7 @@ func TestFrequencyTuning(t *testing.T) {
 	if info, _ := b.Inspect(0, []byte("k")); info.Frequency != frequencyInitial+40 {
 		t.Errorf("frequency %d after 40 uses", info.Frequency)
 	}
-	b.SetFrequencyTuning(0, 5)
+	b.SetDecayMinutes(5)
 	if info, _ := b.Inspect(0, []byte("k")); info.Frequency != frequencyInitial+38 {
 		t.Errorf("frequency %d after 10 minutes that take one every 5", info.Frequency)
 	}

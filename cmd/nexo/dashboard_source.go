@@ -149,7 +149,7 @@ func (s *source) SlowCommands() (list []ui.SlowCommand) {
 
 func (s *source) Settings() (list []ui.Setting) {
 	for _, setting := range s.commands.Settings() {
-		list = append(list, ui.Setting(setting))
+		list = append(list, ui.Setting{Name: setting.Name, Value: setting.Value, Mutable: setting.Mutable})
 	}
 	return list
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -76,7 +77,16 @@ type options struct {
 	queueMaxMemory  int64
 	debug           bool
 	logLevel        string
+	level           *slog.LevelVar // of the log, once it is open; nil leaves it alone
 	dashboard       dashboardOptions
+}
+
+// storeDurabilityWord is --store-durability.
+func (o *options) storeDurabilityWord() string {
+	if !o.storeJournaled {
+		return "none"
+	}
+	return o.storeDurability.String()
 }
 
 func readOptions(c *cli.Context) (o options, err error) {

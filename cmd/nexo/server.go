@@ -34,7 +34,8 @@ func runServer(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	logger, err := newLogger(o.logLevel)
+	logger, level, err := newLogger(o.logLevel)
+	o.level = level
 	if err != nil {
 		return err
 	}
@@ -60,12 +61,13 @@ func runServer(c *cli.Context) error {
 	return s.run()
 }
 
-func newLogger(word string) (*slog.Logger, error) {
-	var level slog.Level
+// newLogger makes the process' log, and what changes its level while it runs.
+func newLogger(word string) (*slog.Logger, *slog.LevelVar, error) {
+	level := new(slog.LevelVar)
 	if err := level.UnmarshalText([]byte(word)); err != nil {
-		return nil, fmt.Errorf("--log-level: %q is not debug, info, warn or error", word)
+		return nil, nil, fmt.Errorf("--log-level: %q is not debug, info, warn or error", word)
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), level, nil
 }
 
 // server is everything that runs, in the order it was opened; it is closed the other way round.
@@ -116,6 +118,7 @@ func open(o options, logger *slog.Logger) (s *server, err error) {
 	table, err := commands.New(deps, commands.Config{
 		Password: o.password, ProtectedMode: o.protected, EnableDebug: o.debug, MaxClients: o.maxClients, MaxMemory: o.maxMemory,
 		MaxMemoryRule: o.maxMemoryPolicy, Port: o.port, Bind: o.host, DataDirectory: o.data, Fsync: o.fsync.String(), Timeout: o.timeout,
+		UnixSocket: o.unixSocket, StoreDurability: o.storeDurabilityWord(), LogLevel: o.level,
 	})
 	if err != nil {
 		return s, err
