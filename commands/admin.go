@@ -2,12 +2,17 @@ package commands
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nexobroker/nexo/resp"
 )
 
 func (s *Server) serverSpecs() []Spec {
@@ -58,9 +63,7 @@ func (s *Server) serverSpecs() []Spec {
 			{Name: "set", Group: "server", Summary: "Changes parameters until the next start; what would not act is refused, but for tunables of Redis' encodings, which are remembered", Since: "0.1.0", Reply: "+OK", Arity: -4, Flags: Admin | Loading, Handler: configSet,
 				Arguments: []Argument{{Name: "data", Type: "block", Multiple: true, Arguments: []Argument{{Name: "parameter", Type: "string"}, {Name: "value", Type: "string"}}}}},
 			{Name: "resetstat", Group: "server", Summary: "Sets the counters of INFO to zero", Since: "0.1.0", Reply: "+OK", Arity: 2, Flags: Admin | Loading, Handler: func(ctx *Context, _ [][]byte) {
-				ctx.Server.counters.commands.Store(0)
-				ctx.Server.counters.rejected.Store(0)
-				ctx.Server.Store.ResetCounters()
+				ctx.Server.resetCounters()
 				ctx.W.OK()
 			}},
 			{Name: "rewrite", Group: "server", Summary: "Refused: the configuration is flags and environment", Since: "0.1.0", Reply: "-ERR", Arity: 2, Flags: Admin | Loading, Handler: func(ctx *Context, _ [][]byte) {
@@ -187,6 +190,7 @@ func debugSleep(ctx *Context, args [][]byte) {
 type section struct {
 	name, title string
 	write       func(line func(format string, args ...any))
+	onDemand    bool // told only when it or everything is asked for
 }
 
 // info answers INFO. The fields that client libraries and tools read have Redis' names.
@@ -195,10 +199,11 @@ func (s *Server) info(ctx *Context, args [][]byte) {
 	for _, word := range args[1:] {
 		wanted[strings.ToLower(string(word))] = true
 	}
-	all := len(wanted) == 0 || wanted["all"] || wanted["default"] || wanted["everything"]
+	everything := wanted["all"] || wanted["everything"]
+	usual := len(wanted) == 0 || wanted["default"] || everything
 	var text strings.Builder
 	for _, part := range s.sections() {
-		if !all && !wanted[part.name] {
+		if !wanted[part.name] && !everything && (!usual || part.onDemand) {
 			continue
 		}
 		if text.Len() > 0 {
@@ -214,19 +219,87 @@ func (s *Server) info(ctx *Context, args [][]byte) {
 
 func (s *Server) sections() []section {
 	return []section{
-		{"server", "Server", s.infoServer},
-		{"clients", "Clients", s.infoClients},
-		{"memory", "Memory", s.infoMemory},
-		{"persistence", "Persistence", func(line func(string, ...any)) { line("loading:0"); line("async_loading:0") }},
-		{"stats", "Stats", s.infoStats},
-		{"replication", "Replication", func(line func(string, ...any)) {
+		{name: "server", title: "Server", write: s.infoServer},
+		{name: "clients", title: "Clients", write: s.infoClients},
+		{name: "memory", title: "Memory", write: s.infoMemory},
+		{name: "persistence", title: "Persistence", write: func(line func(string, ...any)) { line("loading:0"); line("async_loading:0") }},
+		{name: "stats", title: "Stats", write: s.infoStats},
+		{name: "replication", title: "Replication", write: func(line func(string, ...any)) {
 			line("role:master")
 			line("connected_slaves:0")
 			line("master_repl_offset:0")
 		}},
-		{"cluster", "Cluster", func(line func(string, ...any)) { line("cluster_enabled:0") }},
-		{"keyspace", "Keyspace", s.infoKeyspace},
+		{name: "cpu", title: "CPU", write: infoProcessor},
+		{name: "modules", title: "Modules", write: func(func(string, ...any)) {}},
+		{name: "commandstats", title: "Commandstats", write: s.infoCommands, onDemand: true},
+		{name: "errorstats", title: "Errorstats", write: s.infoErrors},
+		{name: "cluster", title: "Cluster", write: func(line func(string, ...any)) { line("cluster_enabled:0") }},
+		{name: "keyspace", title: "Keyspace", write: s.infoKeyspace},
 	}
+}
+
+func infoProcessor(line func(format string, args ...any)) {
+	system, user := processorTimes()
+	line("used_cpu_sys:%.6f", system.Seconds())
+	line("used_cpu_user:%.6f", user.Seconds())
+	line("used_cpu_sys_children:0.000000")
+	line("used_cpu_user_children:0.000000")
+}
+
+// infoCommands tells of every command that was called, subcommands by themselves.
+func (s *Server) infoCommands(line func(format string, args ...any)) {
+	var tell func(spec *Spec)
+	tell = func(spec *Spec) {
+		stats := spec.stats
+		calls, rejected := stats.calls.Load(), stats.rejected.Load()
+		if calls+rejected > 0 {
+			micros, perCall := stats.micros()
+			line("cmdstat_%s:calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d", spec.full, calls, micros, perCall, rejected, stats.failed.Load())
+		}
+		for i := range spec.Subcommands {
+			tell(&spec.Subcommands[i])
+		}
+	}
+	for _, spec := range s.sorted() {
+		tell(spec)
+	}
+}
+
+func (s *Server) infoErrors(line func(format string, args ...any)) {
+	counts := s.errors.snapshot()
+	for _, code := range slices.Sorted(maps.Keys(counts)) {
+		line("errorstat_%s:count=%d", code, counts[code])
+	}
+}
+
+// resetCounters is CONFIG RESETSTAT.
+func (s *Server) resetCounters() {
+	s.counters.commands.Store(0)
+	s.counters.rejected.Store(0)
+	s.errors.reset()
+	var reset func(spec *Spec)
+	reset = func(spec *Spec) {
+		spec.stats.reset()
+		for i := range spec.Subcommands {
+			reset(&spec.Subcommands[i])
+		}
+	}
+	for _, spec := range s.table {
+		reset(spec)
+	}
+	s.Store.ResetCounters()
+}
+
+// humanBytes writes a number of bytes as INFO does for people: 1.50M.
+func humanBytes(n int64) string {
+	if n < 1024 {
+		return strconv.FormatInt(n, 10) + "B"
+	}
+	size, units := float64(n), "KMGTP"
+	for size /= 1024; size >= 1024 && len(units) > 1; size /= 1024 {
+		units = units[1:]
+	}
+	return fmt.Sprintf("%.2f%c", size, units[0])
 }
 
 func (s *Server) infoServer(line func(format string, args ...any)) {
@@ -238,6 +311,7 @@ func (s *Server) infoServer(line func(format string, args ...any)) {
 	line("arch_bits:64")
 	line("go_version:%s", strings.TrimPrefix(runtime.Version(), "go"))
 	line("process_id:%d", os.Getpid())
+	line("run_id:%s", s.runID)
 	if s.door != nil {
 		if _, port, err := net.SplitHostPort(s.door.Addr().String()); err == nil { // a Unix socket has no port
 			line("tcp_port:%s", port)
@@ -257,15 +331,32 @@ func (s *Server) infoClients(line func(format string, args ...any)) {
 	line("connected_clients:%d", c.Connected)
 	line("maxclients:%s", s.config.value("maxclients"))
 	line("blocked_clients:%d", c.Blocked)
+	line("tracking_clients:0")
+	subscribers := 0
+	s.eachConn(func(c *resp.Conn) {
+		if session := s.sessions.get(c.ID()); session != nil && session.subscribed() {
+			subscribers++
+		}
+	})
+	line("pubsub_clients:%d", subscribers)
 }
 
 func (s *Server) infoMemory(line func(format string, args ...any)) {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	limit, policy := s.Store.MaxMemory()
-	line("used_memory:%d", stats.HeapAlloc)
-	line("used_memory_rss:%d", stats.Sys-stats.HeapReleased)
-	line("used_memory_store:%d", s.Store.Counters().Memory)
+	used, peak := s.Store.Memory()
+	resident := int64(stats.Sys - stats.HeapReleased)
+	// What maxmemory bounds, so that the two can be compared; the memory of the whole process is the resident one.
+	line("used_memory:%d", used)
+	line("used_memory_human:%s", humanBytes(used))
+	line("used_memory_rss:%d", resident)
+	line("used_memory_rss_human:%s", humanBytes(resident))
+	line("used_memory_peak:%d", peak)
+	line("used_memory_peak_human:%s", humanBytes(peak))
+	line("used_memory_peak_perc:%.2f%%", 100*float64(used)/float64(max(1, peak)))
+	line("used_memory_heap:%d", stats.HeapAlloc)
+	line("used_memory_store:%d", used)
 	jobs := s.Queue.Memory()
 	line("used_memory_queue:%d", jobs.RAM)
 	line("queue_ready_memory:%d", jobs.Ready)
@@ -275,7 +366,10 @@ func (s *Server) infoMemory(line func(format string, args ...any)) {
 	line("queue_disk_bytes:%d", jobs.OnDisk)
 	line("queue_disk_failing:%d", boolInt(jobs.Blocked))
 	line("maxmemory:%d", limit)
+	line("maxmemory_human:%s", humanBytes(limit))
 	line("maxmemory_policy:%s", policy)
+	line("mem_fragmentation_ratio:%.2f", float64(resident)/float64(max(1, stats.HeapAlloc)))
+	line("mem_allocator:go")
 }
 
 func (s *Server) infoStats(line func(format string, args ...any)) {
@@ -288,11 +382,16 @@ func (s *Server) infoStats(line func(format string, args ...any)) {
 	}
 	c := s.Store.Counters()
 	line("total_commands_processed:%d", s.counters.commands.Load())
-	line("total_error_replies:%d", s.counters.rejected.Load())
+	line("instantaneous_ops_per_sec:%d", s.commandsPerSecond())
+	line("total_error_replies:%d", s.errorReplies())
 	line("expired_keys:%d", c.Expired)
 	line("evicted_keys:%d", c.Evicted)
 	line("keyspace_hits:%d", c.Hits)
 	line("keyspace_misses:%d", c.Misses)
+	bus := s.PubSub.Stats()
+	line("pubsub_channels:%d", bus.Channels)
+	line("pubsub_patterns:%d", bus.Patterns)
+	line("pubsubshard_channels:%d", len(s.PubSub.Channels(nil, true)))
 }
 
 func (s *Server) infoKeyspace(line func(format string, args ...any)) {

@@ -25,7 +25,7 @@ func (s *Server) busSpecs() []Spec {
 			Handler: npub,
 		},
 		{
-			Name: "nmpub", Group: "bus", Since: since, Arity: -4, Flags: PubSub,
+			Name: "nmpub", Group: "bus", Since: since, Arity: -4, Flags: PubSub | MayReplicate,
 			Summary: "Publishes several messages", Reply: "*n :receivers",
 			Arguments: []Argument{{Name: "n", Type: "integer"},
 				{Name: "message", Type: "block", Multiple: true, Arguments: []Argument{topic, payload}}},

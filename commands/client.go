@@ -20,6 +20,8 @@ func (s *Server) clientSpec() Spec {
 		}
 		return one
 	}
+	unpause := sub("unpause", "Ends a pause", "+OK", 2, clientUnpause)
+	unpause.Unpaused = true
 	onOff := func(ctx *Context, args [][]byte) {
 		if !is(args[2], "ON") && !is(args[2], "OFF") {
 			ctx.fail(errSyntax)
@@ -38,13 +40,13 @@ func (s *Server) clientSpec() Spec {
 			Argument{Name: "client-type", Type: "string", Token: "TYPE", Optional: true},
 			Argument{Name: "client-id", Type: "integer", Token: "ID", Optional: true, Multiple: true}),
 		sub("kill", "Closes connections", ":killed | +OK for the old form", -3, clientKill, Argument{Name: "filter", Type: "string", Multiple: true}),
-		sub("no-evict", "Accepted for compatibility: clients are not evicted", "+OK", 3, onOff, word("ON", "OFF")),
+		sub("no-evict", "Accepted and shown by CLIENT LIST: clients are not evicted", "+OK", 3, clientNoEvict, word("ON", "OFF")),
 		sub("no-touch", "Accepted for compatibility", "+OK", 3, onOff, word("ON", "OFF")),
 		sub("unblock", "Ends another connection's blocking command", ":0 | :1", -3, clientUnblock,
 			Argument{Name: "client-id", Type: "integer"}, Argument{Name: "unblock-type", Type: "oneof", Optional: true, Arguments: word("TIMEOUT", "ERROR").Arguments}),
 		sub("pause", "Lets commands of all connections wait for a while", "+OK", -3, clientPause, Argument{Name: "timeout", Type: "integer"},
 			Argument{Name: "mode", Type: "oneof", Optional: true, Arguments: word("WRITE", "ALL").Arguments}),
-		sub("unpause", "Ends a pause", "+OK", 2, clientUnpause),
+		unpause,
 		sub("reply", "Turns replies to this connection on or off", "+OK | nothing", 3, clientReply, word("ON", "OFF", "SKIP")),
 		sub("tracking", "Refused: keys are not tracked", "-ERR", -3, func(ctx *Context, _ [][]byte) {
 			ctx.W.Error("ERR client side caching is not supported: keys are not tracked")
@@ -64,6 +66,18 @@ func clientSetName(ctx *Context, args [][]byte) {
 		return
 	}
 	ctx.setName(args[2])
+	ctx.W.OK()
+}
+
+func clientNoEvict(ctx *Context, args [][]byte) {
+	on := is(args[2], "ON")
+	if !on && !is(args[2], "OFF") {
+		ctx.fail(errSyntax)
+		return
+	}
+	ctx.Session.shown.Lock()
+	ctx.Session.shown.noEvict = on
+	ctx.Session.shown.Unlock()
 	ctx.W.OK()
 }
 
@@ -95,31 +109,55 @@ func clientSetInfo(ctx *Context, args [][]byte) {
 	ctx.W.OK()
 }
 
-// describe is one line of CLIENT LIST, with Redis' field names.
-func (s *Server) describe(c *resp.Conn, now time.Time) string {
-	session := s.sessions.get(c.ID())
+// connectionMemory is about what a connection takes that has nothing to do: its read buffer, its goroutine, its session.
+const connectionMemory = 12 << 10
+
+// describe is one line of CLIENT LIST, with Redis' fields in Redis' order; ctx is that of the client who asks. Of what Redis counts
+// by the byte and this server does not, 0 is told.
+func (ctx *Context) describe(c *resp.Conn, now time.Time) string {
+	session := ctx.Server.sessions.get(c.ID())
 	if session == nil {
 		return ""
+	}
+	last := session.last.Load()
+	if c == ctx.Conn {
+		last = ctx.spec
+	}
+	command := "NULL"
+	if last != nil {
+		command = last.full
 	}
 	shown := &session.shown
 	shown.Lock()
 	defer shown.Unlock()
-	flags := "N"
-	if c.Blocked() {
-		flags = "b"
-	}
-	proto := max(shown.proto, 2)
 	channels, patterns, shards := shown.bus.counts()
-	if channels+patterns+shards > 0 {
-		flags = "P"
+	flags := ""
+	for _, flag := range []struct {
+		letter string
+		holds  bool
+	}{{"P", channels+patterns+shards > 0}, {"b", c.Blocked()}, {"U", c.RemoteAddr().Network() == "unix"}, {"e", shown.noEvict}} {
+		if flag.holds {
+			flags += flag.letter
+		}
 	}
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d qbuf=%d omem=%d user=%s lib-name=%s lib-ver=%s resp=%d",
+	if flags == "" {
+		flags = "N"
+	}
+	input, output := c.QueryBuffer(), c.Outbox()
+	events := "r"
+	if output > 0 {
+		events = "rw"
+	}
+	total := connectionMemory + input + output + len(shown.name) + len(shown.libraryName) + len(shown.libraryVersion)
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=-1 qbuf=%d qbuf-free=0 "+
+		"argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%s cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
 		c.ID(), c.RemoteAddr(), c.LocalAddr(), shown.name, int(now.Sub(c.Created()).Seconds()), max(0, int(now.Sub(c.LastCommand()).Seconds())),
-		flags, shown.database, channels, patterns, shards, c.QueryBuffer(), c.Outbox(), session.User, shown.libraryName, shown.libraryVersion, proto)
+		flags, shown.database, channels, patterns, shards, input, boolInt(output > 0), output, total, events, command, session.User,
+		max(shown.proto, 2), shown.libraryName, shown.libraryVersion)
 }
 
 func clientInfo(ctx *Context, _ [][]byte) {
-	ctx.W.Verbatim(ctx.Server.describe(ctx.Conn, ctx.Server.Clock.Now()) + "\n")
+	ctx.W.Verbatim(ctx.describe(ctx.Conn, ctx.Server.Clock.Now()) + "\n")
 }
 
 func clientList(ctx *Context, args [][]byte) {
@@ -150,7 +188,7 @@ func clientList(ctx *Context, args [][]byte) {
 	now := ctx.Server.Clock.Now()
 	ctx.Server.eachConn(func(c *resp.Conn) {
 		if (len(wanted) == 0 || wanted[c.ID()]) && listed(c) && (c == ctx.Conn || !isOwn(c.RemoteAddr())) {
-			if line := ctx.Server.describe(c, now); line != "" {
+			if line := ctx.describe(c, now); line != "" {
 				lines = append(lines, line+"\n")
 			}
 		}
@@ -166,10 +204,7 @@ func (s *Server) ofType(word []byte) func(c *resp.Conn) bool {
 		if session == nil {
 			return false
 		}
-		session.shown.Lock()
-		defer session.shown.Unlock()
-		channels, patterns, shards := session.shown.bus.counts()
-		return channels+patterns+shards > 0
+		return session.subscribed()
 	}
 	switch {
 	case is(word, "NORMAL"):
@@ -320,10 +355,14 @@ func clientPause(ctx *Context, args [][]byte) {
 	}
 	p := &ctx.Server.pause
 	p.mu.Lock()
-	p.until = ctx.Server.Clock.Now().Add(time.Duration(ms) * time.Millisecond)
-	p.writes = writes
+	until := ctx.Server.Clock.Now().Add(time.Duration(ms) * time.Millisecond)
 	if p.over == nil {
-		p.over = make(chan struct{})
+		p.over, p.until, p.writes = make(chan struct{}), until, writes
+	} else { // as in Redis the longer and the wider of two pauses holds
+		if until.After(p.until) {
+			p.until = until
+		}
+		p.writes = p.writes && writes
 	}
 	p.active.Store(true)
 	p.mu.Unlock()
@@ -359,13 +398,14 @@ func (p *pause) remaining(now time.Time) (left time.Duration, over <-chan struct
 	return left, p.over, p.writes
 }
 
-// waitPause lets a command wait while CLIENT PAUSE holds it back, and tells whether it may run then; the commands of the
-// connection group, CLIENT among them, always run. A server that stops does not wait for the end of a pause.
+// waitPause lets a command wait while CLIENT PAUSE holds it back, and tells whether it may run then. As in Redis a pause of all
+// holds back everything, and one of writes what changes data or is noticed by others. CLIENT UNPAUSE and QUIT always run, so a pause
+// for too long can be ended. A server that stops does not wait for the end of a pause.
 func (s *Server) waitPause(ctx *Context, spec *Spec) bool {
 	p := &s.pause
 	for p.active.Load() {
 		left, over, writes := p.remaining(s.Clock.Now())
-		if over == nil || spec.Group == "connection" || writes && spec.Flags&Write == 0 && spec.Group != "pubsub" {
+		if over == nil || spec.Unpaused || writes && spec.Flags&(Write|MayReplicate) == 0 {
 			return true
 		}
 		switch ctx.Conn.Block(left, over) {

@@ -46,7 +46,7 @@ func (s *Server) connectionSpecs() []Spec {
 		{Name: "echo", Group: "connection", Summary: "Answers the message given", Since: "0.1.0", Reply: "$message", Arity: 2, Flags: Loading | Fast,
 			Handler: func(ctx *Context, args [][]byte) { ctx.W.Bulk(args[1]) }, Arguments: []Argument{{Name: "message", Type: "string"}}},
 		{Name: "quit", Group: "connection", Summary: "Closes the connection once the replies are sent", Since: "0.1.0", Reply: "+OK", Arity: -1,
-			Flags: PubSubMode | NoAuth | Loading | Fast, Handler: quit},
+			Flags: PubSubMode | NoAuth | Loading | Fast, Handler: quit, Unpaused: true},
 		{Name: "reset", Group: "connection", Summary: "Brings the connection back to the state of a new one", Since: "0.1.0", Reply: "+RESET", Arity: 1,
 			Flags: PubSubMode | NoAuth | Loading | Fast, Handler: reset},
 		{Name: "select", Group: "connection", Summary: "Chooses one of the sixteen keyspaces of the store", Since: "0.1.0", Reply: "+OK", Arity: 2,
@@ -294,6 +294,9 @@ func reset(ctx *Context, _ [][]byte) {
 	ctx.setName(nil)
 	ctx.setDatabase(0)
 	ctx.Session.replyOff, ctx.Session.replySkip = false, false
+	ctx.Session.shown.Lock()
+	ctx.Session.shown.noEvict = false
+	ctx.Session.shown.Unlock()
 	ctx.Session.authenticated = !ctx.Server.config.passwordSet()
 	ctx.Conn.SetAuthenticated(ctx.Session.authenticated)
 	ctx.W.SimpleString("RESET")

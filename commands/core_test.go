@@ -136,7 +136,8 @@ CONFIG SET stream-node-max-bytes 8kb
 CONFIG GET stream-node-max-bytes
 CONFIG SET list-compress-depth -1
 CONFIG SET list-max-ziplist-size -3
-CONFIG GET list-max-*
+CONFIG GET list-max-ziplist-size
+CONFIG GET list-max-listpack-size
 CONFIG GET notify-keyspace-events
 CONFIG GET appendonly
 CONFIG GET masterauth

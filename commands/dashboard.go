@@ -1,13 +1,11 @@
 package commands
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"time"
 
@@ -113,24 +111,21 @@ func (s *Server) SetTap(see func(Tapped)) {
 
 // Secret tells whether the arguments of a command may hold a password.
 func Secret(args [][]byte) bool {
-	switch {
-	case is(args[0], "AUTH"):
-		return true
-	case is(args[0], "HELLO"), is(args[0], "MIGRATE"):
-		return slices.ContainsFunc(args[1:], func(word []byte) bool { return is(word, "AUTH") })
-	case is(args[0], "CONFIG"):
-		return slices.ContainsFunc(args[1:], func(word []byte) bool { return bytes.EqualFold(word, []byte("requirepass")) })
+	for i := range args {
+		if secret(args, i) {
+			return true
+		}
 	}
 	return false
 }
 
-// sampleEvery is how many commands of the store a connection runs for each one that it times, so that this costs no reading of the
-// clock per command.
+// sampleEvery is how many commands of the store a connection runs at least from one sample of their latency to the next.
 const sampleEvery = 64
 
 // Activity is a snapshot of what the commands have counted since the start.
 type Activity struct {
 	Commands, Rejected uint64
+	Errors             uint64 // error replies, those of rejected commands among them
 	Store              uint64 // commands of the store
 	// Entries of streams that were given to readers and consumers, and acknowledged.
 	StreamRead, StreamAcked uint64
@@ -140,6 +135,7 @@ type Activity struct {
 // Activity reads the counters.
 func (s *Server) Activity() (a Activity) {
 	a.Commands, a.Rejected, a.Store = s.counters.commands.Load(), s.counters.rejected.Load(), s.counters.store.Load()
+	a.Errors = s.errorReplies()
 	a.StreamRead, a.StreamAcked = s.counters.streamRead.Load(), s.counters.streamAcked.Load()
 	a.Latency = s.latencies.Counts()
 	return a
@@ -148,20 +144,6 @@ func (s *Server) Activity() (a Activity) {
 // isStore tells whether a command works on the store.
 func (spec *Spec) isStore() bool {
 	return spec.Group == "store" || spec.Group == "string" || spec.Group == "generic"
-}
-
-// runStore counts a command of the store, and times it if it is its turn.
-func (s *Server) runStore(ctx *Context, spec *Spec, args [][]byte) {
-	ctx.storeCommands++
-	if ctx.untilSample > 0 {
-		ctx.untilSample--
-		spec.Handler(ctx, args)
-		return
-	}
-	ctx.untilSample = sampleEvery - 1
-	began := time.Now()
-	spec.Handler(ctx, args)
-	s.latencies.Add(time.Since(began))
 }
 
 // Peer is one connection as a dashboard lists it.
@@ -189,7 +171,7 @@ func (s *Server) Peers() (peers []Peer) {
 		peer := Peer{ID: c.ID(), Addr: c.RemoteAddr().String(), User: session.User, Age: now.Sub(c.Created()), Idle: max(0, now.Sub(c.LastCommand())),
 			BytesIn: stats.BytesIn, BytesOut: stats.BytesOut}
 		if spec := session.last.Load(); spec != nil {
-			peer.Command = spec.Name
+			peer.Command = spec.full
 		}
 		shown := &session.shown
 		shown.Lock()

@@ -1,9 +1,12 @@
 package commands
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/resp"
@@ -19,6 +22,7 @@ func New(deps Deps, config Config) (*Server, error) {
 		s.Clock = brokers.SystemClock{}
 	}
 	s.started = s.Clock.Now()
+	s.runID = newRunID()
 	s.slow.slowerThan.Store(slowerThanDefault)
 	s.slow.max = slowEntriesDefault
 	for _, spec := range s.specs() {
@@ -28,11 +32,17 @@ func New(deps Deps, config Config) (*Server, error) {
 		if spec.Name != strings.ToLower(spec.Name) || spec.Summary == "" || spec.Group == "" || spec.Arity == 0 {
 			panic("BUG: the description of command " + spec.Name + " is incomplete")
 		}
-		spec.store = spec.isStore()
-		spec.weigh()
+		spec.prepare("")
 		s.table[spec.Name] = &spec
 	}
 	return s, nil
+}
+
+// newRunID is 40 hexadecimal digits, as Redis' run_id.
+func newRunID() string {
+	var id [20]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return hex.EncodeToString(id[:])
 }
 
 // Attach tells the commands of the door they serve, for CLIENT LIST, INFO and SHUTDOWN. It is called once, before the
@@ -68,6 +78,12 @@ func (s *Server) Flush(c *resp.Conn) {
 	if ctx.Session.bus != nil {
 		ctx.Session.bus.flush(ctx)
 	}
+	if ctx.timing {
+		ctx.timing, ctx.waited = false, time.Now()
+	}
+	ctx.flushes++
+	ctx.untilTimed = 0
+	ctx.settle()
 	ctx.Session.last.Store(ctx.spec)
 	s.counters.add(ctx)
 }
@@ -95,33 +111,31 @@ func (s *Server) Command(c *resp.Conn, args [][]byte) {
 	ctx := c.Context.(*Context)
 	ctx.commands++
 	if ctx.Session.denied {
-		ctx.W.Error(deniedText)
+		ctx.refuse(nil, deniedText)
 		c.CloseAfterReply()
 		return
 	}
 	spec := find(s.table, args[0])
 	if spec == nil {
-		ctx.refuse(unknownCommand(args))
+		ctx.refuse(nil, unknownCommand(args))
 		return
 	}
-	name := "" // of the command before its subcommand, with the bar
 	if spec.Subcommands != nil && len(args) > 1 {
 		sub := spec.subcommand(args[1])
 		if sub == nil && spec.Handler == nil {
-			ctx.refuse(fmt.Sprintf("ERR unknown subcommand '%s'. Try %s HELP.", shorten(args[1]), strings.ToUpper(spec.Name)))
+			ctx.refuse(nil, fmt.Sprintf("ERR unknown subcommand '%s'. Try %s HELP.", shorten(args[1]), strings.ToUpper(spec.Name)))
 			return
 		}
 		if sub != nil {
-			name = spec.Name + "|"
 			spec = sub
 		}
 	}
 	if n := len(args); (spec.Arity > 0 && n != spec.Arity) || n < -spec.Arity {
-		ctx.refuse("ERR wrong number of arguments for '" + name + spec.Name + "' command")
+		ctx.refuse(spec, "ERR wrong number of arguments for '"+spec.full+"' command")
 		return
 	}
-	if text := s.gate(ctx, spec, name); text != "" {
-		ctx.refuse(text)
+	if text := s.gate(ctx, spec); text != "" {
+		ctx.refuse(spec, text)
 		return
 	}
 	ctx.spec = spec
@@ -142,14 +156,7 @@ func (s *Server) run(ctx *Context, spec *Spec, args [][]byte) {
 	if tap := s.tap.Load(); tap != nil && !ctx.Session.own {
 		(*tap)(Tapped{ctx.Conn.ID(), ctx.Conn.RemoteAddr(), args})
 	}
-	switch {
-	case spec.timed():
-		s.runTimed(ctx, spec, args)
-	case spec.store:
-		s.runStore(ctx, spec, args)
-	default:
-		spec.Handler(ctx, args)
-	}
+	s.execute(ctx, spec, args)
 }
 
 // runSilently runs a command after CLIENT REPLY OFF or SKIP. The replies before it are sent first, since a command that blocks
@@ -167,20 +174,30 @@ func (ctx *Context) runSilently(spec *Spec, args [][]byte) {
 	}
 }
 
-// gate tells why a known command may not run now; "" when it may. The prefix stands in front of a subcommand's name.
-func (s *Server) gate(ctx *Context, spec *Spec, prefix string) string {
+// gate tells why a known command may not run now; "" when it may.
+func (s *Server) gate(ctx *Context, spec *Spec) string {
 	if !ctx.Session.authenticated && spec.Flags&NoAuth == 0 {
 		return "NOAUTH Authentication required."
 	}
 	if bus := ctx.Session.bus; bus != nil && ctx.W.Proto() == 2 && spec.Flags&PubSubMode == 0 && bus.subscribed() {
-		return "ERR Can't execute '" + prefix + spec.Name + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+		return "ERR Can't execute '" + spec.full + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+	}
+	if spec.Flags&DenyOOM != 0 && spec.store {
+		if err := s.Store.MakeRoom(); err != nil {
+			return err.Error()
+		}
 	}
 	return ""
 }
 
-// refuse answers a command that did not run.
-func (ctx *Context) refuse(text string) {
+// refuse answers a command that did not run; spec is nil when it is unknown.
+func (ctx *Context) refuse(spec *Spec, text string) {
 	ctx.rejected++
+	code, _, _ := strings.Cut(text, " ")
+	ctx.Server.errors.add([]byte(code))
+	if spec != nil {
+		spec.stats.rejected.Add(1)
+	}
 	if ctx.Session.replyOff || ctx.Session.replySkip {
 		ctx.Session.replySkip = false
 		return
@@ -197,12 +214,18 @@ func (spec *Spec) subcommand(word []byte) *Spec {
 	return nil
 }
 
-// weigh marks what only so many connections may do at a time: the work of the queues and streams, but for what is paced. The
-// store and pub/sub, which people wait for, pass by.
-func (spec *Spec) weigh() {
+// prepare works out what is known of a command once the table is made; the prefix is the name of its command and a bar when it is
+// a subcommand.
+func (spec *Spec) prepare(prefix string) {
+	spec.full = prefix + spec.Name
+	spec.stats = new(commandStats)
+	spec.store = spec.isStore()
+	spec.long = spec.takesLong()
+	// Heavy is what only so many connections may do at a time: the work of the queues and streams, but for what is paced. The
+	// store and pub/sub, which people wait for, pass by.
 	spec.heavy = !spec.Paced && (spec.Group == "queue" || spec.Group == "stream")
 	for i := range spec.Subcommands {
-		spec.Subcommands[i].weigh()
+		spec.Subcommands[i].prepare(spec.Name + "|")
 	}
 }
 

@@ -127,7 +127,7 @@ var flagNames = []struct {
 	flag Flag
 	name string
 }{{Write, "write"}, {ReadOnly, "readonly"}, {DenyOOM, "denyoom"}, {Admin, "admin"}, {PubSub, "pubsub"}, {Loading, "loading"},
-	{NoAuth, "no_auth"}, {Blocking, "blocking"}, {Fast, "fast"}}
+	{NoAuth, "no_auth"}, {Blocking, "blocking"}, {Fast, "fast"}, {MayReplicate, "may_replicate"}}
 
 func writeInfo(w *resp.Writer, spec *Spec, prefix string) {
 	w.Array(10)

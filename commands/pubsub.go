@@ -41,12 +41,12 @@ func (s *Server) pubsubSpecs() []Spec {
 			Reply: "*3 sunsubscribe shardchannel :count per channel", Handler: shardFamily.unsubscribe,
 		},
 		{
-			Name: "publish", Group: "pubsub", Since: "2.0.0", Arity: 3, Flags: PubSub | Loading | Fast,
+			Name: "publish", Group: "pubsub", Since: "2.0.0", Arity: 3, Flags: PubSub | Loading | Fast | MayReplicate,
 			Arguments: []Argument{{Name: "channel", Type: "string"}, {Name: "message", Type: "string"}},
 			Summary:   "Sends a message to a channel", Reply: ":receivers", Handler: publish,
 		},
 		{
-			Name: "spublish", Group: "pubsub", Since: "7.0.0", Arity: 3, Flags: PubSub | Loading | Fast,
+			Name: "spublish", Group: "pubsub", Since: "7.0.0", Arity: 3, Flags: PubSub | Loading | Fast | MayReplicate,
 			FirstKey: 1, LastKey: 1, KeyStep: 1,
 			Arguments: []Argument{{Name: "shardchannel", Type: "string"}, {Name: "message", Type: "string"}},
 			Summary:   "Sends a message to a shard channel", Reply: ":receivers", Handler: publishShard,

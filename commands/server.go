@@ -37,6 +37,9 @@ type Server struct {
 	pause    pause
 	failures loginFailures
 	slow     slowLog
+	errors   errorStats
+	pace     pace
+	runID    string // 40 hexadecimal digits, of this run of the process
 	started  time.Time
 
 	latencies latency.Histogram // of commands of the store
@@ -66,8 +69,17 @@ type Session struct {
 		name, libraryName, libraryVersion string
 		database                          int
 		proto                             int
+		noEvict                           bool
 		bus                               *busSession
 	}
+}
+
+// subscribed tells whether the connection held a subscription at the end of its last batch. Any goroutine.
+func (session *Session) subscribed() bool {
+	session.shown.Lock()
+	defer session.shown.Unlock()
+	channels, patterns, shards := session.shown.bus.counts()
+	return channels+patterns+shards > 0
 }
 
 // sessions finds the session of a connection for CLIENT LIST.

@@ -183,7 +183,7 @@ func TestInfoHasWhatClientsRead(t *testing.T) {
 		}
 		for _, line := range []string{
 			"redis_version:7\\.2\\.\\d+", "nexo_version:" + regexp.QuoteMeta(Version), "redis_mode:standalone", "role:master", "loading:0",
-			"connected_clients:[1-9]\\d*", "blocked_clients:0", "used_memory:[1-9]\\d*", "maxmemory:0", "maxmemory_policy:noeviction",
+			"connected_clients:[1-9]\\d*", "blocked_clients:0", "used_memory:\\d+", "used_memory_heap:[1-9]\\d*", "maxmemory:0", "maxmemory_policy:noeviction",
 			"total_commands_processed:\\d+", "total_connections_received:[1-9]\\d*", "connected_slaves:0", "maxclients:77", "tcp_port:[1-9]\\d*",
 			"db0:keys=1,expires=1,avg_ttl=\\d+", "db3:keys=1,expires=0,avg_ttl=0", "uptime_in_seconds:\\d+",
 		} {

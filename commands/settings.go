@@ -143,7 +143,7 @@ func actingSettings(c Config) []setting {
 		number("timeout", strconv.Itoa(int(c.Timeout.Seconds())), 0, math.MaxInt32, func(s *Server, n int) {
 			s.onDoor(func(door *resp.Server) { door.SetIdleTimeout(time.Duration(n) * time.Second) })
 		}),
-		number("slowlog-log-slower-than", strconv.Itoa(slowerThanDefault), -1, math.MaxInt64, func(s *Server, n int) { s.slow.slowerThan.Store(int64(n)) }),
+		number("slowlog-log-slower-than", strconv.Itoa(slowerThanDefault), -1, math.MaxInt64, func(s *Server, n int) { s.slow.setThreshold(int64(n)) }),
 		number("slowlog-max-len", strconv.Itoa(slowEntriesDefault), 0, slowEntriesMax, func(s *Server, n int) { s.slow.setMax(n) }),
 		{name: "requirepass", secret: true, apply: func(s *Server, value string) { s.config.setPassword(value) }},
 		{name: "protected-mode", value: yesNo(c.ProtectedMode), check: yesOrNo, apply: func(s *Server, value string) { s.config.guard.Store(value == "yes") }},

@@ -9,10 +9,12 @@ import (
 
 // slowLog remembers the last commands that took long. The wait for the journal does not count: it is the batch's.
 //
-// Commands that may block are not timed, nor are those of constant time or that add to one key: reading the clock would cost
-// the fastest of them a tenth of their speed.
+// With the threshold that it starts with, commands that may block are not looked at, nor are those of constant time or that add to
+// one key: reading the clock would cost the fastest of them a tenth of their speed, and none of them takes that long. A lower
+// threshold looks at all. The wait of a command that blocks does not count either.
 type slowLog struct {
 	slowerThan atomic.Int64 // microseconds; negative is off
+	everything atomic.Bool  // the threshold is below the default
 
 	mu      sync.Mutex // guards what follows; taken once per slow command
 	max     int
@@ -38,22 +40,23 @@ const (
 	slowerThanDefault  = 10_000 // microseconds
 )
 
-// timed tells whether the slow log looks at the command.
-func (spec *Spec) timed() bool {
+// takesLong tells whether the slow log looks at the command whatever its threshold.
+func (spec *Spec) takesLong() bool {
 	addsToOneKey := spec.Flags&DenyOOM != 0 && spec.FirstKey == 1 && spec.LastKey == 1
 	return spec.Flags&(Fast|Blocking) == 0 && !addsToOneKey
 }
 
-// runTimed runs the handler, and remembers the command when it was slow.
-func (s *Server) runTimed(ctx *Context, spec *Spec, args [][]byte) {
-	if spec.store {
-		ctx.storeCommands++
-	}
-	began := time.Now()
-	spec.Handler(ctx, args)
-	limit := s.slow.slowerThan.Load()
-	if took := time.Since(began); limit >= 0 && !ctx.Session.own && took.Microseconds() >= limit {
-		s.slow.add(ctx, args, took)
+// setThreshold changes from how many microseconds on commands are remembered. One below the default asks for every command.
+func (l *slowLog) setThreshold(micros int64) {
+	l.slowerThan.Store(micros)
+	l.everything.Store(micros >= 0 && micros < slowerThanDefault)
+}
+
+// consider remembers a command that was slow, but for those of the dashboard.
+func (l *slowLog) consider(ctx *Context, args [][]byte, took time.Duration) {
+	limit := l.slowerThan.Load()
+	if limit >= 0 && !ctx.Session.own && took.Microseconds() >= limit {
+		l.add(ctx, args, took)
 	}
 }
 
@@ -64,7 +67,7 @@ func (l *slowLog) add(ctx *Context, args [][]byte, took time.Duration) {
 		case i == slowArgumentsMax-1 && len(args) > slowArgumentsMax:
 			entry.args = append(entry.args, fmt.Sprintf("... (%d more arguments)", len(args)-i))
 		case i >= slowArgumentsMax:
-		case i > 1 && is(args[0], "CONFIG"): // a value may be the password
+		case secret(args, i):
 			entry.args = append(entry.args, "(redacted)")
 		case len(arg) > slowArgumentMax:
 			entry.args = append(entry.args, fmt.Sprintf("%s... (%d more bytes)", arg[:slowArgumentMax], len(arg)-slowArgumentMax))
@@ -78,6 +81,19 @@ func (l *slowLog) add(ctx *Context, args [][]byte, took time.Duration) {
 	l.next++
 	l.entries = append(l.entries, entry)
 	l.trimLocked()
+}
+
+// secret tells whether an argument may be a password, or the name that goes with it.
+func secret(args [][]byte, i int) bool {
+	switch {
+	case is(args[0], "AUTH"):
+		return i > 0
+	case is(args[0], "HELLO"):
+		return i > 1 && is(args[i-1], "AUTH") || i > 2 && is(args[i-2], "AUTH")
+	case is(args[0], "CONFIG"):
+		return i > 2 && i%2 == 1 && is(args[1], "SET") && (is(args[i-1], "REQUIREPASS") || is(args[i-1], "MASTERAUTH"))
+	}
+	return false
 }
 
 func (l *slowLog) trimLocked() {
@@ -114,7 +130,7 @@ func (s *Server) diagnosisSpecs() []Spec {
 	}
 	event := Argument{Name: "event", Type: "string"}
 	return []Spec{
-		family("slowlog", "Tells of commands that took long; commands of constant time, or that add to one key, are not timed",
+		family("slowlog", "Tells of commands that took long; those of constant time or that add to one key only with a threshold below 10,000",
 			sub("get", "Answers the slowest commands of late, newest first", "*k *6 :id :unix-seconds :microseconds *n $arg $address $name", -2, slowlogGet,
 				Argument{Name: "count", Type: "integer", Optional: true}),
 			sub("len", "Answers how many commands are remembered", ":n", 2, func(ctx *Context, _ [][]byte) {

@@ -1,6 +1,10 @@
 package commands
 
-import "github.com/nexobroker/nexo/resp"
+import (
+	"time"
+
+	"github.com/nexobroker/nexo/resp"
+)
 
 // Spec describes one command. It is the only place where a command is described: dispatch, arity and subscribe-mode
 // errors, COMMAND, COMMAND DOCS, docs/commands.md and the dashboard's console all read it.
@@ -24,9 +28,14 @@ type Spec struct {
 
 	// Paced work rests by itself and would keep others waiting in a slot of the door's gate, so it takes none.
 	Paced bool
+	// Unpaused commands run though CLIENT PAUSE holds everything back.
+	Unpaused bool
 
-	store bool // see isStore
-	heavy bool // takes a slot of the door's gate; see weigh
+	full  string        // the name, behind that of the command and a bar when it is a subcommand's
+	stats *commandStats // what it has done, for INFO
+	long  bool          // the slow log looks at it whatever its threshold; see takesLong
+	store bool          // see isStore
+	heavy bool          // takes a slot of the door's gate; see weigh
 }
 
 // Handler runs one command: args[0] is the name (args[1] the subcommand's name). It writes exactly one reply, or none
@@ -37,16 +46,17 @@ type Handler func(ctx *Context, args [][]byte)
 type Flag uint32
 
 const (
-	Write      Flag = 1 << iota // changes data: refused while loading
-	ReadOnly                    // reads data
-	DenyOOM                     // adds data: refused over maxmemory
-	Admin                       // administrates the server
-	PubSubMode                  // allowed on a RESP2 connection in subscribe mode
-	NoAuth                      // allowed before AUTH
-	Loading                     // allowed while a log is being replayed
-	Blocking                    // may block
-	Fast                        // constant or logarithmic time
-	PubSub                      // belongs to pub/sub
+	Write        Flag = 1 << iota // changes data: refused while loading
+	ReadOnly                      // reads data
+	DenyOOM                       // adds data to the store: refused over maxmemory when nothing can be evicted
+	Admin                         // administrates the server
+	PubSubMode                    // allowed on a RESP2 connection in subscribe mode
+	NoAuth                        // allowed before AUTH
+	Loading                       // allowed while a log is being replayed
+	Blocking                      // may block
+	Fast                          // constant or logarithmic time
+	PubSub                        // belongs to pub/sub
+	MayReplicate                  // others notice it though no data changes: waits under CLIENT PAUSE WRITE, as what writes does
 )
 
 // Argument describes one argument for COMMAND DOCS, as Redis' command arguments do.
@@ -69,6 +79,11 @@ type Context struct {
 
 	commands, rejected uint64 // since the last batch; see counters
 	storeCommands      uint64 // of the commands, those of the store
-	untilSample        int    // commands of the store until one is timed
-	scratch            []byte // memory for short values on their way from the store to the writer
+	untilSample        int    // commands of the store until one is kept as a sample of their latency
+	untilTimed         int    // commands until one is timed
+	ran                callRun
+	flushes            int       // how often the replies were flushed
+	timing             bool      // a command that may block is timed
+	waited             time.Time // when it began to wait
+	scratch            []byte    // memory for short values on their way from the store to the writer
 }

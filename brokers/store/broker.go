@@ -60,6 +60,7 @@ type Broker struct {
 	tallies   [Databases]tally
 
 	memory    atomic.Int64 // the account, in bytes
+	peak      atomic.Int64 // of the account, as of the last tick
 	maxMemory atomic.Int64
 	policy    atomic.Uint32 // Policy
 	frequency atomic.Bool   // the policy is an LFU one: access fields are counters
@@ -136,7 +137,7 @@ func (b *Broker) Close() error {
 	return b.compaction.close()
 }
 
-// tick moves the coarse clock.
+// tick moves the coarse clock, and looks at the memory.
 func (b *Broker) tick() {
 	b.ticker.mu.Lock()
 	defer b.ticker.mu.Unlock()
@@ -144,6 +145,7 @@ func (b *Broker) tick() {
 		return
 	}
 	b.coarse.Store(uint32(b.clock.Now().Sub(b.start) / time.Second))
+	b.notePeak()
 	b.ticker.timer.Reset(time.Second)
 }
 
@@ -223,13 +225,20 @@ func lockTwo(a, z *shard) (unlock func()) {
 	}
 }
 
+// MakeRoom evicts by the policy until the account is within the limit. It returns ErrMemory when that cannot be done; then nothing
+// that adds data would be done either.
+func (b *Broker) MakeRoom() error {
+	if limit := b.maxMemory.Load(); limit > 0 && b.memory.Load() > limit && !b.makeRoom(limit) {
+		b.refused.Add(1)
+		return ErrMemory
+	}
+	return nil
+}
+
 // admit is asked, with no lock held, before data is added.
 func (b *Broker) admit() error {
-	if limit := b.maxMemory.Load(); limit > 0 && b.memory.Load() > limit {
-		if !b.makeRoom(limit) {
-			b.refused.Add(1)
-			return ErrMemory
-		}
+	if err := b.MakeRoom(); err != nil {
+		return err
 	}
 	if b.journal != nil {
 		return b.journal.Ready()

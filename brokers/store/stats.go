@@ -64,3 +64,18 @@ func (b *Broker) ResetCounters() {
 		}
 	}
 }
+
+// Memory is the account in bytes and the most it was, looked at once a second.
+func (b *Broker) Memory() (now, peak int64) {
+	b.notePeak()
+	return b.memory.Load(), b.peak.Load()
+}
+
+func (b *Broker) notePeak() {
+	for now := b.memory.Load(); ; {
+		peak := b.peak.Load()
+		if now <= peak || b.peak.CompareAndSwap(peak, now) {
+			return
+		}
+	}
+}

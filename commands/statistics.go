@@ -1,0 +1,227 @@
+package commands
+
+import (
+	"bytes"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// commandStats are the figures of one command for INFO commandstats. Connections add theirs when they go on to another command,
+// and at the end of a batch.
+type commandStats struct {
+	calls    atomic.Uint64 // that ran
+	rejected atomic.Uint64 // that were refused before they ran
+	failed   atomic.Uint64 // that answered an error
+	// Not every call of a short command is timed: what the others took is estimated by those that were.
+	timed, nanos atomic.Uint64
+}
+
+// micros is what the calls took, without the waits of commands that block.
+func (c *commandStats) micros() (total uint64, perCall float64) {
+	calls, timed, nanos := c.calls.Load(), c.timed.Load(), c.nanos.Load()
+	if timed == 0 || calls == 0 {
+		return 0, 0
+	}
+	perCall = float64(nanos) / float64(timed) / 1000
+	return uint64(perCall * float64(calls)), perCall
+}
+
+func (c *commandStats) reset() {
+	for _, n := range []*atomic.Uint64{&c.calls, &c.rejected, &c.failed, &c.timed, &c.nanos} {
+		n.Store(0)
+	}
+}
+
+// timeEvery is how many calls of short commands in one batch a connection runs for each one that it times; the first of a batch
+// always is, there the clock costs nothing beside the socket.
+const timeEvery = 64
+
+// run of the same command within a batch, not yet added to the command's figures.
+type callRun struct {
+	spec                 *Spec
+	calls, failed, timed uint64
+	nanos                time.Duration
+}
+
+// settle adds what the connection has run to the figures of the command.
+func (ctx *Context) settle() {
+	r := &ctx.ran
+	if r.calls == 0 {
+		return
+	}
+	stats := r.spec.stats
+	stats.calls.Add(r.calls)
+	if r.failed > 0 {
+		stats.failed.Add(r.failed)
+	}
+	if r.timed > 0 {
+		stats.timed.Add(r.timed)
+		stats.nanos.Add(uint64(r.nanos))
+	}
+	*r = callRun{spec: r.spec}
+}
+
+// execute runs the handler, counts the call, and times it when its turn has come or the slow log asks.
+func (s *Server) execute(ctx *Context, spec *Spec, args [][]byte) {
+	r := &ctx.ran
+	if r.spec != spec {
+		ctx.settle()
+		r.spec = spec
+		if spec.stats.timed.Load() == 0 {
+			ctx.untilTimed = 0
+		}
+	}
+	if spec.store {
+		ctx.storeCommands++
+		if ctx.untilSample > 0 {
+			ctx.untilSample--
+		}
+	}
+	start, flushes := ctx.W.Len(), ctx.flushes
+	watched := spec.long || s.slow.everything.Load()
+	if ctx.untilTimed > 0 && !watched {
+		ctx.untilTimed--
+		spec.Handler(ctx, args)
+	} else {
+		if ctx.untilTimed == 0 {
+			ctx.untilTimed = timeEvery - 1
+		}
+		s.timeCall(ctx, spec, args, watched)
+	}
+	r.calls++
+	if code := ctx.errorSince(start, flushes); code != nil {
+		r.failed++
+		s.errors.add(code)
+	}
+}
+
+// timeCall runs the handler between two readings of the clock. Of a command that may block the time until its wait counts.
+func (s *Server) timeCall(ctx *Context, spec *Spec, args [][]byte, watched bool) {
+	ctx.timing, ctx.waited = spec.Flags&Blocking != 0, time.Time{}
+	began := time.Now()
+	spec.Handler(ctx, args)
+	took := time.Since(began)
+	if !ctx.waited.IsZero() {
+		took = ctx.waited.Sub(began)
+	}
+	ctx.timing = false
+	ctx.ran.timed++
+	ctx.ran.nanos += took
+	if spec.store && ctx.untilSample == 0 {
+		ctx.untilSample = sampleEvery
+		s.latencies.Add(took)
+	}
+	if watched {
+		s.slow.consider(ctx, args, took)
+	}
+}
+
+// errorSince is the code word of the error that the command under way has answered; nil when it has answered none. The reply begins
+// where the writer stood, or at the front when the batch was flushed meanwhile.
+func (ctx *Context) errorSince(start, flushes int) []byte {
+	if ctx.flushes != flushes {
+		start = 0
+	}
+	reply := ctx.W.Bytes()
+	if len(reply) <= start || reply[start] != '-' {
+		return nil
+	}
+	code, _, _ := bytes.Cut(reply[start+1:min(len(reply), start+1+errorCodeMax)], []byte{' '})
+	return bytes.TrimRight(code, "\r\n") // a code word alone ends with the line
+}
+
+const (
+	errorCodeMax  = 32  // bytes of a code word
+	errorCodesMax = 128 // words that are counted by themselves
+)
+
+// errorStats counts the error replies by their code words, for INFO errorstats.
+type errorStats struct {
+	total atomic.Uint64
+
+	mu     sync.Mutex
+	byCode map[string]uint64
+}
+
+func (e *errorStats) add(code []byte) {
+	e.total.Add(1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.byCode == nil {
+		e.byCode = map[string]uint64{}
+	}
+	if _, known := e.byCode[string(code)]; known || len(e.byCode) < errorCodesMax {
+		e.byCode[string(code)]++
+	}
+}
+
+func (e *errorStats) snapshot() map[string]uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	counts := make(map[string]uint64, len(e.byCode))
+	for code, n := range e.byCode {
+		counts[code] = n
+	}
+	return counts
+}
+
+func (e *errorStats) reset() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.total.Store(0)
+	e.byCode = nil
+}
+
+// errorReplies counts every error that a client was answered, those of the door among them.
+func (s *Server) errorReplies() uint64 {
+	n := s.errors.total.Load()
+	if s.door != nil {
+		n += s.door.Counters().ProtocolErrors
+	}
+	return n
+}
+
+// pace tells how many commands run a second. It is measured only while somebody asks, so that an idle server has nothing to do.
+type pace struct {
+	mu       sync.Mutex
+	asked    time.Time
+	running  bool
+	at       time.Time
+	commands uint64
+	rate     uint64
+}
+
+const (
+	pacePeriod = time.Second
+	paceKept   = time.Minute // after the last question
+)
+
+// commandsPerSecond is the rate of the last second. To the first question it answers with the mean since the start.
+func (s *Server) commandsPerSecond() uint64 {
+	p := &s.pace
+	now := s.Clock.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = now
+	if !p.running {
+		p.running, p.at, p.commands = true, now, s.counters.commands.Load()
+		p.rate = uint64(float64(p.commands) / max(1, now.Sub(s.started).Seconds()))
+		s.Clock.AfterFunc(pacePeriod, s.measurePace)
+	}
+	return p.rate
+}
+
+func (s *Server) measurePace() {
+	p := &s.pace
+	now, commands := s.Clock.Now(), s.counters.commands.Load()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if took := now.Sub(p.at).Seconds(); took > 0 && commands >= p.commands {
+		p.rate = uint64(float64(commands-p.commands)/took + 0.5)
+	}
+	p.at, p.commands = now, commands
+	if p.running = now.Sub(p.asked) < paceKept; p.running {
+		s.Clock.AfterFunc(pacePeriod, s.measurePace)
+	}
+}
