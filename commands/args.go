@@ -2,6 +2,7 @@ package commands
 
 import (
 	"math"
+	"math/bits"
 	"strconv"
 	"time"
 
@@ -165,9 +166,21 @@ type options struct {
 	seen    uint64
 	current []byte
 	err     error
+
+	repeats bool                  // an option may be given again
+	taken   [repeatsBitMax]string // by bit, the word that took it
 }
 
+// repeatsBitMax is above every bit that an option of a command of Redis has.
+const repeatsBitMax = 4
+
 func optionsFrom(args [][]byte, first int) *options { return &options{args: args, at: first} }
+
+// repeatedly lets options be given again.
+func (o *options) repeatedly() *options {
+	o.repeats = true
+	return o
+}
 
 // next moves to the next option word; false at the end or after an error.
 func (o *options) next() bool {
@@ -180,16 +193,20 @@ func (o *options) next() bool {
 }
 
 // word tells whether the current word is this option; bit names it among the options of the command, so that a second
-// one, or another option that shares the bit (NX and XX), is an error.
+// one, or another option that shares the bit (NX and XX), is an error. Commands of Redis take the same word again, as Redis does:
+// the last one counts.
 func (o *options) word(upper string, bit uint64) bool {
 	if o.err != nil || !is(o.current, upper) {
 		return false
 	}
-	if o.seen&bit != 0 {
+	if o.seen&bit != 0 && !(o.repeats && o.taken[bits.TrailingZeros64(bit)] == upper) {
 		o.err = syntaxErrorNear(o.current)
 		return true
 	}
 	o.seen |= bit
+	if o.repeats {
+		o.taken[bits.TrailingZeros64(bit)] = upper
+	}
 	return true
 }
 

@@ -245,6 +245,7 @@ func confirmFilter(ctx *Context, inBand bool, word string, filter []byte, count 
 // nunsub ends the plain and every shared subscription to a filter; a filter written as $share/group/filter ends that one only.
 func nunsub(ctx *Context, args [][]byte) {
 	b := ctx.bus()
+	b.batch.Flush() // as in unsubscribe
 	inBand := ctx.W.Proto() >= 3
 	names := args[1:]
 	if len(names) == 0 {

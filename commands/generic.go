@@ -23,7 +23,7 @@ func (s *Server) keySpecs() []Spec {
 			FirstKey: 1, LastKey: -1, KeyStep: 1, Summary: "Deletes keys; the same as DEL", Arguments: many},
 		{Name: "exists", Since: "1.0.0", Arity: -2, Flags: ReadOnly | Fast, Handler: exists, Reply: ":n",
 			FirstKey: 1, LastKey: -1, KeyStep: 1, Summary: "Counts the keys that exist", Arguments: many},
-		{Name: "touch", Since: "3.2.1", Arity: -2, Flags: ReadOnly | Fast, Handler: exists, Reply: ":n",
+		{Name: "touch", Since: "3.2.1", Arity: -2, Flags: ReadOnly | Fast, Handler: touch, Reply: ":n",
 			FirstKey: 1, LastKey: -1, KeyStep: 1, Summary: "Counts as a use of keys, and counts those that exist", Arguments: many},
 		{Name: "type", Since: "1.0.0", Arity: 2, Flags: ReadOnly | Fast, Handler: typeCommand, Reply: "+type",
 			FirstKey: 1, LastKey: 1, KeyStep: 1, Summary: "Returns the type of a key's value", Arguments: one},

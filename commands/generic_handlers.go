@@ -30,6 +30,10 @@ func exists(ctx *Context, args [][]byte) {
 	ctx.W.Int(int64(ctx.Server.Store.Exists(ctx.Session.Database, args[1:])))
 }
 
+func touch(ctx *Context, args [][]byte) {
+	ctx.W.Int(int64(ctx.Server.Store.Touch(ctx.Session.Database, args[1:])))
+}
+
 func typeCommand(ctx *Context, args [][]byte) {
 	info, found := ctx.Server.Store.Inspect(ctx.Session.Database, args[1])
 	if !found {

@@ -96,9 +96,11 @@ func confirm(ctx *Context, word string, name []byte, count int) {
 	ctx.W.Int(int64(count))
 }
 
-// unsubscribe is UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE: all when no names are given.
+// unsubscribe is UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE: all when no names are given. What the connection has published before
+// and was told to have reached it is delivered first.
 func (f *family) unsubscribe(ctx *Context, args [][]byte) {
 	b := ctx.bus()
+	b.batch.Flush()
 	held := f.held(b)
 	if len(args) > 1 {
 		for _, name := range args[1:] {

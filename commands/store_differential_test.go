@@ -67,6 +67,30 @@ SET k v EXAT 0
 SET k v EXAT -5
 SET k v GET EX 100
 TTL k
+SET k v EX 10 EX 200
+TTL k
+SET k v EX abc EX 300
+TTL k
+SET k v EX 300 EX abc
+SET k v PX 100000 PX 200000
+TTL k
+SET k v EXAT 33177117420 EXAT 33177117421
+EXPIRETIME k
+SET k v PXAT 33177117420123 PXAT 33177117421123
+PEXPIRETIME k
+SET k v EX 10 PX 10
+SET k v EX 10 EXAT 33177117420
+SET k v PX 10 PXAT 33177117420123
+SET k v EX 10 EX
+SET k v KEEPTTL KEEPTTL
+SET k v NX NX
+SET k v XX XX
+SET k v GET GET
+SET k v XX GET XX EX 100 GET EX 200
+TTL k
+SET k v XX NX XX
+SET k v nx Nx
+SET k v PERSIST
 SET "" empty
 GET ""
 SET k ""
@@ -105,6 +129,18 @@ PEXPIRETIME s
 GETEX s PXAT 1
 EXISTS s
 GETEX s EX 0
+GETEX k EX 100 EX 200
+TTL k
+GETEX k PERSIST PERSIST
+TTL k
+GETEX k PX 100000 PX 200000
+GETEX k EXAT 33177117420 EXAT 33177117421
+EXPIRETIME k
+GETEX k PXAT 33177117420123 PXAT 33177117421123
+PEXPIRETIME k
+GETEX k EX 10 PX 10
+GETEX k PERSIST EX 10 PERSIST
+GETEX k EX 10 EX
 GETEX none EX 0
 GETEX none EX abc
 GETEX none EX
@@ -267,6 +303,8 @@ EXPIRE ap 50 NX GT
 EXPIRE ap 50 NX LT
 EXPIRE ap 50 GT LT
 EXPIRE ap 50 NX NX
+EXPIRE ap 50 XX XX
+EXPIRE ap 60 XX GT XX GT
 EXPIRE ap 50 FOO
 EXPIRE ap abc FOO
 EXPIRE ap 9223372036854775807
@@ -337,6 +375,8 @@ COPY cs cd
 TTL cd
 GET cd
 COPY cs cd
+COPY cs cd REPLACE REPLACE
+COPY cs cd DB 0 DB 1 REPLACE
 COPY cs cd REPLACE
 COPY none cd REPLACE
 COPY none nd
@@ -407,6 +447,9 @@ SCAN 0 COUNT
 SCAN 0 COUNT 0
 SCAN 0 COUNT -1
 SCAN 0 COUNT x
+SCAN 0 COUNT 1000 COUNT 2000
+SCAN 0 MATCH nothing MATCH * COUNT 1000
+SCAN 0 TYPE list TYPE string COUNT 1000
 SCAN 0 FOO 1
 SCAN 0 MATCH
 DBSIZE
@@ -523,12 +566,17 @@ func (g generator) value() string {
 // seconds are never so few that a key could expire between the two servers.
 func (g generator) seconds() string { return g.pick("100", "1000", "5000", "100000", "x", "0") }
 
+func (g generator) option() string {
+	return g.pick("NX", "XX", "GET", "KEEPTTL", "PERSIST", "nx", "get")
+}
+
 func (g generator) command() []string {
 	k, v := g.key(), g.value()
 	position := func() string { return strconv.Itoa(g.IntN(40) - 20) }
 	commands := [][]string{
 		{"SET", k, v}, {"SET", k, v, g.pick("NX", "XX")}, {"SET", k, v, g.pick("EX", "PX"), g.pick("100000", "200000", "0")},
-		{"SET", k, v, "KEEPTTL", g.pick("GET", "NX", "XX", "BAD")}, {"SET", k, v, "GET"},
+		{"SET", k, v, g.option(), g.option(), g.option()}, {"GETEX", k, g.option(), g.option()},
+		{"SET", k, v, g.pick("EX", "PX"), "100000", g.option(), g.pick("EX", "PX"), "200000"}, {"SET", k, v, "KEEPTTL", g.pick("GET", "NX", "XX", "BAD")}, {"SET", k, v, "GET"},
 		{"SET", k, v, "EXAT", "33177117420"}, {"SET", k, v, "PXAT", "33177117420123"},
 		{"GET", k}, {"GET", k}, {"MGET", k, g.key(), g.key()}, {"STRLEN", k}, {"GETDEL", k}, {"GETSET", k, v}, {"SETNX", k, v},
 		{"GETEX", k, g.pick("EX", "EXAT", "PERSIST"), g.seconds()}, {"GETEX", k, "PERSIST"}, {"SETEX", k, g.seconds(), v},

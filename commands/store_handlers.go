@@ -9,7 +9,7 @@ import (
 )
 
 func nset(ctx *Context, args [][]byte) {
-	request, err := parseSet(args)
+	request, err := parseSet(optionsFrom(args, 3))
 	if err != nil {
 		ctx.fail(err)
 		return

@@ -129,10 +129,9 @@ const (
 	bitExpiry
 )
 
-// parseSet reads the options of SET and NSET from args[3:].
-func parseSet(args [][]byte) (*setRequest, error) {
+// parseSet reads the options of SET and NSET.
+func parseSet(o *options) (*setRequest, error) {
 	r := &setRequest{}
-	o := optionsFrom(args, 3)
 	for o.next() {
 		switch {
 		case o.word("NX", bitCondition):
@@ -176,7 +175,7 @@ func setCommand(ctx *Context, args [][]byte) {
 		ctx.stored(receipt, err)
 		return
 	}
-	request, err := parseSet(args)
+	request, err := parseSet(optionsFrom(args, 3).repeatedly())
 	if err != nil {
 		ctx.fail(errSyntax)
 		return
@@ -255,7 +254,7 @@ func getex(ctx *Context, args [][]byte) {
 	expiry := store.Expiry{Mode: store.ExpireKeep}
 	var word []byte
 	var seconds, absolute bool
-	o := optionsFrom(args, 2)
+	o := optionsFrom(args, 2).repeatedly()
 	for o.next() {
 		if o.word("PERSIST", bitExpiry) {
 			expiry.Mode = store.ExpireNever

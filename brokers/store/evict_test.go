@@ -212,6 +212,23 @@ func TestIdleTimesAndFrequencies(t *testing.T) {
 	if info, _ := b.Inspect(0, []byte("k")); info.Idle != 7 {
 		t.Errorf("idle for %d s", info.Idle)
 	}
+	k := [][]byte{[]byte("k")}
+	if n := b.Exists(0, append(k, []byte("none"), k[0])); n != 2 {
+		t.Errorf("%d exist", n)
+	}
+	if info, _ := b.Inspect(0, []byte("k")); info.Idle != 7 {
+		t.Errorf("idle for %d s after it was only looked for", info.Idle)
+	}
+	if n := b.Touch(0, k); n != 1 {
+		t.Errorf("%d touched", n)
+	}
+	if info, _ := b.Inspect(0, []byte("k")); info.Idle != 0 {
+		t.Errorf("idle for %d s after a touch", info.Idle)
+	}
+	if c := b.Counters(); c.Hits != 3 || c.Misses != 1 {
+		t.Errorf("%d hits, %d misses", c.Hits, c.Misses)
+	}
+	clock.Advance(7 * time.Second)
 	b.Get(0, []byte("k"), nil)
 	if info, _ := b.Inspect(0, []byte("k")); info.Idle != 0 {
 		t.Errorf("idle for %d s after a use", info.Idle)

@@ -51,13 +51,24 @@ func (b *Broker) DeleteIfEqual(db int, key, value []byte) (deleted bool, r broke
 	return true, b.deleted(sh, e), nil
 }
 
-// Exists counts the keys that are there; one named twice counts twice. It counts as a use of each.
-func (b *Broker) Exists(db int, keys [][]byte) (n int) {
+// Exists counts the keys that are there; one named twice counts twice. It is a hit or a miss, but no use of them.
+func (b *Broker) Exists(db int, keys [][]byte) int { return b.count(db, keys, false) }
+
+// Touch is Exists, and counts as a use of each key that is there.
+func (b *Broker) Touch(db int, keys [][]byte) int { return b.count(db, keys, true) }
+
+func (b *Broker) count(db int, keys [][]byte, use bool) (n int) {
 	for _, key := range keys {
 		sh, hash := b.shardOf(db, key)
 		sh.mu.Lock()
-		if b.read(sh, hash, key) != nil {
+		if e := b.lookup(sh, hash, key); e == nil {
+			sh.counts.misses++
+		} else {
 			n++
+			sh.counts.hits++
+			if use {
+				b.used(e)
+			}
 		}
 		sh.mu.Unlock()
 	}
