@@ -153,7 +153,10 @@ func (w *writer) switchGeneration(c *compaction) {
 	w.seed = seedOf(w.id, w.generation)
 	w.index, w.durable = 0, 0
 	w.tailFirst, w.tailBytes = 1, 0
-	w.storeWatermark()
+	if !w.storeWatermark(0) {
+		c.switched <- w.log.failure.Load()
+		return
+	}
 	c.generation, c.cutBytes = w.generation, w.log.logBytes.Load()
 	c.switched <- nil
 }

@@ -23,8 +23,8 @@
 //     for is in it after the death of the process.
 //   - Memory and log never disagree: Append never fails, and a record that could not be written for want of space stays
 //     queued, in order, and is written when space returns. Ready is how new data is refused meanwhile.
-//   - A failed fsync or an I/O error is never retried. The journal answers IOERR for good and a restart finds out what
-//     is on disk.
+//   - A failed fsync or an I/O error is never retried, the WATERMARK's no less than a segment's. The journal answers
+//     IOERR for good and a restart finds out what is on disk.
 //   - Nothing is thrown away because it is damaged or because its description is missing: Open refuses with a
 //     CorruptionError, and what it cuts (an unfinished write at the very end) is kept in quarantine/.
 //
@@ -39,8 +39,9 @@
 // # Commit
 //
 // The writer takes everything that queued while the last fsync ran, writes it with WriteBatch, fsyncs the directory if a
-// segment appeared, fsyncs if any record of the batch asked for it (else within SyncInterval), stores the WATERMARK,
-// calls Notify, wakes the waiters. There is no timer in that path: batching comes from the time an fsync takes.
+// segment appeared, fsyncs if any record of the batch asked for it (else within SyncInterval), stores the WATERMARK
+// (which must succeed: a file system that has given up answers 0 to fsync and refuses only the next write), calls
+// Notify, wakes the waiters. There is no timer in that path: batching comes from the time an fsync takes.
 //
 // # A crash at each step
 //

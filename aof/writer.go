@@ -36,9 +36,8 @@ type writer struct {
 	ballastPresent bool
 	spaceChecked   time.Time
 
-	closeDeadline       time.Time // when writing what is queued is given up
-	watermarkComplained bool
-	closeResult         error
+	closeDeadline time.Time // when writing what is queued is given up
+	closeResult   error
 }
 
 func (w *writer) directory() string {
@@ -219,27 +218,37 @@ func (w *writer) sync() bool {
 		}
 		w.log.fsyncs.Add(time.Since(began))
 	}
-	w.markSynced()
+	return w.markSynced()
+}
+
+// markSynced records that everything written is on disk; false means the log has failed, and nothing of it may be told.
+func (w *writer) markSynced() bool {
+	if w.durable != w.index {
+		if !w.storeWatermark(w.index) {
+			return false
+		}
+		w.durable = w.index
+	}
+	w.lastSynced = w.lastWritten
 	return true
 }
 
-// markSynced records that everything written is on disk.
-func (w *writer) markSynced() {
-	w.lastSynced = w.lastWritten
-	if w.durable == w.index {
-		return
+// storeWatermark stores the claim of the last fsync. It is also the proof that this fsync can be believed: a file system
+// that has given up answers 0 to an fsync (ext4 does once it is read-only) and an error to the next write. So an error
+// here fails the log before anybody is told.
+func (w *writer) storeWatermark(index uint64) bool {
+	bytes := watermark{id: w.id, generation: w.generation, index: index}.encode()
+	_, err := w.watermark.WriteAt(bytes[:], 0)
+	if isOutOfSpace(err) && w.ballastPresent {
+		// Only a file system that never writes in place comes here: for it the reserve is there.
+		w.refuseForSpace("no space left to write the watermark")
+		w.dropBallast()
+		_, err = w.watermark.WriteAt(bytes[:], 0)
 	}
-	w.durable = w.index
-	w.storeWatermark()
-}
-
-// storeWatermark stores the claim of the last fsync. When that fails the file keeps an older claim, which is still true.
-func (w *writer) storeWatermark() {
-	bytes := watermark{id: w.id, generation: w.generation, index: w.durable}.encode()
-	if _, err := w.watermark.WriteAt(bytes[:], 0); err != nil && !w.watermarkComplained {
-		w.watermarkComplained = true
-		w.log.logger.Warn("cannot store the watermark; lost files would be noticed later", "error", err)
+	if err != nil {
+		w.failFor(fmt.Errorf("write WATERMARK: %w", err))
 	}
+	return err == nil
 }
 
 func (w *writer) failFor(err error) {
@@ -264,8 +273,9 @@ func (w *writer) writeFailed(err error) {
 		case w.failed():
 			return
 		case err == nil:
-			w.markSynced() // rewind has fsynced all there is
-			w.publish()
+			if w.markSynced() { // rewind has fsynced all there is
+				w.publish()
+			}
 			return
 		case !isRetryable(err):
 			w.failFor(err)
@@ -392,8 +402,11 @@ func (w *writer) stop() {
 	}
 	w.publish()
 	if err := w.writeClose(); err != nil {
-		// Everything is durable; the next start only has to look harder.
+		// Everything is durable; the next start only has to look harder. For want of space that is all there is to say.
 		w.log.logger.Warn("journal closed without its end mark", "error", err)
+		if !isRetryable(err) {
+			w.closeResult = &Error{code: CodeIO, message: "journal closed without its end mark", cause: err}
+		}
 		w.releaseWAL()
 		return
 	}
@@ -423,7 +436,9 @@ func (w *writer) writeClose() error {
 		return err
 	}
 	w.index++
+	if !w.storeWatermark(w.index) {
+		return w.log.failure.Load()
+	}
 	w.durable = w.index
-	w.storeWatermark()
 	return nil
 }

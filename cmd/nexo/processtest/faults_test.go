@@ -198,6 +198,45 @@ func TestFsyncError(t *testing.T) {
 	}
 }
 
+// TestReadOnlyFileSystem lets the writes behind the fsyncs fail while the fsyncs answer 0, as ext4 does once it has aborted
+// and is read-only: no push is acknowledged from then on, whichever log it is of.
+func TestReadOnlyFileSystem(t *testing.T) {
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Fatal("this test needs strace (Debian package strace)")
+	}
+	for name, broker := range writers {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, t.TempDir(), broker.flags...)
+			s.await(t)
+			mustDo(t, s, broker.write(0)...)
+			trace := exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-p", fmt.Sprint(s.cmd.Process.Pid),
+				"-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EROFS")
+			if err := trace.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = trace.Process.Kill(); _ = trace.Wait() })
+			c, err := dial(s.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			deadline := time.Now().Add(20 * time.Second)
+			for n := 1; err == nil; n++ { // strace needs a moment to take hold
+				if time.Now().After(deadline) {
+					t.Fatalf("%d changes were acknowledged on a read-only file system\n%s", n, s.log)
+				}
+				_, err = c.do(broker.write(n)...)
+			}
+			if !refused(err) {
+				t.Fatalf("a change on a read-only file system answered %v", err)
+			}
+			if _, err := c.do(broker.write(1)...); !refused(err) {
+				t.Fatalf("a later change answered %v", err)
+			}
+		})
+	}
+}
+
 // TestNoFileHandles lets other connections use up the file handles: the server says so and goes on when they are back.
 func TestNoFileHandles(t *testing.T) {
 	s := start(t, t.TempDir())
