@@ -36,6 +36,13 @@ func (l *Log) Cut() (finish func(dump func(emit func(body []byte) error) error) 
 	return func(dump func(emit func(body []byte) error) error) error { return l.finish(c, dump) }, nil
 }
 
+// cutAsked tells that a Cut waits for the writer, or that its finish runs.
+func (l *Log) cutAsked() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.cutting
+}
+
 func (l *Log) finish(c *compaction, dump func(emit func(body []byte) error) error) error {
 	l.mu.Lock()
 	if l.mu.closing {
@@ -74,7 +81,8 @@ func (l *Log) snapshot(c *compaction, dump func(emit func(body []byte) error) er
 			return emit(body)
 		})
 	}
-	if err := writeSnapshot(path+".tmp", l.manifest.id, c.generation, guarded); err != nil {
+	size, err := writeSnapshot(path+".tmp", l.manifest.id, c.generation, guarded)
+	if err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
 	l.seams.step("snapshot: written")
@@ -100,6 +108,7 @@ func (l *Log) snapshot(c *compaction, dump func(emit func(body []byte) error) er
 	}
 	l.manifest = next
 	l.logBytes.Add(-c.cutBytes)
+	l.snapshotBytes.Store(size)
 	l.seams.step("snapshot: manifest written")
 	l.removeReplaced(old)
 	l.seams.step("snapshot: old files removed")
@@ -131,6 +140,7 @@ func (l *Log) removeReplaced(old manifest) {
 // switchGeneration runs in the writer when it comes to the mark of a Cut. When the new generation cannot be made the old
 // one goes on and the compaction has failed.
 func (w *writer) switchGeneration(c *compaction) {
+	w.makeRoomForCut()
 	if !w.sync() {
 		c.switched <- w.log.failure.Load()
 		return

@@ -31,7 +31,7 @@
 // # Who owns what
 //
 // Append, Cut and Close touch the pending batch under Log.mu, a short mutex under which nothing blocks. The writer
-// goroutine (writer.go) owns the wal, the current generation, the WATERMARK, the ballast file and the disk-full state.
+// goroutine (writer.go) owns the wal, the current generation, the WATERMARK, BALLAST, RESERVE and the disk-full state.
 // MANIFEST belongs to the writer until it has switched generations for a Cut, then to the finish of that Cut, then to
 // the writer again; there is one Cut at a time, so no lock is needed. Results are published under Log.waiting, after
 // Notify has been called with no lock held. Lock order: Log.mu and Log.waiting are never held together.
@@ -61,10 +61,16 @@
 // # Full disk
 //
 // When a write fails with ENOSPC, EDQUOT or EFBIG (or a segment cannot be created with EMFILE), the segments are
-// truncated to the end of the last whole batch, the ballast file is dropped to make room for acks and snapshots, the wal
+// truncated to the end of the last whole batch, the ballast file is dropped to make room for what is queued, the wal
 // is opened anew and the same frames are written again, every 100 ms until it works. Ready answers DISKFULL until free
-// space is over 110% of the limit and the ballast is back. A Wait that has lasted 5 s meanwhile gives up with IOERR: the
-// outcome is unknown, since the record is still queued.
+// space is over 110% of the limit and everything set aside is back. A Wait that has lasted 5 s meanwhile gives up with
+// IOERR: the outcome is unknown, since the record is still queued.
+//
+// The broker is called (Notify) each second while the disk is full, also when nothing is written, and decides with
+// brokers.Relief whether a compaction would free room: a small log may be what fills a small disk. A Cut on a full disk
+// gets RESERVE, which nothing else takes, so that records alone can never make a compaction impossible. Open needs no
+// room on a full disk: it drops the ballast for what recovery has to write, and a last segment that cannot be copied is
+// written over itself, the same bytes in the same place.
 //
 // # Errors
 //

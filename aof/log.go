@@ -73,6 +73,8 @@ type Log struct {
 	}
 	queuedBytes atomic.Int64 // appended and not yet written
 	logBytes    atomic.Int64 // written since the last snapshot
+	// snapshotBytes is the size of the last snapshot, asideBytes that of the files that keep room.
+	snapshotBytes, asideBytes atomic.Int64
 
 	// waiting guards the waking of the Waits. The numbers are atomic so that a Wait that has nothing to wait for
 	// takes no lock.

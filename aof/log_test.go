@@ -69,8 +69,10 @@ func abandon(l *Log) {
 		panic(err)
 	}
 	// A start makes it again; without it the many copies that the tests take are small.
-	if err := os.Remove(filepath.Join(l.directory, ballastName)); err != nil {
-		panic(err)
+	for _, name := range []string{ballastName, reserveName} {
+		if err := os.Remove(filepath.Join(l.directory, name)); err != nil {
+			panic(err)
+		}
 	}
 }
 
@@ -482,7 +484,7 @@ func FuzzManifest(f *testing.F) {
 func FuzzSnapshot(f *testing.F) {
 	dir := f.TempDir()
 	path := filepath.Join(dir, "seed")
-	if err := writeSnapshot(path, logID{1}, 2, func(emit func([]byte) error) error { return emit([]byte("record")) }); err != nil {
+	if _, err := writeSnapshot(path, logID{1}, 2, func(emit func([]byte) error) error { return emit([]byte("record")) }); err != nil {
 		f.Fatal(err)
 	}
 	seed, err := os.ReadFile(path)

@@ -38,7 +38,7 @@ func listFiles(directory string) (files, error) {
 			found.manifest = true
 		case name == watermarkName:
 			found.watermark = true
-		case name == ballastName, name == quarantineName:
+		case name == ballastName, name == reserveName, name == quarantineName:
 		case numberOf("wal-", name) != 0 && entry.IsDir():
 			found.generations = append(found.generations, numberOf("wal-", name))
 		case numberOf("snap-", name) != 0:
@@ -188,7 +188,7 @@ func (l *Log) recoverFiles(found files) error {
 		}
 	}
 	l.logBytes.Store(bytes)
-	if err := l.heal(last, torn); err != nil {
+	if err := l.withRoom(func() error { return l.heal(last, torn) }); err != nil {
 		return err
 	}
 	l.removeUnnamed(found)
@@ -237,7 +237,8 @@ func (l *Log) checkSnapshot() (records uint64, err error) {
 		return 0, nil
 	}
 	path := filepath.Join(l.directory, snapshotName(l.manifest.snapshot))
-	records, _, err = readSnapshot(path, l.manifest.id, l.manifest.snapshot, nil)
+	records, size, err := readSnapshot(path, l.manifest.id, l.manifest.snapshot, nil)
+	l.snapshotBytes.Store(size)
 	if isMissing(err) {
 		err = &damage{file: path, cause: errMissingFile}
 	}
@@ -288,8 +289,18 @@ func (l *Log) heal(last generationScan, torn *damage) error {
 		l.logger.Warn("unfinished write cut from the end of the log", "file", path, "offset", last.tail,
 			"bytes", int64(len(bytes))-last.tail, "index", torn.first, "reason", torn.cause.Error())
 	}
-	if err := writeFileSynced(path+copySuffix, bytes[:last.tail]); err != nil {
+	err = writeFileSynced(path+copySuffix, bytes[:last.tail])
+	if err != nil {
 		os.Remove(path + copySuffix)
+	}
+	if isOutOfSpace(err) {
+		// The same bytes over themselves need no room, and a crash among them leaves each as it was or as it should be.
+		if err := writeOver(path, bytes[:last.tail]); err != nil {
+			return fmt.Errorf("write last segment over itself: %w", err)
+		}
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("rewrite last segment: %w", err)
 	}
 	l.seams.step("heal: segment copied")
@@ -297,6 +308,26 @@ func (l *Log) heal(last generationScan, torn *damage) error {
 		return fmt.Errorf("rewrite last segment: %w", err)
 	}
 	return syncDirectory(filepath.Dir(path))
+}
+
+// writeOver gives the kernel the bytes that a file has anew, so that they are dirty again, cuts what is behind them and
+// fsyncs.
+func writeOver(path string, bytes []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt(bytes, 0)
+	if err == nil {
+		err = file.Truncate(int64(len(bytes)))
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	return err
 }
 
 // quarantine keeps bytes that are cut from the log.
@@ -347,11 +378,14 @@ func (l *Log) startWriter(last generationScan) error {
 	w.seed = seedOf(w.id, w.generation)
 	w.index, w.durable = last.lastIndex, last.lastIndex
 	w.tailFirst, w.tailBytes = last.segments[len(last.segments)-1].first, last.tail
-	var err error
-	if w.watermark, err = createWatermark(l.directory, watermark{id: w.id, generation: w.generation, index: w.durable}); err != nil {
+	err := l.withRoom(func() (err error) {
+		w.watermark, err = createWatermark(l.directory, watermark{id: w.id, generation: w.generation, index: w.durable})
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("write watermark: %w", err)
 	}
-	if err = w.openBallast(); err == nil {
+	if err = w.openReserves(); err == nil {
 		w.wal, err = w.openWAL(w.directory())
 	}
 	if err != nil {

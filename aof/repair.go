@@ -195,7 +195,7 @@ func (s *salvage) rebuild() error {
 	}
 	next++
 	path := filepath.Join(l.directory, snapshotName(next))
-	if err := writeSnapshot(path, l.manifest.id, next, s.each); err != nil {
+	if _, err := writeSnapshot(path, l.manifest.id, next, s.each); err != nil {
 		return err
 	}
 	if err := makeGeneration(l.directory, next); err != nil {

@@ -33,8 +33,10 @@ func TestLostSegments(t *testing.T) {
 	dir := t.TempDir()
 	options, segments := longLog(t, dir)
 	all := records(t, mustOpen(t, options))
-	if err := os.Remove(filepath.Join(dir, options.Name, ballastName)); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{ballastName, reserveName} {
+		if err := os.Remove(filepath.Join(dir, options.Name, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for i := range segments {
 		for _, way := range []string{"deleted", "emptied", "short"} {
@@ -188,7 +190,7 @@ func TestQuarantineIsNotWrittenTo(t *testing.T) {
 func TestDamagedSnapshot(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "snap-3")
 	id := logID{1, 2, 3}
-	if err := writeSnapshot(path, id, 3, func(emit func([]byte) error) error {
+	if _, err := writeSnapshot(path, id, 3, func(emit func([]byte) error) error {
 		for n := range 5 {
 			if err := emit([]byte(record(n))); err != nil {
 				return err

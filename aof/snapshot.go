@@ -25,6 +25,7 @@ type snapshotWriter struct {
 	index    uint64
 	records  uint64
 	unsynced int64
+	bytes    int64
 }
 
 func newSnapshotWriter(path string, id logID, generation uint64) (*snapshotWriter, error) {
@@ -41,6 +42,7 @@ func newSnapshotWriter(path string, id logID, generation uint64) (*snapshotWrite
 		file.Close()
 		return nil, err
 	}
+	w.bytes = snapshotHeaderBytes
 	return w, nil
 }
 
@@ -64,6 +66,7 @@ func (w *snapshotWriter) flushBlock(kind byte) error {
 		return err
 	}
 	w.unsynced += int64(len(w.entry))
+	w.bytes += int64(len(w.entry))
 	w.block = w.block[:frameHeaderBytes]
 	if w.unsynced < snapshotSyncBytes {
 		return nil
@@ -97,11 +100,11 @@ func (w *snapshotWriter) finish() error {
 
 func (w *snapshotWriter) abort() { w.file.Close() }
 
-// writeSnapshot writes a whole snapshot file and fsyncs it; on failure nothing is left of it.
-func writeSnapshot(path string, id logID, generation uint64, dump func(emit func(body []byte) error) error) error {
+// writeSnapshot writes a whole snapshot file, fsyncs it and tells its size; on failure nothing is left of it.
+func writeSnapshot(path string, id logID, generation uint64, dump func(emit func(body []byte) error) error) (size int64, err error) {
 	w, err := newSnapshotWriter(path, id, generation)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err = dump(w.emit); err == nil {
 		err = w.finish()
@@ -110,7 +113,7 @@ func writeSnapshot(path string, id logID, generation uint64, dump func(emit func
 		w.abort()
 		os.Remove(path)
 	}
-	return err
+	return w.bytes, err
 }
 
 var errSnapshotHeader = errors.New("snapshot header does not belong to this log")

@@ -31,10 +31,12 @@ type writer struct {
 	syncTimer  *time.Timer
 	timerSet   bool
 
-	full           bool // refusing new data for want of space
-	ballastBytes   int64
-	ballastPresent bool
-	spaceChecked   time.Time
+	full         bool     // refusing new data for want of space
+	ballast      setAside // given to what is queued
+	reserve      setAside // given to a compaction only
+	spaceChecked time.Time
+	unchecked    int64 // bytes written since
+	nudged       time.Time
 
 	closeDeadline time.Time // when writing what is queued is given up
 	closeResult   error
@@ -60,6 +62,7 @@ func (w *writer) run() {
 			}
 		case <-spaceTicker.C:
 			w.checkSpace()
+			w.nudge()
 			continue
 		}
 		b, closing := w.take()
@@ -183,6 +186,9 @@ func (w *writer) writeFrames(arena []byte, spans []frameSpan) error {
 	}
 	w.index, w.tailFirst, w.tailBytes = index, tailFirst, tailBytes
 	w.log.logBytes.Add(added)
+	if w.unchecked += added; w.unchecked >= spaceCheckBytes {
+		w.checkSpace()
+	}
 	return nil
 }
 
@@ -239,10 +245,10 @@ func (w *writer) markSynced() bool {
 func (w *writer) storeWatermark(index uint64) bool {
 	bytes := watermark{id: w.id, generation: w.generation, index: index}.encode()
 	_, err := w.watermark.WriteAt(bytes[:], 0)
-	if isOutOfSpace(err) && w.ballastPresent {
+	if isOutOfSpace(err) && w.ballast.present {
 		// Only a file system that never writes in place comes here: for it the reserve is there.
 		w.refuseForSpace("no space left to write the watermark")
-		w.dropBallast()
+		w.drop(&w.ballast)
 		_, err = w.watermark.WriteAt(bytes[:], 0)
 	}
 	if err != nil {
@@ -293,7 +299,7 @@ func (w *writer) stallBegan(err error) {
 	if isOutOfSpace(err) {
 		code = CodeDiskFull
 		w.refuseForSpace("no space left to write the journal")
-		w.dropBallast()
+		w.drop(&w.ballast)
 	}
 	w.log.logger.Warn("journal cannot write for now", "error", err)
 	w.log.setStalled(&Error{code: code, message: "journal cannot write for now", cause: err})
@@ -308,6 +314,13 @@ func (w *writer) stallEnded() {
 func (w *writer) pause(err error) {
 	w.log.setStalled(w.log.stalled.Load())
 	w.checkSpace()
+	if w.spaceChecked != w.nudged {
+		w.nudged = w.spaceChecked
+		w.nudge()
+	}
+	if w.log.cutAsked() {
+		w.makeRoomForCut() // what stands before the mark must be written, too
+	}
 	if !w.log.isClosing() {
 		select {
 		case <-time.After(retryPause):

@@ -87,6 +87,10 @@ type Journal interface {
 	WaitWritten(seq uint64) error
 	WaitSynced(seq uint64) error
 
+	// Space tells whether new data is refused for want of space, how many bytes a snapshot may take, what is set aside
+	// for it among them, and how many the last one has; see Relief.
+	Space() (short bool, room, snapshot int64)
+
 	// LogBytes is how much log there is since the last snapshot: what a restart would have to replay.
 	LogBytes() int64
 

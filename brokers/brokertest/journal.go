@@ -4,6 +4,7 @@ package brokertest
 
 import (
 	"errors"
+	"math"
 	"sync"
 
 	"github.com/nexobroker/nexo/brokers"
@@ -26,6 +27,8 @@ type Journal struct {
 		toldWritten, toldSynced uint64
 		err                     error // sticky: every Wait fails with it
 		ready                   error
+		short                   bool
+		room, snapshotBytes     int64
 		cutting                 bool
 		bytes                   int64
 	}
@@ -36,6 +39,7 @@ type Journal struct {
 // NewJournal returns an empty journal that makes everything durable at once.
 func NewJournal() *Journal {
 	j := &Journal{Auto: true}
+	j.mu.room = math.MaxInt64
 	j.changed = sync.NewCond(&j.mu.Mutex)
 	return j
 }
@@ -83,6 +87,19 @@ func (j *Journal) SetReady(err error) {
 	j.mu.Lock()
 	j.mu.ready = err
 	j.mu.Unlock()
+}
+
+// SetSpace sets what Space answers. A new journal has room for everything.
+func (j *Journal) SetSpace(short bool, room, snapshot int64) {
+	j.mu.Lock()
+	j.mu.short, j.mu.room, j.mu.snapshotBytes = short, room, snapshot
+	j.mu.Unlock()
+}
+
+func (j *Journal) Space() (short bool, room, snapshot int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.mu.short, j.mu.room, j.mu.snapshotBytes
 }
 
 func (j *Journal) Ready() error {

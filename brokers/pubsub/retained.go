@@ -40,6 +40,7 @@ type retained struct {
 	durability brokers.Durability
 	maxBytes   int64
 	compaction sync.WaitGroup
+	relief     brokers.Relief
 
 	mu struct {
 		sync.Mutex
@@ -76,7 +77,7 @@ func (r *retained) open(b *Broker, maxBytes int64) error {
 		if err := r.journal.Replay(r.applyRecord); err != nil {
 			return err
 		}
-		r.journal.Notify(func(written, synced uint64) {})
+		r.journal.Notify(func(written, synced uint64) { r.relieveIfDue() })
 	}
 	for r.expireSomeLocked() {
 	}
@@ -284,20 +285,43 @@ func (r *retained) compactIfDue() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	logBytes := r.journal.LogBytes()
-	if r.mu.closed || r.mu.compacting || logBytes < max(compactMin+r.mu.bytes, r.mu.compactAbove) {
+	if logBytes >= max(compactMin+r.mu.bytes, r.mu.compactAbove) {
+		r.compactLocked()
+	}
+}
+
+// relieveIfDue is called by the journal's writer after each batch, and again and again while the disk is full.
+func (r *retained) relieveIfDue() {
+	if r.relief.Due(r.journal, r.liveBytes) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.compactLocked()
+	}
+}
+
+func (r *retained) liveBytes() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.bytes
+}
+
+func (r *retained) compactLocked() {
+	if r.mu.closed || r.mu.compacting {
 		return
 	}
+	logBytes := r.journal.LogBytes()
 	finish, err := r.journal.Cut()
 	if err != nil {
 		r.compactedLocked(logBytes, err)
 		return
 	}
 	r.mu.compacting = true
-	snapshot := r.mu.messages.Copy()
+	snapshot, live := r.mu.messages.Copy(), r.mu.bytes
 	r.compaction.Add(1)
 	go func() {
 		defer r.compaction.Done()
 		err := finish(func(emit brokers.Emit) error { return dump(snapshot, emit) })
+		r.relief.Ended(live, err)
 		r.mu.Lock()
 		r.mu.compacting = false
 		r.compactedLocked(logBytes, err)

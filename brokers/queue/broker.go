@@ -79,6 +79,7 @@ type Broker struct {
 	// compactAbove is how much log there must be for another try after a compaction failed; 0 after a success. failures
 	// is how many failed since the last success.
 	compactAbove  atomic.Int64
+	relief        brokers.Relief
 	failures      int
 	snapshotBytes atomic.Int64 // of the snapshot that the log follows
 	snapshotLive  atomic.Int64 // liveBytes when it was made

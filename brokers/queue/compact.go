@@ -39,7 +39,8 @@ func (b *Broker) compactIfDue() {
 	}
 	log, live := b.journal.LogBytes(), b.liveBytes()
 	died := max(b.snapshotLive.Load()-live, 0)
-	if log+died <= b.options.CompactBytes || log <= b.compactAbove.Load() || b.snapshotBytes.Load()+log <= live/4*7 {
+	grown := log+died > b.options.CompactBytes && log > b.compactAbove.Load() && b.snapshotBytes.Load()+log > live/4*7
+	if !grown && !b.relief.Due(b.journal, b.liveBytes) {
 		return
 	}
 	if !b.compacting.CompareAndSwap(false, true) {
@@ -97,6 +98,7 @@ func (b *Broker) Compact() error {
 			return emit(body)
 		}, first, queues)
 	})
+	b.relief.Ended(live, err)
 	if err == nil {
 		b.snapshotBytes.Store(size)
 		b.snapshotLive.Store(live)

@@ -75,7 +75,7 @@
 // The log is replaced by a snapshot when Options.CompactBytes have been written or have died since the last one, and
 // snapshot and log together hold 7/4 of what lives: then the disk never holds three times the live bytes, the new snapshot included, and the log of a growing
 // backlog, which is all alive, is not rewritten. After a failure the next try comes with more log, twice as much each
-// time. The files of a backlog come on top: at most the bytes of the ready jobs once more.
+// time. On a disk that is full whatever frees room is compacted (brokers.Relief). The files of a backlog come on top: at most the bytes of the ready jobs once more.
 //
 // Time: leases are measured on the monotonic clock, so a step of the wall clock does not end them; due times, TTLs and
 // the dedup window are wall-clock times. A queue looks at the wall clock at least once a minute while it waits.

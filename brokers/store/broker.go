@@ -80,6 +80,7 @@ type Broker struct {
 	journal    brokers.Journal
 	durability brokers.Durability
 	compaction compaction
+	relief     brokers.Relief
 }
 
 // Open makes a Broker and replays its journal.

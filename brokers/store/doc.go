@@ -62,5 +62,6 @@
 //
 // Compaction dumps shard by shard while the store serves. The snapshot may thus hold effects of records behind the cut;
 // records are idempotent, so replaying them over it gives the same state, and the dump ends by waiting until the log has
-// all it may have seen on disk, so a crash cannot keep half of a change.
+// all it may have seen on disk, so a crash cannot keep half of a change. It begins at 32 MiB and twice the live data of
+// log, and whenever it frees a disk that is full (brokers.Relief).
 package store

@@ -258,19 +258,47 @@ func (c *compaction) failure() string {
 // are left alone.
 const compactAt = 32 << 20
 
-// notified is called by the journal's writer after each batch; it only looks at two numbers.
+// notified is called by the journal's writer after each batch, and again and again while the disk is full.
 func (b *Broker) notified(written, synced uint64) {
-	if b.journal == nil || b.journal.LogBytes() < max(compactAt, 2*b.memory.Load()) {
+	if b.journal == nil {
 		return
 	}
-	b.startCompaction(b.journal.LogBytes())
+	if log := b.journal.LogBytes(); log >= max(compactAt, 2*b.memory.Load()) && b.compaction.mayTry(log) || b.relief.Due(b.journal, b.dumpBytes) {
+		b.startCompaction()
+	}
 }
 
-func (b *Broker) startCompaction(logBytes int64) {
+// mayTry tells whether the log has grown enough since a compaction failed.
+func (c *compaction) mayTry(log int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return log >= c.retryAt
+}
+
+// dumpBytes is about what a snapshot of the present keys takes.
+func (b *Broker) dumpBytes() int64 {
+	const perKey = entryOverhead - 16 // of the account; a record has some 16 bytes besides key and value
+	size := b.memory.Load()
+	for db := range b.databases {
+		shards := b.databases[db].Load()
+		if shards == nil {
+			continue
+		}
+		for i := range shards {
+			sh := &shards[i]
+			sh.mu.Lock()
+			size -= perKey * int64(sh.table.count)
+			sh.mu.Unlock()
+		}
+	}
+	return size
+}
+
+func (b *Broker) startCompaction() {
 	c := &b.compaction
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.running || c.closed || logBytes < c.retryAt {
+	if c.running || c.closed {
 		return
 	}
 	c.running = true
@@ -299,7 +327,10 @@ func (b *Broker) Compact() error {
 	if err != nil {
 		return fmt.Errorf("store: beginning a compaction: %w", err)
 	}
-	if err := finish(b.dump); err != nil {
+	live := b.dumpBytes()
+	err = finish(b.dump)
+	b.relief.Ended(live, err)
+	if err != nil {
 		return fmt.Errorf("store: compacting: %w", err)
 	}
 	return nil

@@ -50,6 +50,7 @@ type Broker struct {
 
 	snapshotBytes atomic.Int64 // of the last one
 	retryBytes    atomic.Int64 // log at which a compaction that failed is tried again
+	relief        brokers.Relief
 
 	notifying sync.Mutex // one batch is shown at a time; taken before every other lock
 
@@ -329,7 +330,8 @@ func (b *Broker) notified(written, synced uint64) {
 
 // compactIfDue begins a compaction when the log has grown past what a compaction costs, and a merge when one is due.
 func (b *Broker) compactIfDue() {
-	if b.journal.LogBytes() >= max(b.options.CompactBytes, b.snapshotBytes.Load(), b.retryBytes.Load()) && b.compacting.CompareAndSwap(false, true) {
+	grown := b.journal.LogBytes() >= max(b.options.CompactBytes, b.snapshotBytes.Load(), b.retryBytes.Load())
+	if (grown || b.relief.Due(b.journal, b.hotBytes)) && b.compacting.CompareAndSwap(false, true) {
 		if !b.spawn(b.compactInBackground) {
 			b.compacting.Store(false)
 		}

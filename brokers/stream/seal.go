@@ -84,12 +84,26 @@ func (b *Broker) Compact() error {
 		}
 		return b.dump(copies, nextID, files, emit)
 	})
+	b.relief.Ended(0, err) // what was hot is no longer the log's
 	if err != nil {
 		b.leftover = file
 		return err
 	}
 	b.showSealed(copies, file)
 	return nil
+}
+
+// hotBytes is about what the entries in the log take in a segment file.
+func (b *Broker) hotBytes() (bytes int64) {
+	for _, s := range b.all() {
+		s.mu.Lock()
+		hot := s.hot
+		s.mu.Unlock()
+		for i := range hot {
+			bytes += weight(&hot[i])
+		}
+	}
+	return bytes
 }
 
 // writeHot writes the hot entries of all copies; nil when there are none.
