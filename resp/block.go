@@ -5,76 +5,6 @@ import (
 	"time"
 )
 
-// ahead reads the socket while a command blocks. One goroutine at a time makes one Read and reports; it is not
-// interrupted when the block ends, the next fill takes its report instead of reading itself. So blocking costs no
-// socket deadline, and the read that would have been made anyway is made early.
-//
-// kept belongs to the connection's goroutine, buf to the reader while reading is true.
-type ahead struct {
-	reading bool
-	report  chan aheadRead // capacity 1: the reader never waits for anyone
-	buf     []byte
-	kept    []byte // came while blocked and is not framed yet, at most aheadMax
-	err     error  // came after kept
-}
-
-type aheadRead struct {
-	n   int
-	err error
-}
-
-// watch has a read under way unless as much is kept as may be.
-func (a *ahead) watch(c *Conn) {
-	if a.reading || a.err != nil || len(a.kept) >= aheadMax {
-		return
-	}
-	if a.report == nil {
-		a.report = make(chan aheadRead, 1)
-		a.buf = make([]byte, 512)
-	}
-	a.reading = true
-	go func() {
-		n, err := c.nc.Read(a.buf)
-		a.report <- aheadRead{n, err}
-	}()
-}
-
-// keep takes a report.
-func (a *ahead) keep(r aheadRead) {
-	a.reading = false
-	a.kept = append(a.kept, a.buf[:r.n]...)
-	a.err = r.err
-	if r.n == len(a.buf) && r.n < aheadMax/4 {
-		a.buf = make([]byte, 2*r.n)
-	}
-}
-
-// take returns what came ahead, waiting for the read under way if there is one.
-func (a *ahead) take(c *Conn) ([]byte, error) {
-	if a.reading && len(a.kept) == 0 {
-		a.keep(<-a.report)
-	}
-	if len(a.kept) > 0 {
-		return a.kept, nil // an error comes after what was sent before it
-	}
-	return nil, a.err
-}
-
-func (a *ahead) release() {
-	a.kept = a.kept[:0]
-	if cap(a.kept) > readBufferMin {
-		a.kept = nil
-	}
-}
-
-// wait ends with the reader gone; the socket is closed.
-func (a *ahead) wait() {
-	if a.reading {
-		<-a.report
-		a.reading = false
-	}
-}
-
 // blockState lets other goroutines end a Block. It goes idle -> blocked -> unblocked -> idle.
 type blockState struct {
 	state  atomic.Uint32
@@ -107,12 +37,15 @@ func (c *Conn) blocked(timeout time.Duration, wake <-chan struct{}) Wake {
 		return Woken
 	default:
 	}
-	if c.dead() || c.ahead.err != nil && !c.server.isDraining() {
+	if c.dead() {
 		return Gone
 	}
 	if c.server.isDraining() {
 		return Draining
 	}
+	c.ahead.used = true
+	c.ahead.begin(c)
+	defer c.ahead.end()
 	if c.block.signal == nil {
 		c.block.signal = make(chan struct{}, 1)
 	}
@@ -137,7 +70,12 @@ func (c *Conn) wait(timeout time.Duration, wake <-chan struct{}) Wake {
 		expired = timer.C
 	}
 	for {
-		c.ahead.watch(c)
+		if err, left := c.ahead.left(); left {
+			if isTimeout(err) && c.server.isDraining() {
+				return Draining
+			}
+			return Gone
+		}
 		select {
 		case <-wake:
 			return Woken
@@ -152,14 +90,7 @@ func (c *Conn) wait(timeout time.Duration, wake <-chan struct{}) Wake {
 			return Unblocked
 		case <-c.server.draining:
 			return Draining
-		case report := <-c.ahead.report:
-			c.ahead.keep(report)
-			if err := c.ahead.err; err != nil {
-				if isTimeout(err) && c.server.isDraining() {
-					return Draining
-				}
-				return Gone
-			}
+		case <-c.ahead.changed: // another look at what the reads have met
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -56,13 +55,16 @@ type Conn struct {
 	settled      int // awaited replies whose end is known
 	waits        []wait
 	undelivered  []func()
-	closing      bool // no further command is run
+	came         []byte // ahead, and is not framed yet
+	closing      bool   // no further command is run
 	quietWrites  int
 	broken       error // what ended the reading
 
-	ahead ahead
-	block blockState
-	out   outbox
+	socket   socket
+	ahead    ahead
+	block    blockState
+	out      outbox
+	progress progress
 
 	// What other goroutines may see. Times are ticks of the server's clock, 0 for none.
 	lastActive   atomic.Int64
@@ -71,7 +73,11 @@ type Conn struct {
 	writingSince atomic.Int64
 	bytesIn      atomic.Uint64
 	bytesOut     atomic.Uint64
-	heldInput    int  // what this connection has taken of the server's budget for big input buffers
+	held         atomic.Int64 // bytes taken of Options.MemoryMax
+	inputHeld    atomic.Int64 // of these, for the read buffer
+	running      atomic.Bool  // a batch is under way
+	stranger     atomic.Bool  // the client is not authenticated
+	busy         atomic.Pointer[func() bool]
 	admitted     bool // it holds a slot of the server's gate
 }
 
@@ -105,7 +111,14 @@ func (c *Conn) LocalAddr() net.Addr  { return c.raw.LocalAddr() }
 func (c *Conn) Writer() *Writer { return &c.writer }
 
 // SetAuthenticated lifts the limits that hold before AUTH (10 arguments, 16 KiB).
-func (c *Conn) SetAuthenticated(yes bool) { c.framer.trusted = yes }
+func (c *Conn) SetAuthenticated(yes bool) {
+	c.framer.trusted = yes
+	c.stranger.Store(!yes)
+}
+
+// KeepWhile says when the connection is not idle although nothing is sent: as long as busy, which is called from any goroutine,
+// tells that it holds something. Commands that run, wait or are not answered need no such word.
+func (c *Conn) KeepWhile(busy func() bool) { c.busy.Store(&busy) }
 
 // Await makes the reply of the current command wait for a journal at the end of the batch: for WaitSynced when synced,
 // for WaitWritten otherwise. If the wait fails, the reply of every command that awaited it is replaced by an error with
@@ -201,7 +214,7 @@ func (c *Conn) deliver() {
 	}
 	now := c.server.clock.Load()
 	if c.out.beginDirect() {
-		err := c.writePieces(c.writer.Bytes(), now)
+		err := c.writeDirect(c.writer.Bytes(), now)
 		if err != nil {
 			c.Kill()
 			c.runUndelivered()
@@ -239,26 +252,6 @@ func (c *Conn) tell(undelivered []func()) {
 		}()
 	}
 	clear(undelivered)
-}
-
-// writePieces writes b in pieces, so that the time limit on a write that does not get on is not one on its size. Between two
-// pieces others that are ready go first: a replay at full speed is otherwise one long call into the kernel after the other.
-func (c *Conn) writePieces(b []byte, now int64) error {
-	for len(b) > 0 {
-		c.writingSince.Store(now)
-		n, err := c.nc.Write(b[:min(len(b), pieceMax)])
-		c.bytesOut.Add(uint64(n))
-		if err != nil {
-			c.writingSince.Store(0)
-			return err
-		}
-		if b = b[n:]; len(b) > 0 {
-			runtime.Gosched()
-			now = c.server.clock.Load()
-		}
-	}
-	c.writingSince.Store(0)
-	return nil
 }
 
 // resetWriter empties the writer and gives back memory that the last batches did not need.
@@ -299,7 +292,7 @@ func (c *Conn) serve() {
 		return
 	}
 	c.guard(func() { c.server.handler.Open(c) })
-	for !c.closing && !c.dead() {
+	for !c.closing && !c.dead() && !c.server.stopped.Load() {
 		if err := c.fill(); err != nil {
 			c.broken = err
 			break
@@ -355,19 +348,23 @@ func (c *Conn) guard(part func()) {
 	part()
 }
 
-// fill reads once, after what came ahead while a command blocked.
+// fill reads once, after what came ahead while the connection was held up.
 func (c *Conn) fill() error {
-	if data, err := c.ahead.take(c); err != nil || len(data) > 0 {
-		c.framer.feed(data)
-		c.ahead.release()
-		c.noteInput(len(data))
+	if len(c.came) == 0 {
+		var err error
+		if c.came, err = c.ahead.take(c); err != nil {
+			return err
+		}
+	}
+	room, err := c.room()
+	if err != nil {
 		return err
 	}
-	room := c.framer.room()
-	if err := c.chargeInput(); err != nil {
-		c.writer.Error(err.Error())
-		c.FlushReplies()
-		return err
+	if len(c.came) > 0 {
+		n := copy(room, c.came)
+		c.framer.filled(n)
+		c.came = c.came[n:]
+		return nil
 	}
 	n, err := c.nc.Read(room)
 	if n > 0 {
@@ -378,35 +375,28 @@ func (c *Conn) fill() error {
 	return err
 }
 
+// room is where to read next, in a buffer that was taken from the budget. A connection that must go is told why.
+func (c *Conn) room() ([]byte, error) {
+	room := c.framer.room()
+	if err := c.chargeInput(c.framer.memory()); err != nil {
+		c.writer.Error(err.Error())
+		c.FlushReplies()
+		return nil, err
+	}
+	return room, nil
+}
+
 // noteInput shows to others what came in.
 func (c *Conn) noteInput(n int) {
 	c.bytesIn.Add(uint64(n))
 	c.lastActive.Store(c.server.clock.Load())
 }
 
-// chargeInput takes what the read buffer has grown to from the budget that all connections share.
-func (c *Conn) chargeInput() error {
-	size := len(c.framer.buf)
-	if size <= readBufferMax {
-		size = 0 // the working buffers are bounded by MaxClients
-	}
-	if size == c.heldInput {
-		return nil
-	}
-	total := c.server.heldInput.Add(int64(size - c.heldInput))
-	grown := size > c.heldInput
-	c.heldInput = size
-	if grown && total > c.server.options.InputMax {
-		c.server.counters.inputCuts.Add(1)
-		return errInputMemory
-	}
-	return nil
-}
-
 // runBuffered runs every complete command of the buffer and delivers their replies.
 func (c *Conn) runBuffered() {
 	handler := c.server.handler
 	commands := 0
+	c.running.Store(true)
 	for !c.closing {
 		args, err := c.framer.next()
 		if err != nil {
@@ -435,6 +425,8 @@ func (c *Conn) runBuffered() {
 	c.server.counters.commands.Add(uint64(commands))
 	c.FlushReplies()
 	c.notePartial(commands)
+	c.lastActive.Store(c.server.clock.Load()) // what it waited for was not its idleness
+	c.running.Store(false)
 }
 
 // notePartial starts and stops the clock on a command that has come in part.
@@ -478,8 +470,8 @@ func (c *Conn) finish() {
 		}
 	}
 	c.out.abandon(c)
-	c.ahead.wait()
-	c.server.heldInput.Add(int64(-c.heldInput))
+	c.ahead.abandon(c)
+	c.charge(int(-c.held.Load()))
 	c.server.forget(c)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"unsafe"
 )
 
 // ProtocolError is what a client is told before it is disconnected for bytes that are not RESP or over a limit.
@@ -23,7 +24,7 @@ var (
 	errInlineTooBig            = &ProtocolError{"too big inline request"}
 	errInlineQuotes            = &ProtocolError{"unbalanced quotes in request"}
 	errHTTP                    = errors.New("a browser or an HTTP client was tricked into sending a request here")
-	errInputMemory             = errors.New("ERR too much memory is held by incomplete commands")
+	errMemory                  = errors.New("ERR the memory for all connections is used up, and this one holds the most of it")
 	errFramerBroken      error = &ProtocolError{"connection is closing"}
 )
 
@@ -37,8 +38,8 @@ const headerMax = 32
 //	buf:  ... done ... |start  *2 $3 SET $5 he|end   free
 //	                              pos ->   ^ arguments so far are in spans, relative to start
 type framer struct {
-	maxBulk, maxCommand, maxArguments, maxInline int
-	trusted                                      bool // the client is authenticated
+	maxBulk, maxBuffer, maxArguments, maxInline int
+	trusted                                     bool // the client is authenticated
 
 	buf             []byte
 	start, pos, end int
@@ -56,7 +57,7 @@ type framer struct {
 type span struct{ from, to int }
 
 func newFramer(o *Options) framer {
-	return framer{maxBulk: o.BulkMax, maxCommand: o.CommandMax, maxArguments: o.ArgumentsMax, maxInline: o.InlineMax, bulk: -1}
+	return framer{maxBulk: o.BulkMax, maxBuffer: o.QueryBufferMax, maxArguments: o.ArgumentsMax, maxInline: o.InlineMax, bulk: -1}
 }
 
 // next returns the next complete command; nil means that more bytes are needed. An error is final.
@@ -145,7 +146,7 @@ func (f *framer) bulkHeader() (complete bool, err error) {
 		return false, err
 	}
 	switch {
-	case n < 0 || n > int64(f.maxBulk) || int64(f.pos-f.start)+n > int64(f.maxCommand):
+	case n < 0 || n > int64(f.maxBulk) || int64(f.pos-f.start)+n > int64(f.maxBuffer):
 		return false, errBulkLength
 	case n > unauthenticatedBulk && !f.trusted:
 		return false, errBulkStranger
@@ -375,6 +376,11 @@ func (f *framer) grow(size int) {
 	larger := make([]byte, size)
 	copy(larger, f.buf[:f.end])
 	f.buf = larger
+}
+
+// memory is what the buffer and the places of the arguments take.
+func (f *framer) memory() int {
+	return len(f.buf) + cap(f.spans)*int(unsafe.Sizeof(span{})) + cap(f.args)*int(unsafe.Sizeof([]byte{}))
 }
 
 // filled announces n bytes read into room.

@@ -73,7 +73,7 @@ func TestFramerVectors(t *testing.T) {
 		{"*1\r\n$3\r\nabcde", nil, "ERR Protocol error: expected CRLF after bulk"},
 		{"*3000000000\r\n", nil, "ERR Protocol error: invalid multibulk length"},
 		{"*9223372036854775807\r\n", nil, "ERR Protocol error: invalid multibulk length"},
-		{"*65537\r\n", nil, "ERR Protocol error: invalid multibulk length"},
+		{"*1048577\r\n", nil, "ERR Protocol error: invalid multibulk length"},
 		{"*\r\n", nil, "ERR Protocol error: invalid multibulk length"},
 		{"*blabla\r\n", nil, "ERR Protocol error: invalid multibulk length"},
 		{"*-0\r\n", nil, "ERR Protocol error: invalid multibulk length"},

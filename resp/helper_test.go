@@ -71,6 +71,12 @@ func (h *testHandler) Command(c *Conn, args [][]byte) {
 		w.Int(int64(len(args)))
 	case "BIG":
 		w.Bulk(bytes.Repeat([]byte("v"), 1<<20))
+	case "VALUE":
+		w.BulkString(string(args[1]) + strings.Repeat("v", 500-len(args[1])))
+	case "HOLD", "LETGO":
+		holds := len(args[0]) == 4
+		c.KeepWhile(func() bool { return holds })
+		w.OK()
 	case "AWAIT": // AWAIT seq digit
 		c.Await(&h.journal, uint64(args[1][0]-'0'), true)
 		w.SimpleString("SAVED" + string(args[1]))
@@ -120,6 +126,7 @@ func (h *testHandler) Command(c *Conn, args [][]byte) {
 		<-h.wake
 		w.SimpleString("JOB")
 	case "SUBSCRIBE":
+		c.KeepWhile(func() bool { return true })
 		w.SimpleString("SUBSCRIBED")
 		c.FlushReplies()
 		c.Push([]byte("+FIRST\r\n"))

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Options says where to listen and sets the limits. A zero limit means its default; there is no way to have none.
+// Options says where to listen and sets the limits. A zero limit means its default.
 type Options struct {
 	Addr       string         // TCP address, such as 127.0.0.1:6379; empty for none
 	TLSConfig  *tls.Config    // makes Addr a TLS address
@@ -22,14 +22,15 @@ type Options struct {
 	MaxClients int // connections at a time; default 10,000
 	HeavyMax   int // connections that run heavy commands at a time, see Conn.Admit; default one less than GOMAXPROCS
 
-	BulkMax          int           // bytes in one argument; default 32 MiB
-	CommandMax       int           // bytes in one command; default 64 MiB
-	ArgumentsMax     int           // arguments in one command; default 65,536
+	BulkMax          int           // bytes in one argument; default 512 MiB
+	ArgumentsMax     int           // arguments in one command; default 1,048,576
 	InlineMax        int           // bytes in an inline command; default 64 KiB
-	InputMax         int64         // bytes that all connections together hold of commands not complete; default 1 GiB
-	CommandTimeout   time.Duration // from a command's first byte to its last, plus 1 s per 64 KiB; default 30 s
-	IdleTimeout      time.Duration // without a command, a block or a subscription; default 0, which is for ever
-	WriteTimeout     time.Duration // for a reply that the client does not read; default 10 s
+	QueryBufferMax   int           // bytes that a connection may have sent and that are not run; a command must fit in; default 1 GiB
+	MemoryMax        int64         // bytes that all connections together may hold, beside their working buffers; default 1 GiB
+	CommandTimeout   time.Duration // without a byte more of a command begun, before AUTH for all of it; default 30 s
+	IdleTimeout      time.Duration // of a client that is owed nothing, waits for nothing and holds nothing; default 0, for ever
+	WriteTimeout     time.Duration // with replies to write and not a byte written or read; default 60 s, negative for ever
+	DrainTimeout     time.Duration // the same while the server stops; default 1 s
 	HandshakeTimeout time.Duration // for the TLS handshake; default 5 s
 	OutboxHardBytes  int           // pushes not read, at which a connection is cut; default 32 MiB
 	OutboxSoftBytes  int           // pushes not read, at which a connection is cut after OutboxSoftTime; default 8 MiB
@@ -42,7 +43,6 @@ const (
 	readBufferMax = 64 << 10 // what a busy one reads at a time
 	repliesMax    = 64 << 10 // replies that end a batch early
 	awaitedMax    = 4096     // awaited replies that end a batch early
-	aheadMax      = 64 << 10 // bytes kept from the socket while a command blocks
 	writeMax      = 256 << 10
 	pieceMax      = 32 << 10 // bytes of one large reply that are written at a time
 
@@ -53,13 +53,16 @@ const (
 func (o Options) withDefaults() Options {
 	setDefault(&o.MaxClients, 10_000)
 	setDefault(&o.HeavyMax, max(1, runtime.GOMAXPROCS(0)-1))
-	setDefault(&o.BulkMax, 32<<20)
-	setDefault(&o.CommandMax, 64<<20)
-	setDefault(&o.ArgumentsMax, 65_536)
+	setDefault(&o.BulkMax, 512<<20)
+	setDefault(&o.ArgumentsMax, 1<<20)
 	setDefault(&o.InlineMax, 64<<10)
-	setDefault(&o.InputMax, 1<<30)
+	setDefault(&o.QueryBufferMax, 1<<30)
+	setDefault(&o.MemoryMax, 1<<30)
 	setDefault(&o.CommandTimeout, 30*time.Second)
-	setDefault(&o.WriteTimeout, 10*time.Second)
+	if o.WriteTimeout == 0 {
+		o.WriteTimeout = time.Minute
+	}
+	setDefault(&o.DrainTimeout, time.Second)
 	setDefault(&o.HandshakeTimeout, 5*time.Second)
 	setDefault(&o.OutboxHardBytes, 32<<20)
 	setDefault(&o.OutboxSoftBytes, 8<<20)

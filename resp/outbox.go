@@ -156,13 +156,19 @@ func (o *outbox) appendReplies(c *Conn, replies []byte, undelivered []func()) {
 	o.mu.Unlock()
 }
 
-// awaitRoom holds the connection's goroutine back while the client does not read its replies.
+// awaitRoom holds the connection's goroutine back while the client does not read its replies. What it sends is read meanwhile.
 func (o *outbox) awaitRoom(c *Conn) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.replies <= writeMax || o.closed {
+		return
+	}
+	c.ahead.used = true
+	c.ahead.begin(c)
+	defer c.ahead.end()
 	for o.replies > writeMax && !o.closed {
 		o.ready.Wait()
 	}
-	o.mu.Unlock()
 }
 
 func (m *mark) fail(c *Conn) {
@@ -340,6 +346,10 @@ func (o *outbox) drain(c *Conn) {
 		o.closed = true
 	}
 	o.ready.Broadcast()
+	if o.running {
+		c.ahead.begin(c) // the client may be in the middle of a write
+		defer c.ahead.end()
+	}
 	for o.running {
 		o.ready.Wait()
 	}

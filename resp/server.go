@@ -26,7 +26,11 @@ type Server struct {
 	ids        atomic.Uint64
 	clock      atomic.Int64 // nanoseconds since started, never 0; it moves when the sweeper ticks
 	started    time.Time
-	heldInput  atomic.Int64
+	held       atomic.Int64  // of Options.MemoryMax
+	missed     atomic.Int64  // bytes that somebody needs and did not get
+	pressed    chan struct{} // capacity 1: the budget is used up
+	relieving  sync.Mutex    // one goroutine at a time looks who must go; taken before mu
+	stopped    atomic.Bool   // draining, for the hot path
 	maxClients atomic.Int64
 	idleMax    atomic.Int64 // Options.IdleTimeout, until SetIdleTimeout
 	counters   counters
@@ -41,8 +45,8 @@ type Server struct {
 }
 
 type counters struct {
-	accepted, refused, commands, outputCuts, inputCuts, slowCuts, protocolErrors, handshakes, panics atomic.Uint64
-	blocked                                                                                          atomic.Int64
+	accepted, refused, commands, outputCuts, memoryCuts, slowCuts, protocolErrors, handshakes, panics atomic.Uint64
+	blocked                                                                                           atomic.Int64
 }
 
 // Counters is what a server has seen since it began to listen.
@@ -53,12 +57,12 @@ type Counters struct {
 	Refused           uint64 // connections over MaxClients
 	Commands          uint64 // commands run
 	CutForOutput      uint64 // connections cut because they did not read their pushes
-	InputCuts         uint64 // connections closed because InputMax was reached
-	SlowCuts          uint64 // connections cut by CommandTimeout, IdleTimeout or WriteTimeout
+	CutForMemory      uint64 // connections cut because MemoryMax was reached
+	CutForTime        uint64 // connections cut by CommandTimeout, IdleTimeout, WriteTimeout or DrainTimeout
 	ProtocolErrors    uint64 // connections closed for what they sent
 	HandshakeFailures uint64 // TLS handshakes that failed
 	Panics            uint64 // connections closed by a panic
-	InputBytes        int64  // held by read buffers larger than usual
+	Memory            int64  // held by connections, as MemoryMax counts
 }
 
 // ConnStats is what CLIENT LIST tells of a connection. Durations are as exact as the server's clock, about a second.
@@ -83,6 +87,7 @@ func Listen(options Options, handler Handler) (*Server, error) {
 		started:   time.Now(),
 		conns:     map[uint64]*Conn{},
 		empty:     make(chan struct{}),
+		pressed:   make(chan struct{}, 1),
 	}
 	s.gate = make(gate, s.options.HeavyMax)
 	s.clock.Store(1)
@@ -213,7 +218,9 @@ func (s *Server) admit(nc net.Conn) {
 		killed: make(chan struct{}),
 		framer: newFramer(&s.options),
 		writer: Writer{proto: 2},
+		socket: newSocket(raw),
 	}
+	c.stranger.Store(true)
 	c.out.ready.L = &c.out.mu
 	c.lastActive.Store(s.clock.Load())
 	s.mu.Lock()
@@ -256,6 +263,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	first := !s.stopping
 	s.stopping = true
 	if first {
+		s.stopped.Store(true)
 		close(s.draining)
 		if len(s.conns) == 0 {
 			close(s.empty)
@@ -321,9 +329,9 @@ func (s *Server) Counters() Counters {
 	n := &s.counters
 	return Counters{
 		Connected: int64(current), Blocked: n.blocked.Load(), Accepted: n.accepted.Load(), Refused: n.refused.Load(),
-		Commands: n.commands.Load(), CutForOutput: n.outputCuts.Load(), InputCuts: n.inputCuts.Load(), SlowCuts: n.slowCuts.Load(),
+		Commands: n.commands.Load(), CutForOutput: n.outputCuts.Load(), CutForMemory: n.memoryCuts.Load(), CutForTime: n.slowCuts.Load(),
 		ProtocolErrors: n.protocolErrors.Load(), HandshakeFailures: n.handshakes.Load(), Panics: n.panics.Load(),
-		InputBytes: s.heldInput.Load(),
+		Memory: s.held.Load(),
 	}
 }
 
@@ -332,7 +340,7 @@ func (c *Conn) Stats() ConnStats {
 	return ConnStats{
 		Age:         time.Since(c.opened),
 		Idle:        time.Duration(max(0, c.server.clock.Load()-c.lastActive.Load())),
-		QueryBuffer: int(c.buffered.Load()),
+		QueryBuffer: c.QueryBuffer(),
 		Outbox:      c.Outbox(),
 		Blocked:     c.block.state.Load() != blockIdle,
 		BytesIn:     c.bytesIn.Load(),
@@ -348,7 +356,7 @@ func (c *Conn) LastCommand() time.Time {
 }
 
 // QueryBuffer is the number of bytes read and not yet run, as of the last batch. Any goroutine.
-func (c *Conn) QueryBuffer() int { return int(c.buffered.Load()) }
+func (c *Conn) QueryBuffer() int { return int(c.buffered.Load()) + c.ahead.size() }
 
 // Blocked tells whether a command of this connection waits in Block. Any goroutine.
 func (c *Conn) Blocked() bool { return c.block.state.Load() != blockIdle }
@@ -360,66 +368,6 @@ func (s *Server) notePanic(c *Conn, reason any) {
 	}
 	s.options.Logger.Error("connection closed by a panic", "client", c.RemoteAddr().String(), "id", c.id, "panic", reason,
 		"stack", string(debug.Stack()))
-}
-
-// sweep moves the clock and cuts connections that are over a time limit. It ends when the last connection has.
-func (s *Server) sweep() {
-	defer close(s.swept)
-	o := &s.options
-	period := min(time.Second, o.CommandTimeout/4, o.WriteTimeout/4, o.OutboxSoftTime/4)
-	if o.IdleTimeout > 0 {
-		period = min(period, o.IdleTimeout/4)
-	}
-	ticker := time.NewTicker(max(period, time.Millisecond))
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			now := int64(time.Since(s.started))
-			s.clock.Store(now)
-			s.Each(func(c *Conn) bool {
-				c.enforce(now)
-				return true
-			})
-		case <-s.empty:
-			return
-		}
-	}
-}
-
-// enforce cuts the connection if it is over a time limit.
-func (c *Conn) enforce(now int64) {
-	o := &c.server.options
-	if c.out.overSoftLimit(now, int64(o.OutboxSoftTime)) {
-		c.cutForOutput()
-		return
-	}
-	reason := ""
-	if since := c.writingSince.Load(); since != 0 && now-since > int64(o.WriteTimeout) && c.out.holdsReplies() {
-		reason = "it does not read its replies"
-	}
-	if since := c.partialSince.Load(); since != 0 && c.block.state.Load() == blockIdle {
-		allowed := o.CommandTimeout + time.Duration(c.buffered.Load()/(64<<10))*time.Second
-		if now-since > int64(allowed) {
-			reason = "its command is not complete"
-		}
-	}
-	if idle := c.server.idleMax.Load(); idle > 0 && now-c.lastActive.Load() > idle && c.block.state.Load() == blockIdle && !c.out.used() {
-		reason = "it is idle"
-	}
-	if reason == "" || c.dead() {
-		return
-	}
-	c.server.counters.slowCuts.Add(1)
-	o.Logger.Info("connection cut: "+reason, "client", c.RemoteAddr().String(), "id", c.id)
-	c.Kill()
-}
-
-// used tells whether there ever was a Push.
-func (o *outbox) used() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.started
 }
 
 // timer takes a timer for d; putTimer gives it back.

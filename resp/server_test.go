@@ -301,7 +301,7 @@ func TestTimeLimits(t *testing.T) {
 	idle.send("PING\r\n")
 	idle.expect("+PONG")
 	idle.expectClosed()
-	eventually(t, "four cuts", func() bool { return s.Counters().SlowCuts == 4 })
+	eventually(t, "four cuts", func() bool { return s.Counters().CutForTime == 4 })
 	h.wake <- struct{}{}
 	h.wake <- struct{}{}
 	blocked.expect(":0")

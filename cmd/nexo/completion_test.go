@@ -20,7 +20,7 @@ func TestCompletion(t *testing.T) {
 	script := printed("bash")
 	for _, test := range []struct{ words, at, want string }{
 		{"nexo serv", "1", "server"},
-		{"nexo server --maxm", "2", "--maxmemory --maxmemory-policy"},
+		{"nexo server --maxm", "2", "--maxmemory-clients --maxmemory --maxmemory-policy"},
 		{"nexo repair --app", "2", "--apply"},
 		{"nexo server --passwor", "2", "--password-file"}, // not the hidden --password
 	} {

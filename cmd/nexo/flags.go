@@ -34,7 +34,10 @@ func serverFlags() []cli.Flag {
 		&cli.StringFlag{Name: "password", EnvVars: env("PASSWORD"), Hidden: true, Usage: "password of the default user (environment only)"},
 		&cli.BoolFlag{Name: "protected-mode", EnvVars: env("PROTECTED_MODE"), Value: true, Usage: "without a password, refuse clients from other machines"},
 		&cli.IntFlag{Name: "maxclients", EnvVars: env("MAXCLIENTS"), Value: 10_000, Usage: "connections at once"},
-		&cli.DurationFlag{Name: "timeout", EnvVars: env("TIMEOUT"), Value: 0, Usage: "close clients idle for this long; 0 never"},
+		&cli.DurationFlag{Name: "timeout", EnvVars: env("TIMEOUT"), Value: 0, Usage: "close clients idle for this long, which are owed nothing, wait for nothing, hold no lease or will and subscribe to nothing; 0 never"},
+		&cli.DurationFlag{Name: "client-write-timeout", EnvVars: env("CLIENT_WRITE_TIMEOUT"), Value: time.Minute, Usage: "close clients whose replies wait while they neither read nor send one byte for this long; 0 never"},
+		&cli.StringFlag{Name: "client-query-buffer-limit", EnvVars: env("CLIENT_QUERY_BUFFER_LIMIT"), Value: "1gb", Usage: "bytes that one client may send ahead of what is run; it is not read any further then. A command must fit in"},
+		&cli.StringFlag{Name: "maxmemory-clients", EnvVars: env("MAXMEMORY_CLIENTS"), Value: "1gb", Usage: "memory for all clients together: what they sent and is not run, what they do not read, and what is kept for them. When it is used up, those who hold most are closed, first those who do not move"},
 		&cli.StringFlag{Name: "maxmemory", EnvVars: env("MAXMEMORY"), Value: "0", Usage: "bytes that the store may take (such as 512mb); 0 is no limit"},
 		&cli.StringFlag{Name: "maxmemory-policy", EnvVars: env("MAXMEMORY_POLICY"), Value: "noeviction", Usage: "what the store does at maxmemory: noeviction, allkeys-lru, allkeys-lfu, allkeys-random, volatile-lru, volatile-lfu, volatile-random, volatile-ttl"},
 		&cli.StringFlag{Name: "store-durability", EnvVars: env("STORE_DURABILITY"), Value: "none", Usage: "none (shared RAM), interval or always"},
@@ -65,6 +68,9 @@ type options struct {
 	maxClients      int
 	heavyMax        int // see shareProcessors; 0 leaves it to the door
 	timeout         time.Duration
+	writeTimeout    time.Duration
+	queryBuffer     int64
+	clientMemory    int64
 	maxMemory       int64
 	maxMemoryPolicy string
 	storeJournaled  bool
@@ -102,7 +108,7 @@ func readOptions(c *cli.Context) (o options, err error) {
 	o = options{
 		unixSocket: c.String("unix-socket"),
 		host:       c.String("host"), data: c.String("data"), port: c.Int("port"), fsyncInterval: c.Duration("fsync-interval"),
-		protected: c.Bool("protected-mode"), maxClients: c.Int("maxclients"), timeout: c.Duration("timeout"),
+		protected: c.Bool("protected-mode"), maxClients: c.Int("maxclients"), timeout: c.Duration("timeout"), writeTimeout: c.Duration("client-write-timeout"),
 		maxMemoryPolicy: c.String("maxmemory-policy"), storeDefaultTTL: c.Duration("store-default-ttl"),
 		debug: c.Bool("enable-debug"), logLevel: c.String("log-level"),
 		dashboard: readDashboardOptions(c),
@@ -149,6 +155,18 @@ func readOptions(c *cli.Context) (o options, err error) {
 	}
 	if o.fsyncInterval <= 0 || o.fsyncInterval > time.Hour {
 		return o, fmt.Errorf("--fsync-interval: %v is not between 1ns and 1h", o.fsyncInterval)
+	}
+	if o.queryBuffer, err = commands.ParseBytes(c.String("client-query-buffer-limit")); err != nil || o.queryBuffer < 1<<20 {
+		return o, fmt.Errorf("--client-query-buffer-limit: %q is not a size of at least 1mb", c.String("client-query-buffer-limit"))
+	}
+	if o.clientMemory, err = commands.ParseBytes(c.String("maxmemory-clients")); err != nil || o.clientMemory < 16<<20 {
+		return o, fmt.Errorf("--maxmemory-clients: %q is not a size of at least 16mb", c.String("maxmemory-clients"))
+	}
+	if o.timeout < 0 || o.writeTimeout < 0 {
+		return o, fmt.Errorf("--timeout and --client-write-timeout: a time is not negative")
+	}
+	if o.writeTimeout == 0 {
+		o.writeTimeout = -1 // as the door says never
 	}
 	if o.maxClients < 1 {
 		return o, fmt.Errorf("--maxclients: %d is not positive", o.maxClients)

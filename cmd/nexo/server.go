@@ -127,7 +127,7 @@ func open(o options, logger *slog.Logger) (s *server, err error) {
 	s.door, err = resp.Listen(resp.Options{
 		Listeners: []net.Listener{own},
 		Addr:      net.JoinHostPort(o.host, strconv.Itoa(o.port)), MaxClients: o.maxClients, IdleTimeout: o.timeout, Logger: logger,
-		TLSConfig: o.tls, UnixSocket: o.unixSocket,
+		TLSConfig: o.tls, UnixSocket: o.unixSocket, WriteTimeout: o.writeTimeout, QueryBufferMax: int(o.queryBuffer), MemoryMax: o.clientMemory,
 		Panicked: fence(logger, os.Exit), HeavyMax: o.heavyMax,
 	}, table)
 	if err != nil {

@@ -1,0 +1,149 @@
+package resp
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// What clients make grow beyond the working buffers is taken from one budget (Options.MemoryMax): input not run, output not read,
+// and what the Handler keeps for a connection. When it is used up, those who hold most go, and first those that do not move.
+
+const (
+	stuckAfter  = 2 * time.Second // how long no byte of what a connection waits for must have moved
+	stuckWeight = 8               // and how much more each byte that it holds counts then
+)
+
+// Hold adds to what the connection holds of the memory of all; a negative n gives back. Any goroutine. What is held in the end is
+// given back with the connection.
+func (c *Conn) Hold(n int) { c.charge(n) }
+
+// Memory is how much the connection holds of the memory of all. Any goroutine.
+func (c *Conn) Memory() int { return int(c.held.Load()) }
+
+// charge takes n bytes, whatever is left, and has the sweeper make room when nothing is.
+func (c *Conn) charge(n int) {
+	c.held.Add(int64(n))
+	if c.server.held.Add(int64(n)) > c.server.options.MemoryMax && n > 0 {
+		select {
+		case c.server.pressed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// tryCharge takes n bytes if they are left.
+func (c *Conn) tryCharge(n int) bool {
+	c.charge(n)
+	if c.server.held.Load() <= c.server.options.MemoryMax {
+		return true
+	}
+	c.charge(-n)
+	c.server.missed.Store(int64(n))
+	return false
+}
+
+// chargeInput takes what the read buffer has grown to. It returns an error when this connection is the one that must go.
+func (c *Conn) chargeInput(size int) error {
+	if size <= 2*readBufferMax {
+		size = 0 // the working buffers are bounded by MaxClients
+	}
+	more := size - int(c.inputHeld.Load())
+	if more == 0 {
+		return nil
+	}
+	c.inputHeld.Store(int64(size))
+	c.charge(more)
+	if more > 0 && !c.server.relieve(c, 0) {
+		c.server.counters.memoryCuts.Add(1)
+		return errMemory
+	}
+	return nil
+}
+
+// holder is a candidate of relieve.
+type holder struct {
+	conn  *Conn
+	bytes int64
+	stuck bool
+}
+
+func (h holder) weight() int64 {
+	if h.stuck {
+		return stuckWeight * h.bytes
+	}
+	return h.bytes
+}
+
+// relieve cuts connections until the rest are within the budget, with what somebody missed; for the latter only those that are
+// stuck go. It returns false, without cutting it, when asking is the next to go.
+func (s *Server) relieve(asking *Conn, missed int64) bool {
+	over := s.held.Load() + missed - s.options.MemoryMax
+	if over <= 0 {
+		return true
+	}
+	s.relieving.Lock()
+	defer s.relieving.Unlock()
+	over = s.held.Load() + missed - s.options.MemoryMax
+	now := s.now()
+	var holders []holder
+	s.Each(func(c *Conn) bool {
+		switch bytes := c.held.Load(); {
+		case bytes <= 0:
+		case c.dead():
+			over -= bytes // on its way back
+		default:
+			holders = append(holders, holder{c, bytes, c.stuck(now)})
+		}
+		return true
+	})
+	slices.SortFunc(holders, func(a, b holder) int { return cmp.Compare(b.weight(), a.weight()) })
+	for _, h := range holders {
+		if over <= 0 {
+			break
+		}
+		if over <= missed && !h.stuck {
+			continue
+		}
+		if h.conn == asking {
+			return false
+		}
+		over -= h.bytes
+		s.counters.memoryCuts.Add(1)
+		s.options.Logger.Warn("connection cut: the memory for all connections is used up", "client", h.conn.RemoteAddr().String(),
+			"id", h.conn.id, "bytes", h.bytes)
+		h.conn.Kill()
+	}
+	return true
+}
+
+// now is the time on the server's clock, exact.
+func (s *Server) now() int64 { return int64(time.Since(s.started)) }
+
+// progress is what a connection has moved, as the sweeper last saw it.
+type progress struct {
+	bytes  uint64
+	queued int          // bytes that the kernel has of us and the peer does not have
+	at     atomic.Int64 // when these last changed
+}
+
+// observe is called by the sweeper. A peer that reads more slowly than the kernel asks us for more is seen by what the kernel holds.
+func (p *progress) observe(c *Conn, now int64) {
+	bytes, queued := c.bytesIn.Load()+c.bytesOut.Load(), 0
+	if c.writingSince.Load() != 0 {
+		queued = c.socket.queued()
+	}
+	if bytes != p.bytes || queued != p.queued {
+		p.bytes, p.queued = bytes, queued
+		p.at.Store(now)
+	}
+}
+
+// stuck tells whether the connection waits for its client to read or to send, and the client does not.
+func (c *Conn) stuck(now int64) bool {
+	waits := c.writingSince.Load() != 0 || c.partialSince.Load() != 0 || c.Outbox() > 0
+	return waits && now-c.lastMoved() > int64(stuckAfter)
+}
+
+func (c *Conn) lastMoved() int64 { return max(c.progress.at.Load(), c.lastActive.Load()) }

@@ -1,0 +1,42 @@
+package resp
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+const writesNow = true
+
+// writeNow writes to a non-blocking socket. A full one takes less than all, or nothing, and that is no error.
+func writeNow(fd uintptr, b []byte) (int, error) {
+	for {
+		n, err := syscall.Write(int(fd), b)
+		switch err {
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			return 0, nil
+		}
+		return max(n, 0), err
+	}
+}
+
+func queuedBytes(fd uintptr) int {
+	var n int32
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&n)))
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
+func peerHungUp(fd uintptr) bool {
+	const pollRDHUP, pollHUP, pollERR = 0x2000, 0x10, 0x8
+	entry := struct {
+		fd              int32
+		events, revents int16
+	}{fd: int32(fd), events: pollRDHUP}
+	var atOnce syscall.Timespec
+	n, _, errno := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&entry)), 1, uintptr(unsafe.Pointer(&atOnce)), 0, 0, 0)
+	return errno == 0 && n == 1 && entry.revents&(pollRDHUP|pollHUP|pollERR) != 0
+}

@@ -1,0 +1,91 @@
+package resp
+
+import (
+	"runtime"
+	"time"
+)
+
+// stallAfter is how long a write over TLS or a pipe may take before the connection counts as one that does not read.
+const stallAfter = 10 * time.Millisecond
+
+// writeDirect writes a batch from the connection's own goroutine. While the client does not read, its commands are not run any
+// further, so what it is owed is bounded, but what it sends is read on into memory: it may be in the middle of a write itself.
+func (c *Conn) writeDirect(b []byte, now int64) error {
+	return c.pieces(b, now, true)
+}
+
+// writePieces is writeDirect for the writer goroutine, beside which the connection's own goes on reading.
+func (c *Conn) writePieces(b []byte, now int64) error {
+	return c.pieces(b, now, false)
+}
+
+// pieces writes b in pieces, so that the time limit on a write that does not get on is not one on its size. Between two pieces others
+// that are ready go first: a replay at full speed is otherwise one long call into the kernel after the other.
+func (c *Conn) pieces(b []byte, now int64, direct bool) (err error) {
+	n := 0
+	for len(b) > 0 {
+		c.writingSince.Store(now)
+		piece := b[:min(len(b), pieceMax)]
+		if direct {
+			n, err = c.writeAhead(piece)
+		} else {
+			n, err = c.nc.Write(piece)
+		}
+		c.bytesOut.Add(uint64(n))
+		if err != nil {
+			break
+		}
+		if b = b[n:]; len(b) > 0 {
+			runtime.Gosched()
+			now = c.server.clock.Load()
+		}
+	}
+	c.writingSince.Store(0)
+	return err
+}
+
+// writeAhead writes a piece; while it stands still, the socket is read.
+func (c *Conn) writeAhead(piece []byte) (n int, err error) {
+	if writesNow && c.socket.raw != nil && c.nc == c.raw {
+		if n, err = c.socket.write(piece); n == len(piece) || err != nil {
+			return n, err
+		}
+		c.ahead.used = true
+		c.ahead.begin(c)
+		defer c.ahead.end()
+		more, err := c.nc.Write(piece[n:])
+		return n + more, err
+	}
+	c.ahead.beginWrite(c)
+	n, err = c.nc.Write(piece)
+	c.ahead.endWrite()
+	return n, err
+}
+
+// beginWrite has the socket read unless endWrite comes soon.
+func (a *ahead) beginWrite(c *Conn) {
+	a.mu.Lock()
+	a.writing = true
+	a.mu.Unlock()
+	if a.stall != nil {
+		a.stall.Reset(stallAfter)
+		return
+	}
+	a.stall = time.AfterFunc(stallAfter, func() {
+		a.mu.Lock()
+		writing := a.writing
+		a.mu.Unlock()
+		if writing {
+			a.begin(c)
+		}
+	})
+}
+
+func (a *ahead) endWrite() {
+	if !a.stall.Stop() {
+		a.used = true
+	}
+	a.mu.Lock()
+	a.writing, a.wanted = false, false
+	a.mu.Unlock()
+}
