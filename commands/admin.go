@@ -357,6 +357,9 @@ func (s *Server) infoMemory(line func(format string, args ...any)) {
 	line("used_memory_peak_perc:%.2f%%", 100*float64(used)/float64(max(1, peak)))
 	line("used_memory_heap:%d", stats.HeapAlloc)
 	line("used_memory_store:%d", used)
+	if s.door != nil {
+		line("used_memory_clients:%d", s.door.Counters().Memory)
+	}
 	jobs := s.Queue.Memory()
 	line("used_memory_queue:%d", jobs.RAM)
 	line("queue_ready_memory:%d", jobs.Ready)
@@ -379,6 +382,8 @@ func (s *Server) infoStats(line func(format string, args ...any)) {
 		line("rejected_connections:%d", c.Refused)
 		line("client_output_buffer_limit_disconnections:%d", c.CutForOutput)
 		line("protocol_errors:%d", c.ProtocolErrors)
+		line("evicted_clients:%d", c.CutForMemory)
+		line("timed_out_clients:%d", c.CutForTime)
 	}
 	c := s.Store.Counters()
 	line("total_commands_processed:%d", s.counters.commands.Load())

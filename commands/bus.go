@@ -46,6 +46,7 @@ type busSession struct {
 	shown struct { // what other connections see, as of the last batch
 		name                       atomic.Pointer[string] // CLIENT SETNAME, for NWHO
 		channels, patterns, shards atomic.Int32
+		will                       atomic.Bool
 	}
 
 	// mu is held while a message is handed to the connection, so that none follows the confirmation of an unsubscribe. It
@@ -114,6 +115,7 @@ func (b *busSession) follow(ctx *Context) {
 	b.shown.channels.Store(int32(len(b.channels)))
 	b.shown.patterns.Store(int32(len(b.patterns) + len(b.filters)))
 	b.shown.shards.Store(int32(len(b.shards)))
+	b.shown.will.Store(b.will != nil)
 }
 
 // closed ends all subscriptions, and publishes the will unless the client said good-bye (clean).

@@ -57,6 +57,7 @@ func (s *Server) Open(c *resp.Conn) {
 	ctx.Session.denied = s.denies(c)
 	c.SetAuthenticated(ctx.Session.authenticated)
 	c.Context = ctx
+	c.KeepWhile(ctx.Session.holds)
 	s.sessions.add(c.ID(), ctx.Session)
 }
 

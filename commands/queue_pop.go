@@ -65,6 +65,9 @@ func (ctx *Context) take(names, args [][]byte, first int, named bool) {
 	if bind {
 		if q.owner == nil {
 			q.owner = queue.NewOwner()
+			ctx.Session.shown.Lock()
+			ctx.Session.shown.owner = q.owner
+			ctx.Session.shown.Unlock()
 		}
 		t.Owner = q.owner
 	}

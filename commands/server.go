@@ -71,6 +71,7 @@ type Session struct {
 		proto                             int
 		noEvict                           bool
 		bus                               *busSession
+		owner                             *queue.Owner // of the leases bound to the connection; nil before the first
 	}
 }
 
@@ -80,6 +81,18 @@ func (session *Session) subscribed() bool {
 	defer session.shown.Unlock()
 	channels, patterns, shards := session.shown.bus.counts()
 	return channels+patterns+shards > 0
+}
+
+// holds tells whether a connection that says nothing is there for a reason: it is subscribed, has leases bound to it or has left a
+// will, as of its last batch. Any goroutine.
+func (session *Session) holds() bool {
+	session.shown.Lock()
+	bus, owner := session.shown.bus, session.shown.owner
+	session.shown.Unlock()
+	if channels, patterns, shards := bus.counts(); channels+patterns+shards > 0 {
+		return true
+	}
+	return bus != nil && bus.shown.will.Load() || owner != nil && owner.Leases() > 0
 }
 
 // sessions finds the session of a connection for CLIENT LIST.

@@ -325,6 +325,13 @@ func (o *Owner) forget(q *queue, id uint64) {
 	o.mu.Unlock()
 }
 
+// Leases is how many leases are bound to the owner. Any goroutine.
+func (o *Owner) Leases() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.leases)
+}
+
 // CloseOwner gives back what is bound to the owner. Nothing may be leased to it afterwards.
 func (b *Broker) CloseOwner(o *Owner) {
 	byQueue := map[*queue][]Handle{}
