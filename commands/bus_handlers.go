@@ -67,7 +67,7 @@ func parsePublishOptions(args [][]byte, command string, echoes bool) (publishOpt
 func npub(ctx *Context, args [][]byte) {
 	options, err := parsePublishOptions(args, "npub", true)
 	if err == nil {
-		err = checkMessage(args[1], args[2])
+		err = ctx.checkMessage(args[1], args[2])
 	}
 	if err != nil {
 		ctx.fail(err)
@@ -87,11 +87,11 @@ func npub(ctx *Context, args [][]byte) {
 	ctx.await(receipt)
 }
 
-func checkMessage(topic, payload []byte) error {
+func (ctx *Context) checkMessage(topic, payload []byte) error {
 	if err := pubsub.ValidateTopic(topic); err != nil {
 		return err
 	}
-	return checkPayload(payload)
+	return ctx.checkPayload(payload)
 }
 
 func nmpub(ctx *Context, args [][]byte) {
@@ -106,7 +106,7 @@ func nmpub(ctx *Context, args [][]byte) {
 		return
 	}
 	for i := 0; i < len(messages); i += 2 {
-		if err := checkMessage(messages[i], messages[i+1]); err != nil {
+		if err := ctx.checkMessage(messages[i], messages[i+1]); err != nil {
 			ctx.fail(err)
 			return
 		}
@@ -415,7 +415,7 @@ func nwill(ctx *Context, args [][]byte) {
 	}
 	options, err := parsePublishOptions(args, "nwill", false)
 	if err == nil {
-		err = checkMessage(args[1], args[2])
+		err = ctx.checkMessage(args[1], args[2])
 	}
 	if err != nil {
 		ctx.fail(err)

@@ -23,6 +23,9 @@ type Config struct {
 	MaxClients      int
 	MaxMemory       int64
 	MaxMemoryRule   string // maxmemory-policy
+	BulkMax         int64  // proto-max-bulk-len
+	QueryBufferMax  int64  // client-query-buffer-limit
+	ClientMemory    int64  // maxmemory-clients
 	Port            int
 	Bind            string
 	UnixSocket      string

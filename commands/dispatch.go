@@ -89,6 +89,18 @@ func (s *Server) Flush(c *resp.Conn) {
 	s.counters.add(ctx)
 }
 
+// Refused answers a command that was over a limit of the door, as one that did not run.
+func (s *Server) Refused(c *resp.Conn, refusal *resp.RefusedError) {
+	ctx := c.Context.(*Context)
+	ctx.commands++
+	if ctx.Session.denied {
+		ctx.refuse(nil, deniedText)
+		c.CloseAfterReply()
+		return
+	}
+	ctx.refuse(nil, refusal.Text)
+}
+
 // nameMax is longer than every command's name; a longer word is unknown without looking.
 const nameMax = 32
 

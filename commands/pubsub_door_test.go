@@ -62,6 +62,8 @@ func (d *busDoor) Command(c *resp.Conn, args [][]byte) {
 	spec.Handler(ctx, args)
 }
 
+func (d *busDoor) Refused(c *resp.Conn, refusal *resp.RefusedError) { c.Writer().Error(refusal.Text) }
+
 func (d *busDoor) Flush(c *resp.Conn) {
 	ctx := c.Context.(*Context)
 	ctx.Session.bus.flush(ctx)

@@ -129,15 +129,15 @@ func (b *busSession) drop(held map[string]*interest, name string) bool {
 	return true
 }
 
-func checkPayload(payload []byte) error {
-	if len(payload) > pubsub.PayloadMax {
-		return brokers.Errorf("TOOBIG", "payload %d > %d", len(payload), pubsub.PayloadMax)
+func (ctx *Context) checkPayload(payload []byte) error {
+	if most := ctx.Server.PubSub.MaxPayload(); len(payload) > most {
+		return brokers.Errorf("TOOBIG", "payload %d > %d: a message is at most --max-payload long", len(payload), most)
 	}
 	return nil
 }
 
 func publish(ctx *Context, args [][]byte) {
-	if err := checkPayload(args[2]); err != nil {
+	if err := ctx.checkPayload(args[2]); err != nil {
 		ctx.fail(err)
 		return
 	}
@@ -145,7 +145,7 @@ func publish(ctx *Context, args [][]byte) {
 }
 
 func publishShard(ctx *Context, args [][]byte) {
-	if err := checkPayload(args[2]); err != nil {
+	if err := ctx.checkPayload(args[2]); err != nil {
 		ctx.fail(err)
 		return
 	}

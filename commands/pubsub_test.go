@@ -125,7 +125,7 @@ func TestBusErrors(t *testing.T) {
 		{[]string{"subscribe", "ok", long}, "-ERR a channel or pattern has at most 65535 bytes"},
 		{[]string{"psubscribe", "ok", long[:pubsub.GlobMax] + "*"}, "-ERR a glob pattern has at most 1024 bytes"},
 		{[]string{"npub", long, "x"}, "-BADTOPIC topic is longer than 65535 bytes"},
-		{[]string{"publish", "a", strings.Repeat("x", pubsub.PayloadMax+1)}, "-TOOBIG payload 10485761 > 10485760"},
+		{[]string{"publish", "a", strings.Repeat("x", 10<<20+1)}, "-TOOBIG payload 10485761 > 10485760: a message is at most --max-payload long"},
 		{[]string{"pubsub", "channels", "a", "b"}, "-ERR unknown subcommand or wrong number of arguments for 'channels'. Try PUBSUB HELP."},
 	} {
 		if got := w.do(c.command...); got != c.want+"\r\n" {

@@ -228,6 +228,9 @@ func constantSettings(c Config) []setting {
 		noLatency  = "LATENCY watches nothing, SLOWLOG does"
 		doorLimits = "the limits of output are built in"
 	)
+	bytes := func(name string, value int64) setting {
+		return setting{name: name, value: strconv.FormatInt(value, 10), effect: constant, check: byteCount, why: atStart + "--" + name}
+	}
 	return []setting{
 		flag("appendonly", yesNo(durable), atStart+"--store-durability"),
 		{name: "appendfsync", value: appendfsync, effect: constant, check: oneWordOf("everysec", "always", "no"), why: atStart + "--fsync and --store-durability"},
@@ -241,10 +244,8 @@ func constantSettings(c Config) []setting {
 		number("latency-monitor-threshold", "0", noLatency), flag("latency-tracking", "no", noLatency),
 		number("hz", "10", "nothing is polled"), flag("dynamic-hz", "no", "nothing is polled"),
 		number("tcp-keepalive", "60", "it is built in"),
-		{name: "proto-max-bulk-len", value: "33554432", effect: constant, check: byteCount, why: "it is built in"},
-		{name: "client-query-buffer-limit", value: "67108864", effect: constant, check: byteCount, why: "it is built in"},
+		bytes("proto-max-bulk-len", c.BulkMax), bytes("client-query-buffer-limit", c.QueryBufferMax), bytes("maxmemory-clients", c.ClientMemory),
 		text("client-output-buffer-limit", "normal 0 0 0 slave 0 0 0 pubsub 33554432 8388608 60", doorLimits),
-		{name: "maxmemory-clients", value: "0", effect: constant, check: byteCount, why: "clients are not evicted"},
 		{name: "replica-read-only", aliases: []string{"slave-read-only"}, value: "yes", effect: constant, check: yesOrNo, why: replicas},
 		{name: "replica-serve-stale-data", aliases: []string{"slave-serve-stale-data"}, value: "yes", effect: constant, check: yesOrNo, why: replicas},
 		number("min-replicas-to-write", "0", replicas, "min-slaves-to-write"),

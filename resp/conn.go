@@ -21,6 +21,8 @@ type Handler interface {
 	// Command runs one command and writes its reply to c.Writer(). The arguments alias the read buffer: they are valid
 	// until Command returns, so what is kept must be copied. args[0] is the command's name as sent; there is always one.
 	Command(c *Conn, args [][]byte)
+	// Refused answers a command that was over a limit of the door and has been read past.
+	Refused(c *Conn, refusal *RefusedError)
 	// Flush is called when the batch is over, before its durability barrier and its write: what was gathered for other
 	// connections (publishes) goes out here.
 	Flush(c *Conn)
@@ -350,15 +352,14 @@ func (c *Conn) guard(part func()) {
 
 // fill reads once, after what came ahead while the connection was held up.
 func (c *Conn) fill() error {
+	room, err := c.room() // first of all: it gives back what the last command needed
+	if err != nil {
+		return err
+	}
 	if len(c.came) == 0 {
-		var err error
 		if c.came, err = c.ahead.take(c); err != nil {
 			return err
 		}
-	}
-	room, err := c.room()
-	if err != nil {
-		return err
 	}
 	if len(c.came) > 0 {
 		n := copy(room, c.came)
@@ -379,6 +380,12 @@ func (c *Conn) fill() error {
 func (c *Conn) room() ([]byte, error) {
 	room := c.framer.room()
 	if err := c.chargeInput(c.framer.memory()); err != nil {
+		if c.framer.skip(err.Error()) { // what it has sent of its command is dropped, and the rest read past
+			room = c.framer.room()
+			c.payInput(c.framer.memory())
+			return room, nil
+		}
+		c.server.counters.memoryCuts.Add(1)
 		c.writer.Error(err.Error())
 		c.FlushReplies()
 		return nil, err
@@ -400,6 +407,12 @@ func (c *Conn) runBuffered() {
 	for !c.closing {
 		args, err := c.framer.next()
 		if err != nil {
+			if refusal, ok := err.(*RefusedError); ok {
+				commands++
+				c.commandStart = c.writer.Len()
+				handler.Refused(c, refusal)
+				continue
+			}
 			c.refuse(err)
 			break
 		}

@@ -3,6 +3,8 @@ package resp
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -28,12 +30,23 @@ var (
 	errFramerBroken      error = &ProtocolError{"connection is closing"}
 )
 
+// RefusedError answers a command that is over a limit. It was read past, and the connection goes on.
+type RefusedError struct{ Text string }
+
+func (e *RefusedError) Error() string { return e.Text }
+
+// A length up to these is taken for one, and what it announces is read past when it is over a limit; beyond, it is no RESP.
+const (
+	skippedBulkMax      = 4 << 30
+	skippedArgumentsMax = math.MaxInt32
+)
+
 // headerMax is the longest header line, type byte and CR included.
 const headerMax = 32
 
 // framer cuts a stream of bytes into commands. It keeps its place between reads, so that a command that comes byte by byte
 // costs no more than one that comes whole. Bytes are read into room and announced with filled; next is then called
-// until it has no more. Arguments alias the read buffer and hold until the next call of room.
+// until it has no more. A command over a limit is read past without being kept. Arguments alias the read buffer and hold until the next call of room.
 //
 //	buf:  ... done ... |start  *2 $3 SET $5 he|end   free
 //	                              pos ->   ^ arguments so far are in spans, relative to start
@@ -45,9 +58,10 @@ type framer struct {
 	start, pos, end int
 	spans           []span
 	args            [][]byte
-	missing         int // arguments still to come; 0 between commands
-	bulk            int // announced length of the argument that is coming, or -1
-	scanned         int // bytes of the inline command, from start, known to hold no line feed
+	missing         int           // arguments still to come; 0 between commands
+	bulk            int           // announced length of the argument that is coming, or -1
+	scanned         int           // bytes of the inline command, from start, known to hold no line feed
+	refused         *RefusedError // the command that is coming is read past and answered with this
 	failed          error
 
 	wasFull bool // the last read filled the buffer: a bigger one would save reads
@@ -60,14 +74,16 @@ func newFramer(o *Options) framer {
 	return framer{maxBulk: o.BulkMax, maxBuffer: o.QueryBufferMax, maxArguments: o.ArgumentsMax, maxInline: o.InlineMax, bulk: -1}
 }
 
-// next returns the next complete command; nil means that more bytes are needed. An error is final.
+// next returns the next complete command; nil means that more bytes are needed. An error is final, but for a *RefusedError.
 func (f *framer) next() ([][]byte, error) {
 	if f.failed != nil {
 		return nil, f.failed
 	}
 	args, err := f.frame()
 	if err != nil {
-		f.failed = errFramerBroken
+		if _, refused := err.(*RefusedError); !refused {
+			f.failed = errFramerBroken
+		}
 	}
 	return args, err
 }
@@ -92,24 +108,83 @@ func (f *framer) frame() ([][]byte, error) {
 		case n <= 0:
 			f.start = f.pos // *0 and *-1 are no command
 			continue
-		case n > int64(f.maxArguments):
+		case n > skippedArgumentsMax:
 			return nil, errMultibulkLength
 		case n > unauthenticatedArguments && !f.trusted:
 			return nil, errMultibulkStranger
 		}
 		f.missing = int(n)
 		f.spans = f.spans[:0]
+		if n > int64(f.maxArguments) {
+			f.skip(fmt.Sprintf("ERR a command of %d arguments is over the limit of %d", n, f.maxArguments))
+		}
 	}
 	return f.arguments()
 }
 
-// arguments collects the bulk strings of a command whose header was read.
-func (f *framer) arguments() ([][]byte, error) {
+// skip has what has come of this command dropped and its rest read past; text is its answer. It returns false when there is no
+// command whose length is known.
+func (f *framer) skip(text string) bool {
+	if f.missing == 0 {
+		return false
+	}
+	f.refused = &RefusedError{text}
+	f.spans, f.args = nil, nil
+	if f.bulk >= 0 { // of an argument that is coming
+		f.start = min(f.pos+f.bulk, f.end)
+		f.bulk -= f.start - f.pos
+		f.pos = f.start
+	}
+	f.start = f.pos
+	if rest := f.buf[f.start:f.end]; len(f.buf) > readBufferMax && len(rest) < readBufferMax {
+		f.buf = make([]byte, readBufferMax)
+		f.start, f.pos, f.end = 0, 0, copy(f.buf, rest)
+	}
+	return true
+}
+
+// readPast is arguments for a command that is refused: nothing of it stays in the buffer.
+func (f *framer) readPast() ([][]byte, error) {
 	for f.missing > 0 {
 		if f.bulk < 0 {
 			complete, err := f.bulkHeader()
 			if err != nil || !complete {
 				return nil, err
+			}
+		}
+		n := min(f.bulk, f.end-f.pos)
+		f.pos += n
+		f.bulk -= n
+		f.start = f.pos
+		if f.end-f.pos < 2 {
+			return nil, nil
+		}
+		if f.buf[f.pos] != '\r' || f.buf[f.pos+1] != '\n' {
+			return nil, errBulkEnd
+		}
+		f.pos += 2
+		f.start = f.pos
+		f.bulk = -1
+		f.missing--
+	}
+	refused := f.refused
+	f.refused = nil
+	return nil, refused
+}
+
+// arguments collects the bulk strings of a command whose header was read.
+func (f *framer) arguments() ([][]byte, error) {
+	for f.missing > 0 {
+		if f.refused != nil {
+			return f.readPast()
+		}
+		if f.bulk < 0 {
+			complete, err := f.bulkHeader()
+			if err != nil || !complete {
+				return nil, err
+			}
+			if f.refused != nil {
+				continue
 			}
 		}
 		to := f.pos + f.bulk
@@ -146,12 +221,20 @@ func (f *framer) bulkHeader() (complete bool, err error) {
 		return false, err
 	}
 	switch {
-	case n < 0 || n > int64(f.maxBulk) || int64(f.pos-f.start)+n > int64(f.maxBuffer):
+	case n < 0 || n > skippedBulkMax:
 		return false, errBulkLength
 	case n > unauthenticatedBulk && !f.trusted:
 		return false, errBulkStranger
 	}
 	f.bulk = int(n)
+	switch {
+	case f.refused != nil:
+		f.start = f.pos
+	case n > int64(f.maxBulk):
+		f.skip(fmt.Sprintf("ERR an argument of %d bytes is over proto-max-bulk-len, which is %d", n, f.maxBulk))
+	case int64(f.pos-f.start)+n > int64(f.maxBuffer):
+		f.skip(fmt.Sprintf("ERR the command is over client-query-buffer-limit, which is %d bytes", f.maxBuffer))
+	}
 	return true, nil
 }
 
@@ -333,7 +416,7 @@ func unescape(rest []byte) (decoded byte, length int) {
 func isBlank(b byte) bool { return b == ' ' || b >= '\t' && b <= '\r' }
 
 // partial tells whether a command has begun and is not complete.
-func (f *framer) partial() bool { return f.start < f.end }
+func (f *framer) partial() bool { return f.start < f.end || f.missing > 0 }
 
 // room returns where to read the next bytes. The buffer starts small, goes to its working size once a read fills it,
 // grows geometrically for a command that does not fit, and goes back when it is not needed.

@@ -19,6 +19,10 @@ func frameAll(input []byte, trusted bool, chunk func(left int) int) (commands []
 	for {
 		for {
 			args, err := f.next()
+			if refused, ok := err.(*RefusedError); ok {
+				commands = append(commands, []string{refused.Text})
+				continue
+			}
 			if err != nil {
 				return commands, err
 			}
@@ -67,13 +71,15 @@ func TestFramerVectors(t *testing.T) {
 		{"*1\r\n$blabla\r\n", nil, "ERR Protocol error: invalid bulk length"},
 		{"*1\r\n$+3\r\nabc\r\n", nil, "ERR Protocol error: invalid bulk length"},
 		{"*1\r\n$03\r\nabc\r\n", nil, "ERR Protocol error: invalid bulk length"},
-		{"*1\r\n$2000000000\r\n", nil, "ERR Protocol error: invalid bulk length"},
+		{"*1\r\n$4294967297\r\n", nil, "ERR Protocol error: invalid bulk length"},
+		{"*1\r\n$2000000000\r\n", nil, ""}, // it is read past
 		{"*1\r\n$9223372036854775807\r\nxx", nil, "ERR Protocol error: invalid bulk length"},
 		{"*1\r\n$99999999999999999999999\r\n", nil, "ERR Protocol error: invalid bulk length"},
 		{"*1\r\n$3\r\nabcde", nil, "ERR Protocol error: expected CRLF after bulk"},
 		{"*3000000000\r\n", nil, "ERR Protocol error: invalid multibulk length"},
 		{"*9223372036854775807\r\n", nil, "ERR Protocol error: invalid multibulk length"},
-		{"*1048577\r\n", nil, "ERR Protocol error: invalid multibulk length"},
+		{"*2147483648\r\n", nil, "ERR Protocol error: invalid multibulk length"},
+		{"*1048577\r\n", nil, ""},
 		{"*\r\n", nil, "ERR Protocol error: invalid multibulk length"},
 		{"*blabla\r\n", nil, "ERR Protocol error: invalid multibulk length"},
 		{"*-0\r\n", nil, "ERR Protocol error: invalid multibulk length"},

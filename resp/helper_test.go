@@ -53,6 +53,8 @@ func (h *testHandler) Open(c *Conn) {
 
 func (h *testHandler) Flush(*Conn) {}
 
+func (h *testHandler) Refused(c *Conn, refusal *RefusedError) { c.Writer().Error(refusal.Text) }
+
 func (h *testHandler) Closed(c *Conn) {
 	h.mu.Lock()
 	delete(h.conns, c.ID())

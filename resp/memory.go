@@ -46,20 +46,22 @@ func (c *Conn) tryCharge(n int) bool {
 
 // chargeInput takes what the read buffer has grown to. It returns an error when this connection is the one that must go.
 func (c *Conn) chargeInput(size int) error {
-	if size <= 2*readBufferMax {
-		size = 0 // the working buffers are bounded by MaxClients
-	}
-	more := size - int(c.inputHeld.Load())
-	if more == 0 {
-		return nil
-	}
-	c.inputHeld.Store(int64(size))
-	c.charge(more)
-	if more > 0 && !c.server.relieve(c, 0) {
-		c.server.counters.memoryCuts.Add(1)
+	if c.payInput(size) > 0 && !c.server.relieve(c, 0) {
 		return errMemory
 	}
 	return nil
+}
+
+// payInput returns how much more it took.
+func (c *Conn) payInput(size int) (more int) {
+	if size <= 2*readBufferMax {
+		size = 0 // the working buffers are bounded by MaxClients
+	}
+	if more = size - int(c.inputHeld.Load()); more != 0 {
+		c.inputHeld.Store(int64(size))
+		c.charge(more)
+	}
+	return more
 }
 
 // holder is a candidate of relieve.

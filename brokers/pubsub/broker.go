@@ -14,15 +14,20 @@ type Options struct {
 	Durability brokers.Durability
 	// MaxRetainedBytes bounds the topics and payloads of retained messages; 0 is 1 GiB.
 	MaxRetainedBytes int64
+	MaxPayload       int // of one message; 0 is 10 MiB
 }
 
-const maxRetainedBytesDefault = 1 << 30
+const (
+	maxRetainedBytesDefault = 1 << 30
+	maxPayloadDefault       = 10 << 20
+)
 
 // Broker is the bus. Its methods may be called from any goroutine.
 type Broker struct {
 	clock      brokers.Clock
 	journal    brokers.Journal
 	durability brokers.Durability
+	maxPayload int
 
 	// changes grows with every subscription that comes or goes.
 	changes  atomic.Uint64
@@ -40,7 +45,10 @@ type Broker struct {
 func Open(options Options) (*Broker, error) {
 	b := &Broker{
 		clock: options.Clock, journal: options.Journal, durability: options.Durability,
-		channels: newChannels(), shards: newChannels(),
+		channels: newChannels(), shards: newChannels(), maxPayload: options.MaxPayload,
+	}
+	if b.maxPayload <= 0 {
+		b.maxPayload = maxPayloadDefault
 	}
 	if b.clock == nil {
 		b.clock = brokers.SystemClock{}
@@ -53,6 +61,9 @@ func Open(options Options) (*Broker, error) {
 	}
 	return b, nil
 }
+
+// MaxPayload is how many bytes a message may have.
+func (b *Broker) MaxPayload() int { return b.maxPayload }
 
 // Close stops the expiry timer and waits for a compaction under way. Subscriptions need no closing.
 func (b *Broker) Close() error {

@@ -16,8 +16,6 @@ const (
 	// GlobMax is the longest glob pattern in bytes. Matching one takes at most its length times that of the channel, in the
 	// publisher's time, so it is kept short.
 	GlobMax = 1024
-	// PayloadMax is the largest payload in bytes.
-	PayloadMax = 10 << 20
 )
 
 // topicProblem says why a name is not a topic; "" when it is one.

@@ -37,6 +37,8 @@ func serverFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "timeout", EnvVars: env("TIMEOUT"), Value: 0, Usage: "close clients idle for this long, which are owed nothing, wait for nothing, hold no lease or will and subscribe to nothing; 0 never"},
 		&cli.DurationFlag{Name: "client-write-timeout", EnvVars: env("CLIENT_WRITE_TIMEOUT"), Value: time.Minute, Usage: "close clients whose replies wait while they neither read nor send one byte for this long; 0 never"},
 		&cli.StringFlag{Name: "client-query-buffer-limit", EnvVars: env("CLIENT_QUERY_BUFFER_LIMIT"), Value: "1gb", Usage: "bytes that one client may send ahead of what is run; it is not read any further then. A command must fit in"},
+		&cli.StringFlag{Name: "proto-max-bulk-len", EnvVars: env("PROTO_MAX_BULK_LEN"), Value: "512mb", Usage: "largest argument of a command; a command with a longer one is read past and answered with an error"},
+		&cli.IntFlag{Name: "max-arguments", EnvVars: env("MAX_ARGUMENTS"), Value: 1 << 20, Usage: "arguments of a command; one with more is read past and answered with an error"},
 		&cli.StringFlag{Name: "maxmemory-clients", EnvVars: env("MAXMEMORY_CLIENTS"), Value: "1gb", Usage: "memory for all clients together: what they sent and is not run, what they do not read, and what is kept for them. When it is used up, those who hold most are closed, first those who do not move"},
 		&cli.StringFlag{Name: "maxmemory", EnvVars: env("MAXMEMORY"), Value: "0", Usage: "bytes that the store may take (such as 512mb); 0 is no limit"},
 		&cli.StringFlag{Name: "maxmemory-policy", EnvVars: env("MAXMEMORY_POLICY"), Value: "noeviction", Usage: "what the store does at maxmemory: noeviction, allkeys-lru, allkeys-lfu, allkeys-random, volatile-lru, volatile-lfu, volatile-random, volatile-ttl"},
@@ -71,6 +73,8 @@ type options struct {
 	writeTimeout    time.Duration
 	queryBuffer     int64
 	clientMemory    int64
+	bulkMax         int64
+	argumentsMax    int
 	maxMemory       int64
 	maxMemoryPolicy string
 	storeJournaled  bool
@@ -161,6 +165,12 @@ func readOptions(c *cli.Context) (o options, err error) {
 	}
 	if o.clientMemory, err = commands.ParseBytes(c.String("maxmemory-clients")); err != nil || o.clientMemory < 16<<20 {
 		return o, fmt.Errorf("--maxmemory-clients: %q is not a size of at least 16mb", c.String("maxmemory-clients"))
+	}
+	if o.bulkMax, err = commands.ParseBytes(c.String("proto-max-bulk-len")); err != nil || o.bulkMax < 1<<20 || o.bulkMax > 4<<30 {
+		return o, fmt.Errorf("--proto-max-bulk-len: %q is not between 1mb and 4gb", c.String("proto-max-bulk-len"))
+	}
+	if o.argumentsMax = c.Int("max-arguments"); o.argumentsMax < 1<<10 || o.argumentsMax > 1<<30 {
+		return o, fmt.Errorf("--max-arguments: %d is not between 1024 and 1073741824", o.argumentsMax)
 	}
 	if o.timeout < 0 || o.writeTimeout < 0 {
 		return o, fmt.Errorf("--timeout and --client-write-timeout: a time is not negative")

@@ -17,9 +17,10 @@ import (
 // panicking is a handler whose commands panic.
 type panicking struct{}
 
-func (panicking) Open(*resp.Conn)   {}
-func (panicking) Flush(*resp.Conn)  {}
-func (panicking) Closed(*resp.Conn) {}
+func (panicking) Open(*resp.Conn)                        {}
+func (panicking) Flush(*resp.Conn)                       {}
+func (panicking) Refused(*resp.Conn, *resp.RefusedError) {}
+func (panicking) Closed(*resp.Conn)                      {}
 
 func (panicking) Command(c *resp.Conn, args [][]byte) {
 	switch string(args[0]) {

@@ -117,7 +117,8 @@ func open(o options, logger *slog.Logger) (s *server, err error) {
 	}
 	table, err := commands.New(deps, commands.Config{
 		Password: o.password, ProtectedMode: o.protected, EnableDebug: o.debug, MaxClients: o.maxClients, MaxMemory: o.maxMemory,
-		MaxMemoryRule: o.maxMemoryPolicy, Port: o.port, Bind: o.host, DataDirectory: o.data, Fsync: o.fsync.String(), Timeout: o.timeout,
+		MaxMemoryRule: o.maxMemoryPolicy, BulkMax: o.bulkMax, QueryBufferMax: o.queryBuffer,
+		ClientMemory: o.clientMemory, Port: o.port, Bind: o.host, DataDirectory: o.data, Fsync: o.fsync.String(), Timeout: o.timeout,
 		UnixSocket: o.unixSocket, StoreDurability: o.storeDurabilityWord(), LogLevel: o.level,
 	})
 	if err != nil {
@@ -128,6 +129,7 @@ func open(o options, logger *slog.Logger) (s *server, err error) {
 		Listeners: []net.Listener{own},
 		Addr:      net.JoinHostPort(o.host, strconv.Itoa(o.port)), MaxClients: o.maxClients, IdleTimeout: o.timeout, Logger: logger,
 		TLSConfig: o.tls, UnixSocket: o.unixSocket, WriteTimeout: o.writeTimeout, QueryBufferMax: int(o.queryBuffer), MemoryMax: o.clientMemory,
+		BulkMax: int(o.bulkMax), ArgumentsMax: o.argumentsMax,
 		Panicked: fence(logger, os.Exit), HeavyMax: o.heavyMax,
 	}, table)
 	if err != nil {
@@ -168,7 +170,7 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	if err != nil {
 		return err
 	}
-	if deps.PubSub, err = pubsub.Open(pubsub.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync}); err != nil {
+	if deps.PubSub, err = pubsub.Open(pubsub.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload}); err != nil {
 		return err
 	}
 	keep(deps.PubSub.Close)
