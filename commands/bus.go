@@ -9,6 +9,7 @@ import (
 
 	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/pubsub"
+	"github.com/nexobroker/nexo/resp"
 )
 
 const (
@@ -27,7 +28,7 @@ type busConn interface {
 	ID() uint64
 	RemoteAddr() net.Addr
 	FlushReplies()
-	Push(message []byte) bool
+	Push(message *resp.Message) bool
 	PullPushes(next func(buf []byte) (out []byte, done bool))
 	Kill()
 }
@@ -57,7 +58,7 @@ type busSession struct {
 	// While a confirmation is being written the subscription is in force already, or a client that has read the confirmation
 	// could miss a message; what arrives waits in pending.
 	confirming   bool
-	pending      [][]byte
+	pending      []*resp.Message
 	pendingBytes int
 }
 
@@ -233,24 +234,24 @@ func (i *interest) Deliver(run *pubsub.Run, _ *pubsub.Subscription) bool {
 		return false
 	}
 	form := i.form()
-	encoded := run.Encoding(uint8(form))
-	if encoded == nil {
-		encoded = encodeRun(run.Messages, form, i.echo)
-		run.SetEncoding(uint8(form), encoded)
+	message, encoded := run.Encoding(uint8(form)).(*resp.Message)
+	if !encoded {
+		message = resp.NewMessage(encodeRun(run.Messages, form, i.echo))
+		run.SetEncoding(uint8(form), message)
 	}
 	if b.confirming {
-		return b.hold(encoded)
+		return b.hold(message)
 	}
-	return b.conn.Push(encoded)
+	return b.conn.Push(message)
 }
 
 // hold keeps a message, under the lock, until the confirmation under way is written.
-func (b *busSession) hold(encoded []byte) bool {
-	if b.pendingBytes += len(encoded); b.pendingBytes > pendingMax {
+func (b *busSession) hold(message *resp.Message) bool {
+	if b.pendingBytes += message.Len(); b.pendingBytes > pendingMax {
 		b.conn.Kill()
 		return false
 	}
-	b.pending = append(b.pending, encoded)
+	b.pending = append(b.pending, message)
 	return true
 }
 

@@ -131,7 +131,7 @@ func (h *testHandler) Command(c *Conn, args [][]byte) {
 		c.KeepWhile(func() bool { return true })
 		w.SimpleString("SUBSCRIBED")
 		c.FlushReplies()
-		c.Push([]byte("+FIRST\r\n"))
+		c.Push(NewMessage([]byte("+FIRST\r\n")))
 	case "REPLAY":
 		n := 0
 		c.PullPushes(func(buf []byte) ([]byte, bool) {
@@ -141,7 +141,7 @@ func (h *testHandler) Command(c *Conn, args [][]byte) {
 			}
 			return buf, n == 1000
 		})
-		c.Push([]byte("+NEW\r\n"))
+		c.Push(NewMessage([]byte("+NEW\r\n")))
 	default:
 		w.Error("ERR unknown command")
 	}

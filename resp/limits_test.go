@@ -3,6 +3,7 @@ package resp
 import (
 	"io"
 	"math/rand/v2"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -122,4 +123,34 @@ func TestMemoryOfAllClients(t *testing.T) {
 	eventually(t, "nobody needs to go", func() bool { return s.Counters().Memory == 13<<20 })
 	s.Each(func(c *Conn) bool { c.Hold(2 << 20); return true })
 	eventually(t, "the larger one goes", func() bool { n := s.Counters(); return n.CutForMemory == 2 && n.Connected == 1 && n.Memory == 8<<20 })
+}
+
+// TestPushesCountForAll: the outboxes of all clients together are bounded, and one message in many of them counts once.
+func TestPushesCountForAll(t *testing.T) {
+	h := newTestHandler()
+	s := startServer(t, Options{MemoryMax: 24 << 20}, h)
+	var clients []net.Conn
+	for range 10 {
+		clients = append(clients, dial(t, s).Conn)
+	}
+	eventually(t, "connected", func() bool { return s.Counters().Connected == 10 })
+	var conns []*Conn
+	s.Each(func(c *Conn) bool { conns = append(conns, c); return true })
+	for range 12 {
+		shared := NewMessage([]byte(strings.Repeat("m", 1<<20)))
+		for _, c := range conns {
+			c.Push(shared)
+		}
+	}
+	if n := s.Counters(); n.CutForMemory != 0 || n.Connected != 10 {
+		t.Fatalf("%+v", n)
+	}
+	for i := range 40 {
+		conns[i%4].Push(NewMessage([]byte(strings.Repeat("m", 1<<20))))
+	}
+	eventually(t, "those who hold most go", func() bool { n := s.Counters(); return n.CutForMemory > 0 && n.Memory <= 24<<20 })
+	for _, nc := range clients {
+		nc.Close()
+	}
+	eventually(t, "nothing is held", func() bool { n := s.Counters(); return n.Connected == 0 && n.Memory == 0 })
 }

@@ -19,15 +19,22 @@ const (
 // given back with the connection.
 func (c *Conn) Hold(n int) { c.charge(n) }
 
+// TryHold is Hold for what may be refused: it takes n bytes if as many are left, and tells whether they were.
+func (c *Conn) TryHold(n int) bool { return c.tryCharge(n) }
+
 // Memory is how much the connection holds of the memory of all. Any goroutine.
 func (c *Conn) Memory() int { return int(c.held.Load()) }
 
 // charge takes n bytes, whatever is left, and has the sweeper make room when nothing is.
 func (c *Conn) charge(n int) {
 	c.held.Add(int64(n))
-	if c.server.held.Add(int64(n)) > c.server.options.MemoryMax && n > 0 {
+	c.server.charge(n)
+}
+
+func (s *Server) charge(n int) {
+	if s.held.Add(int64(n)) > s.options.MemoryMax && n > 0 {
 		select {
-		case c.server.pressed <- struct{}{}:
+		case s.pressed <- struct{}{}:
 		default:
 		}
 	}
@@ -91,7 +98,7 @@ func (s *Server) relieve(asking *Conn, missed int64) bool {
 	now := s.now()
 	var holders []holder
 	s.Each(func(c *Conn) bool {
-		switch bytes := c.held.Load(); {
+		switch bytes := c.held.Load() + int64(c.out.pushed()); {
 		case bytes <= 0:
 		case c.dead():
 			over -= bytes // on its way back

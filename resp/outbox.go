@@ -4,6 +4,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // outbox is the ordered output of a connection that has had a Push. It starts unused: until the first Push the
@@ -19,12 +20,56 @@ type outbox struct {
 	ending  bool       // no more will be appended; the writer ends when it is done
 	closed  bool       // the socket is of no use
 
-	chunks    [][]byte
+	chunks    []chunk
 	marks     []mark // what is special about some chunks, in their order
-	spare     [][]byte
+	spare     []chunk
 	bytes     int   // all that was appended and not written
 	replies   int   // of these, replies: they do not count against the limit
 	softSince int64 // when pushes went over the soft limit; 0 while they are under it
+}
+
+// chunk is a piece of output: a shared message, or a copy of replies, or what stands for a source.
+type chunk struct {
+	bytes   []byte
+	message *Message // nil when the bytes are the connection's own
+}
+
+// Message is one encoded message, never changed, that any number of connections are to be sent. It counts once against Options.MemoryMax
+// for as long as one of them has not sent it.
+type Message struct {
+	bytes   []byte
+	holders atomic.Int32
+}
+
+// messageOverhead is what a message takes beside its bytes.
+const messageOverhead = 64
+
+// NewMessage takes over what it is given.
+func NewMessage(encoded []byte) *Message { return &Message{bytes: encoded} }
+
+// Len is the number of bytes that a connection is sent.
+func (m *Message) Len() int { return len(m.bytes) }
+
+func (m *Message) hold(s *Server) {
+	if m.holders.Add(1) == 1 {
+		s.charge(len(m.bytes) + messageOverhead)
+	}
+}
+
+func (m *Message) release(s *Server) {
+	if m.holders.Add(-1) == 0 {
+		s.charge(-len(m.bytes) - messageOverhead)
+	}
+}
+
+// releaseAll lets go of messages that are not to be sent any more.
+func releaseAll(s *Server, chunks []chunk) {
+	for i := range chunks {
+		if m := chunks[i].message; m != nil {
+			chunks[i].message = nil
+			m.release(s)
+		}
+	}
 }
 
 // mark says what a chunk is besides a pushed message. A source has an empty chunk.
@@ -77,16 +122,15 @@ func (o *outbox) wakeLocked(c *Conn) {
 	}
 }
 
-// Push appends one encoded message, shared and never changed, to the connection's outbox, from any goroutine. It never
-// blocks. It returns false when the connection is closed or has just been cut for being over its output limit.
-func (c *Conn) Push(message []byte) bool {
+// Push appends a message to the connection's outbox, from any goroutine. It never blocks. It returns false when the connection is closed or has just been cut for being over its output limit.
+func (c *Conn) Push(message *Message) bool {
 	o := &c.out
 	o.mu.Lock()
 	if o.closed || o.ending || c.dead() {
 		o.mu.Unlock()
 		return false
 	}
-	waiting := o.bytes - o.replies + len(message)
+	waiting := o.bytes - o.replies + len(message.bytes)
 	if waiting > c.server.options.OutboxSoftBytes {
 		if waiting > c.server.options.OutboxHardBytes {
 			o.mu.Unlock()
@@ -97,8 +141,9 @@ func (c *Conn) Push(message []byte) bool {
 			o.softSince = c.server.clock.Load()
 		}
 	}
-	o.chunks = append(o.chunks, message)
-	o.bytes += len(message)
+	message.hold(c.server)
+	o.chunks = append(o.chunks, chunk{message.bytes, message})
+	o.bytes += len(message.bytes)
 	o.wakeLocked(c)
 	o.mu.Unlock()
 	return true
@@ -134,7 +179,7 @@ func (c *Conn) PullPushes(next func(buf []byte) (out []byte, done bool)) {
 		return
 	}
 	o.marks = append(o.marks, mark{at: len(o.chunks), source: next})
-	o.chunks = append(o.chunks, nil)
+	o.chunks = append(o.chunks, chunk{})
 	o.wakeLocked(c)
 }
 
@@ -149,7 +194,8 @@ func (o *outbox) appendReplies(c *Conn, replies []byte, undelivered []func()) {
 	}
 	m.at = len(o.chunks)
 	o.marks = append(o.marks, m)
-	o.chunks = append(o.chunks, slices.Clone(replies))
+	o.chunks = append(o.chunks, chunk{bytes: slices.Clone(replies)})
+	c.charge(len(replies))
 	o.bytes += len(replies)
 	o.replies += len(replies)
 	o.wakeLocked(c)
@@ -200,6 +246,7 @@ func (o *outbox) run(c *Conn) {
 		o.spare = nil
 		o.mu.Unlock()
 		if !o.write(c, chunks, marks) {
+			releaseAll(c.server, chunks)
 			return
 		}
 		clear(chunks)
@@ -212,7 +259,7 @@ func (o *outbox) run(c *Conn) {
 }
 
 // write sends what was taken, running its sources where they stand. When it fails, what was not sent has been told so.
-func (o *outbox) write(c *Conn, chunks [][]byte, marks []mark) bool {
+func (o *outbox) write(c *Conn, chunks []chunk, marks []mark) bool {
 	from := 0
 	for i := 0; ; i++ {
 		to := len(chunks)
@@ -237,11 +284,11 @@ func (o *outbox) write(c *Conn, chunks [][]byte, marks []mark) bool {
 
 // send writes consecutive chunks, in rounds of which each is one system call; base is the first one's place among all
 // that the marks speak of.
-func (o *outbox) send(c *Conn, chunks [][]byte, base int, marks []mark) bool {
+func (o *outbox) send(c *Conn, chunks []chunk, base int, marks []mark) bool {
 	for len(chunks) > 0 {
 		count, size := 0, 0
-		for count < len(chunks) && (count == 0 || size+len(chunks[count]) <= writeMax) {
-			size += len(chunks[count])
+		for count < len(chunks) && (count == 0 || size+len(chunks[count].bytes) <= writeMax) {
+			size += len(chunks[count].bytes)
 			count++
 		}
 		c.writingSince.Store(c.server.clock.Load())
@@ -258,11 +305,12 @@ func (o *outbox) send(c *Conn, chunks [][]byte, base int, marks []mark) bool {
 }
 
 // sent settles the accounts of the chunks [from, to).
-func (o *outbox) sent(c *Conn, from, to, size int, chunks [][]byte, marks []mark) {
+func (o *outbox) sent(c *Conn, from, to, size int, chunks []chunk, marks []mark) {
 	replies := 0
+	releaseAll(c.server, chunks)
 	for i := range marks {
 		if m := &marks[i]; m.reply && m.at >= from && m.at < to {
-			replies += len(chunks[m.at-from])
+			replies += len(chunks[m.at-from].bytes)
 			m.undelivered = nil
 		}
 	}
@@ -273,21 +321,22 @@ func (o *outbox) sent(c *Conn, from, to, size int, chunks [][]byte, marks []mark
 		o.softSince = 0
 	}
 	if replies > 0 {
+		c.charge(-replies)
 		o.ready.Broadcast()
 	}
 	o.mu.Unlock()
 }
 
 // writeChunks gives the kernel several chunks at once: copied together while they are small, as a list otherwise.
-func (c *Conn) writeChunks(chunks [][]byte, size int) error {
+func (c *Conn) writeChunks(chunks []chunk, size int) error {
 	if len(chunks) == 1 {
-		return c.writePieces(chunks[0], c.server.clock.Load())
+		return c.writePieces(chunks[0].bytes, c.server.clock.Load())
 	}
 	if size <= copyMax {
 		piece := c.server.pieces.Get().(*[]byte)
 		buf := (*piece)[:0]
-		for _, chunk := range chunks {
-			buf = append(buf, chunk...)
+		for i := range chunks {
+			buf = append(buf, chunks[i].bytes...)
 		}
 		n, err := c.nc.Write(buf)
 		c.bytesOut.Add(uint64(n))
@@ -296,7 +345,9 @@ func (c *Conn) writeChunks(chunks [][]byte, size int) error {
 		return err
 	}
 	list := make(net.Buffers, len(chunks))
-	copy(list, chunks) // WriteTo eats its list
+	for i := range chunks {
+		list[i] = chunks[i].bytes
+	}
 	n, err := list.WriteTo(c.nc)
 	c.bytesOut.Add(uint64(n))
 	return err
@@ -363,11 +414,19 @@ func (o *outbox) abandon(c *Conn) {
 	o.closed = true
 	o.ready.Broadcast()
 	marks := o.marks
+	releaseAll(c.server, o.chunks)
 	o.chunks, o.marks, o.spare, o.bytes, o.replies = nil, nil, nil, 0, 0
 	o.mu.Unlock()
 	for i := range marks {
 		marks[i].fail(c)
 	}
+}
+
+// pushed is the number of bytes of messages that are not sent.
+func (o *outbox) pushed() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes - o.replies
 }
 
 // overSoftLimit tells whether too much has been waiting for too long.

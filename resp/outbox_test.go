@@ -23,7 +23,7 @@ func TestPushesAndRepliesKeepTheirOrder(t *testing.T) {
 	var sending sync.WaitGroup
 	sending.Go(func() {
 		for i := range count {
-			conn.Push(fmt.Appendf(nil, "+P%d\r\n", i))
+			conn.Push(NewMessage(fmt.Appendf(nil, "+P%d\r\n", i)))
 			if i%100 == 0 {
 				time.Sleep(10 * time.Microsecond)
 			}
@@ -83,7 +83,7 @@ func TestLargePushes(t *testing.T) {
 	for i := range 200 {
 		message := []byte(fmt.Sprintf("+%d%s\r\n", i, strings.Repeat("x", i*500)))
 		want.Write(message)
-		if !conn.Push(message) {
+		if !conn.Push(NewMessage(message)) {
 			t.Fatal("refused")
 		}
 	}
@@ -96,7 +96,7 @@ func TestLargePushes(t *testing.T) {
 func TestOutputLimits(t *testing.T) {
 	message := bytes.Repeat([]byte("m"), 64<<10)
 	fill := func(conn *Conn, most int) (pushed int) {
-		for pushed < most && conn.Push(message) {
+		for pushed < most && conn.Push(NewMessage(message)) {
 			pushed += len(message)
 		}
 		return pushed
@@ -108,7 +108,7 @@ func TestOutputLimits(t *testing.T) {
 	if pushed := fill(conn, 1<<30); pushed > 48<<20 || pushed < 32<<20 {
 		t.Errorf("cut after %d bytes", pushed)
 	}
-	if conn.Push(message) {
+	if conn.Push(NewMessage(message)) {
 		t.Error("a push to a connection that was cut")
 	}
 	eventually(t, "closed", func() bool { return h.closed.Load() == 1 })
@@ -163,9 +163,10 @@ func fanOut(b *testing.B, subscribers, batch int) {
 	b.ResetTimer()
 	sent := int64(0)
 	for range b.N {
+		shared := NewMessage(message)
 		for _, c := range conns {
 			for range batch {
-				c.Push(message)
+				c.Push(shared)
 			}
 		}
 		sent += int64(len(message) * batch * subscribers)

@@ -22,7 +22,12 @@ func (c *Conn) writePieces(b []byte, now int64) error {
 // pieces writes b in pieces, so that the time limit on a write that does not get on is not one on its size. Between two pieces others
 // that are ready go first: a replay at full speed is otherwise one long call into the kernel after the other.
 func (c *Conn) pieces(b []byte, now int64, direct bool) (err error) {
-	n := 0
+	n, owed := 0, 0
+	if direct && len(b) > repliesMax {
+		owed = len(b)
+		c.charge(owed)
+		defer func() { c.charge(-owed) }()
+	}
 	for len(b) > 0 {
 		c.writingSince.Store(now)
 		piece := b[:min(len(b), pieceMax)]

@@ -26,6 +26,7 @@ func (s *Server) sweep() {
 				c.enforce(now)
 				return true
 			})
+			s.relieve(nil, 0)
 		case <-s.pressed:
 			s.relieve(nil, s.missed.Swap(0))
 		case <-draining:

@@ -19,15 +19,15 @@ type Message struct {
 type Run struct {
 	Messages []Message
 
-	encodings [Forms][]byte
+	encodings [Forms]any
 }
 
 // Encoding is what SetEncoding was given for this form while the run was delivered to another subscription with the same
 // name; nil when that has not happened yet.
-func (r *Run) Encoding(form uint8) []byte { return r.encodings[form] }
+func (r *Run) Encoding(form uint8) any { return r.encodings[form] }
 
 // SetEncoding shares the encoded run with the subscriptions of the same name and form that follow.
-func (r *Run) SetEncoding(form uint8, encoded []byte) { r.encodings[form] = encoded }
+func (r *Run) SetEncoding(form uint8, encoded any) { r.encodings[form] = encoded }
 
 // Batch gathers what one publisher publishes. It belongs to one goroutine; Flush must be called before that
 // goroutine waits for anything.
@@ -215,7 +215,7 @@ func (b *Batch) deliver(to route, noEcho bool) {
 }
 
 func (b *Batch) deliverPart(p part, noEcho bool) {
-	b.run.encodings = [Forms][]byte{}
+	b.run.encodings = [Forms]any{}
 	picky := noEcho || p.noLocal
 	delivered := 0
 	for _, sub := range p.subs {
@@ -230,7 +230,7 @@ func (b *Batch) deliverPart(p part, noEcho bool) {
 	for _, g := range p.groups {
 		b.deliverGroup(g, noEcho)
 	}
-	b.run.encodings = [Forms][]byte{}
+	b.run.encodings = [Forms]any{}
 }
 
 // deliverGroup gives each message of the run to the next member in turn; a member that is gone is passed over.
@@ -244,7 +244,7 @@ func (b *Batch) deliverGroup(g *group, noEcho bool) {
 			if noEcho && sub.Owner == b.owner {
 				continue
 			}
-			b.run.encodings = [Forms][]byte{}
+			b.run.encodings = [Forms]any{}
 			if sub.Subscriber.Deliver(&b.run, sub) {
 				b.broker.delivered.Add(1)
 				break
