@@ -34,6 +34,9 @@ type Options struct {
 	SegmentBytes int           // size at which a segment is closed; 8 MiB. About as much is held in memory
 	MinFreeBytes int64         // Ready answers DISKFULL below it; 0 = only when a write has failed
 	Logger       *slog.Logger  // nil = silent
+	// Loading, which may be nil, hears while Open and Replay read the files how many bytes of them have been loaded. Its error
+	// ends the reading and is returned; nothing is changed by then but what recovery had to make whole.
+	Loading func(bytes int64) error
 }
 
 // segmentLog is what the writer uses of *wal.Log; tests put a failing one in its place.
@@ -75,6 +78,7 @@ type Log struct {
 	logBytes    atomic.Int64 // written since the last snapshot
 	// snapshotBytes is the size of the last snapshot, asideBytes that of the files that keep room.
 	snapshotBytes, asideBytes atomic.Int64
+	bytesRead   int64        // by Open, then by Replay; see loaded
 
 	// waiting guards the waking of the Waits. The numbers are atomic so that a Wait that has nothing to wait for
 	// takes no lock.
@@ -396,6 +400,16 @@ func (b *batch) reset() {
 		arena, frames = nil, nil
 	}
 	*b = batch{arena: arena, frames: frames}
+}
+
+// loaded tells Options.Loading of bytes that were read. Open reads each of them once to check it and Replay once more, so each
+// time it is half loaded.
+func (l *Log) loaded(read int64) error {
+	if l.options.Loading == nil {
+		return nil
+	}
+	l.bytesRead += read
+	return l.options.Loading(l.bytesRead / 2)
 }
 
 func isMissing(err error) bool { return errors.Is(err, os.ErrNotExist) }

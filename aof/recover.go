@@ -237,18 +237,35 @@ func (l *Log) checkSnapshot() (records uint64, err error) {
 		return 0, nil
 	}
 	path := filepath.Join(l.directory, snapshotName(l.manifest.snapshot))
-	records, size, err := readSnapshot(path, l.manifest.id, l.manifest.snapshot, nil)
-	l.snapshotBytes.Store(size)
+	records, err = l.loadSnapshot(path, func([]byte) error { return nil })
 	if isMissing(err) {
 		err = &damage{file: path, cause: errMissingFile}
 	}
 	return records, err
 }
 
+// loadSnapshot feeds the records of a snapshot and tells Options.Loading of its bytes.
+func (l *Log) loadSnapshot(path string, fn func(body []byte) error) (records uint64, err error) {
+	var told int64
+	records, size, err := readSnapshot(path, l.manifest.id, l.manifest.snapshot, func(body []byte) error {
+		if err := fn(body); err != nil {
+			return err
+		}
+		told += int64(len(body))
+		return l.loaded(int64(len(body)))
+	})
+	l.snapshotBytes.Store(size)
+	if err != nil {
+		return records, err
+	}
+	return records, l.loaded(size - told) // what the file has around its records
+}
+
 func (l *Log) scanner(generation uint64, mark watermark, visit func(body []byte) error) *scanner {
 	s := &scanner{
 		seed:   seedOf(l.manifest.id, generation),
 		visit:  visit,
+		loaded: l.loaded,
 		isLast: generation == l.manifest.last(),
 	}
 	if mark.generation == generation {
@@ -398,7 +415,7 @@ func (l *Log) startWriter(last generationScan) error {
 func (l *Log) replay(fn func(body []byte) error) error {
 	if l.manifest.snapshot != 0 {
 		path := filepath.Join(l.directory, snapshotName(l.manifest.snapshot))
-		if _, _, err := readSnapshot(path, l.manifest.id, l.manifest.snapshot, fn); err != nil {
+		if _, err := l.loadSnapshot(path, fn); err != nil {
 			return l.corrupt(err, 0)
 		}
 	}
@@ -409,4 +426,32 @@ func (l *Log) replay(fn func(body []byte) error) error {
 		}
 	}
 	return nil
+}
+
+// SizeToLoad is how many bytes of a log's files Open and Replay will load. What a crash has left beside them is counted too; a log
+// that does not exist yet has none.
+func SizeToLoad(dir, name string) (bytes int64, err error) {
+	directory := logDirectory(dir, name)
+	found, err := listFiles(directory)
+	if isMissing(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	for _, snapshot := range found.snapshots {
+		info, err := os.Stat(filepath.Join(directory, snapshotName(snapshot)))
+		if err != nil {
+			return 0, err
+		}
+		bytes += info.Size()
+	}
+	for _, generation := range found.generations {
+		size, err := generationSize(filepath.Join(directory, generationName(generation)))
+		if err != nil {
+			return 0, err
+		}
+		bytes += size
+	}
+	return bytes, nil
 }

@@ -95,6 +95,7 @@ type scanner struct {
 	seed    uint32
 	buffer  []byte
 	visit   func(body []byte) error // may be nil
+	loaded  func(read int64) error  // hears of each valid frame; may be nil
 	synced  uint64                  // the watermark's claim for this generation
 	isLast  bool                    // of the log: only there may a write be torn
 	current generationScan
@@ -196,6 +197,11 @@ func (s *scanner) scanSegment(rest []segmentFile) error {
 		s.current.lastIndex = f.index
 		s.current.clean = f.kind == kindClose
 		s.current.tail = int64(offset)
+		if s.loaded != nil {
+			if err := s.loaded(int64(length)); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
