@@ -43,7 +43,7 @@ func (s *Server) serverSpecs() []Spec {
 			ctx.W.Int(0)
 			ctx.W.Array(0)
 		}),
-		spec("wait", "Answers 0: there are no replicas to wait for", ":0", 3, Loading, func(ctx *Context, args [][]byte) {
+		spec("wait", "Answers 0: there are no replicas to wait for", ":0", 3, 0, func(ctx *Context, args [][]byte) {
 			if _, ok := parseInt(args[1]); !ok {
 				ctx.fail(errNotInteger)
 				return
@@ -60,9 +60,9 @@ func (s *Server) serverSpecs() []Spec {
 		{Name: "config", Group: "server", Summary: "Reads and changes parameters", Since: "0.1.0", Reply: "depends on the subcommand", Arity: -2, Flags: Loading, Subcommands: []Spec{
 			{Name: "get", Group: "server", Summary: "Answers the parameters whose names match", Since: "0.1.0", Reply: "%n name value", Arity: -3, Flags: Loading, Handler: configGet,
 				Arguments: []Argument{{Name: "parameter", Type: "pattern", Multiple: true}}},
-			{Name: "set", Group: "server", Summary: "Changes parameters until the next start; what would not act is refused, but for tunables of Redis' encodings, which are remembered", Since: "0.1.0", Reply: "+OK", Arity: -4, Flags: Admin | Loading, Handler: configSet,
+			{Name: "set", Group: "server", Summary: "Changes parameters until the next start; what would not act is refused, but for tunables of Redis' encodings, which are remembered", Since: "0.1.0", Reply: "+OK", Arity: -4, Flags: Admin | Loading, Handler: configSet, needsBrokers: true,
 				Arguments: []Argument{{Name: "data", Type: "block", Multiple: true, Arguments: []Argument{{Name: "parameter", Type: "string"}, {Name: "value", Type: "string"}}}}},
-			{Name: "resetstat", Group: "server", Summary: "Sets the counters of INFO to zero", Since: "0.1.0", Reply: "+OK", Arity: 2, Flags: Admin | Loading, Handler: func(ctx *Context, _ [][]byte) {
+			{Name: "resetstat", Group: "server", Summary: "Sets the counters of INFO to zero", Since: "0.1.0", Reply: "+OK", Arity: 2, Flags: Admin | Loading, needsBrokers: true, Handler: func(ctx *Context, _ [][]byte) {
 				ctx.Server.resetCounters()
 				ctx.W.OK()
 			}},
@@ -221,9 +221,9 @@ func (s *Server) sections() []section {
 	return []section{
 		{name: "server", title: "Server", write: s.infoServer},
 		{name: "clients", title: "Clients", write: s.infoClients},
-		{name: "memory", title: "Memory", write: s.infoMemory},
-		{name: "persistence", title: "Persistence", write: func(line func(string, ...any)) { line("loading:0"); line("async_loading:0") }},
-		{name: "stats", title: "Stats", write: s.infoStats},
+		{name: "memory", title: "Memory", write: s.onceLoaded(s.infoMemory)},
+		{name: "persistence", title: "Persistence", write: s.infoPersistence},
+		{name: "stats", title: "Stats", write: s.onceLoaded(s.infoStats)},
 		{name: "replication", title: "Replication", write: func(line func(string, ...any)) {
 			line("role:master")
 			line("connected_slaves:0")
@@ -234,7 +234,7 @@ func (s *Server) sections() []section {
 		{name: "commandstats", title: "Commandstats", write: s.infoCommands, onDemand: true},
 		{name: "errorstats", title: "Errorstats", write: s.infoErrors},
 		{name: "cluster", title: "Cluster", write: func(line func(string, ...any)) { line("cluster_enabled:0") }},
-		{name: "keyspace", title: "Keyspace", write: s.infoKeyspace},
+		{name: "keyspace", title: "Keyspace", write: s.onceLoaded(s.infoKeyspace)},
 	}
 }
 

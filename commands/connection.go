@@ -42,7 +42,7 @@ func (s *Server) connectionSpecs() []Spec {
 		{Name: "auth", Group: "connection", Summary: "Authenticates the connection", Since: "0.1.0", Reply: "+OK", Arity: -2, Flags: NoAuth | Loading | Fast,
 			Handler: auth, Arguments: []Argument{{Name: "username", Type: "string", Optional: true}, {Name: "password", Type: "string"}}},
 		{Name: "ping", Group: "connection", Summary: "Answers PONG, or the message given", Since: "0.1.0", Reply: "+PONG | $message", Arity: -1,
-			Flags: PubSubMode | Loading | Fast, Handler: ping, Arguments: []Argument{{Name: "message", Type: "string", Optional: true}}},
+			Flags: PubSubMode | Fast, Handler: ping, Arguments: []Argument{{Name: "message", Type: "string", Optional: true}}},
 		{Name: "echo", Group: "connection", Summary: "Answers the message given", Since: "0.1.0", Reply: "$message", Arity: 2, Flags: Loading | Fast,
 			Handler: func(ctx *Context, args [][]byte) { ctx.W.Bulk(args[1]) }, Arguments: []Argument{{Name: "message", Type: "string"}}},
 		{Name: "quit", Group: "connection", Summary: "Closes the connection once the replies are sent", Since: "0.1.0", Reply: "+OK", Arity: -1,

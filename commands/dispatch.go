@@ -23,6 +23,9 @@ func New(deps Deps, config Config) (*Server, error) {
 	}
 	s.started = s.Clock.Now()
 	s.runID = newRunID()
+	if config.Loading != nil {
+		s.loading.Store(&config.Loading)
+	}
 	s.slow.slowerThan.Store(slowerThanDefault)
 	s.slow.max = slowEntriesDefault
 	for _, spec := range s.specs() {
@@ -194,6 +197,9 @@ func (s *Server) gate(ctx *Context, spec *Spec) string {
 	}
 	if bus := ctx.Session.bus; bus != nil && ctx.W.Proto() == 2 && spec.Flags&PubSubMode == 0 && bus.subscribed() {
 		return "ERR Can't execute '" + spec.full + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+	}
+	if ask := s.loading.Load(); ask != nil && refusedWhileLoading(spec) {
+		return s.loadingText((*ask)())
 	}
 	if spec.Flags&DenyOOM != 0 && spec.store {
 		if err := s.Store.MakeRoom(); err != nil {

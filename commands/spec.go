@@ -31,11 +31,12 @@ type Spec struct {
 	// Unpaused commands run though CLIENT PAUSE holds everything back.
 	Unpaused bool
 
-	full  string        // the name, behind that of the command and a bar when it is a subcommand's
-	stats *commandStats // what it has done, for INFO
-	long  bool          // the slow log looks at it whatever its threshold; see takesLong
-	store bool          // see isStore
-	heavy bool          // takes a slot of the door's gate; see weigh
+	full         string        // the name, behind that of the command and a bar when it is a subcommand's
+	stats        *commandStats // what it has done, for INFO
+	long         bool          // the slow log looks at it whatever its threshold; see takesLong
+	store        bool          // see isStore
+	heavy        bool          // takes a slot of the door's gate; see weigh
+	needsBrokers bool          // refused while loading in spite of the flag; see refusedWhileLoading
 }
 
 // Handler runs one command: args[0] is the name (args[1] the subcommand's name). It writes exactly one reply, or none
@@ -52,7 +53,7 @@ const (
 	Admin                         // administrates the server
 	PubSubMode                    // allowed on a RESP2 connection in subscribe mode
 	NoAuth                        // allowed before AUTH
-	Loading                       // allowed while a log is being replayed
+	Loading                       // allowed while the logs are loaded; see refusedWhileLoading
 	Blocking                      // may block
 	Fast                          // constant or logarithmic time
 	PubSub                        // belongs to pub/sub
