@@ -90,7 +90,14 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
   async #connect(): Promise<void> {
     try {
       await this.#client.connect();
+      // A server that starts opens its port before it has loaded its logs: until then this is answered with LOADING.
+      if (!this.isClosed) {
+        await this.#client.sendCommand(['PING']);
+      }
     } catch (error) {
+      if (this.#client.isOpen) {
+        this.#client.destroy();
+      }
       throw this.isClosed ? closed() : error;
     }
     if (this.isClosed) {

@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,6 +37,25 @@ export class TestServer {
   }
 
   async start(): Promise<void> {
+    const child = this.launch();
+    const deadline = Date.now() + 20_000;
+    for (;;) {
+      try {
+        const client = await this.connect();
+        await client.ping();
+        client.disconnect();
+        return;
+      } catch (error) {
+        if (Date.now() > deadline || child.exitCode !== null) {
+          throw new Error(`the server does not start: ${error}\n${this.log}`);
+        }
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+  }
+
+  /** Runs the binary and does not wait until it serves. */
+  launch(): ChildProcess {
     const binary = process.env.NEXO_BIN;
     if (binary === undefined) {
       throw new Error('NEXO_BIN must name the nexo binary');
@@ -60,20 +79,24 @@ export class TestServer {
         this.log += text.toString();
       });
     }
-    const deadline = Date.now() + 20_000;
-    for (;;) {
-      try {
-        const client = await this.connect();
-        await client.ping();
-        client.disconnect();
-        return;
-      } catch (error) {
-        if (Date.now() > deadline || child.exitCode !== null) {
-          throw new Error(`the server does not start: ${error}\n${this.log}`);
-        }
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    }
+    return child;
+  }
+
+  /**
+   * Makes the next life of a killed server wait while it loads its logs, by a pipe that nobody writes to in place of a file;
+   * the returned function lets it go on.
+   */
+  holdLoading(): () => void {
+    const path = join(this.#data, 'stream', 'MANIFEST');
+    const content = readFileSync(path);
+    renameSync(path, `${path}.kept`);
+    execFileSync('mkfifo', [path]);
+    return () => {
+      const pipe = openSync(path, 'r+');
+      renameSync(`${path}.kept`, path);
+      writeSync(pipe, content);
+      closeSync(pipe);
+    };
   }
 
   /** kill -9, and the end of the process. */
