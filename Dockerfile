@@ -24,6 +24,7 @@ ENV NEXO_HOST=0.0.0.0 NEXO_DASHBOARD_HOST=0.0.0.0 NEXO_PROTECTED_MODE=false NEXO
 VOLUME /data
 EXPOSE 7654 8080
 USER 65532:65532
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/usr/local/bin/nexo", "health"]
+# Healthy is who serves: while the logs are loaded the container is "starting", for up to ten minutes.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10m CMD ["/usr/local/bin/nexo", "health"]
 ENTRYPOINT ["/usr/local/bin/nexo"]
 CMD ["server"]

@@ -45,6 +45,14 @@ type Server struct {
 	crossing *http.CrossOriginProtection
 }
 
+// Check refuses options that New would refuse, for who has its source only later.
+func (o Options) Check() error {
+	if path := strings.TrimRight(o.BasePath, "/"); path != "" {
+		return checkBasePath(path)
+	}
+	return nil
+}
+
 // New makes the dashboard of a server.
 func New(options Options, source Source) (*Server, error) {
 	if options.Logger == nil {
@@ -53,11 +61,10 @@ func New(options Options, source Source) (*Server, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	if options.BasePath = strings.TrimRight(options.BasePath, "/"); options.BasePath != "" {
-		if err := checkBasePath(options.BasePath); err != nil {
-			return nil, err
-		}
+	if err := options.Check(); err != nil {
+		return nil, err
 	}
+	options.BasePath = strings.TrimRight(options.BasePath, "/")
 	pages, err := loadPages()
 	if err != nil {
 		return nil, err

@@ -113,8 +113,11 @@ func TestDoorsOfTheConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := open(o, slog.New(slog.DiscardHandler))
+	s, err := openDoors(o, slog.New(slog.DiscardHandler))
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.load(); err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)

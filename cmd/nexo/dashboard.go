@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -62,47 +63,68 @@ func readDashboardOptions(c *cli.Context) dashboardOptions {
 
 // dashboard is the HTTP door.
 type dashboard struct {
-	pages    *ui.Server
+	options  ui.Options
+	loading  loadingPage
+	pages    atomic.Pointer[ui.Server] // nil while the logs are loaded
 	http     *http.Server
 	listener net.Listener
 	logger   *slog.Logger
 }
 
-// openDashboard listens; it answers from serve on. It is nil, nil when the default port is taken by somebody else: a server of
+// openDashboard listens; from serve on it answers that the server is loading, from show on it shows it. It is nil, nil when the default port is taken by somebody else: a server of
 // data must not stay down because of another program's web page, as long as nobody asked for that port.
-func openDashboard(o dashboardOptions, source ui.Source, logger *slog.Logger) (*dashboard, error) {
-	pages, err := ui.New(ui.Options{
+func openDashboard(o dashboardOptions, progress *loading, logger *slog.Logger) (*dashboard, error) {
+	d := &dashboard{logger: logger, loading: loadingPage{progress, o.basePath}, options: ui.Options{
 		Version: commands.Version, BasePath: o.basePath, TrustForwardedPrefix: o.trustPrefix, Hosts: o.allowedHosts,
 		ReadOnly: o.readOnly, HidePayloads: o.hidePayloads, Logger: logger,
-	}, source)
-	if err != nil {
+	}}
+	if err := d.options.Check(); err != nil {
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
 	address := net.JoinHostPort(o.host, strconv.Itoa(o.port))
 	listener, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) && !o.portGiven {
-		pages.Close()
 		logger.Warn("no dashboard: its port is taken; choose another with --dashboard-port", "address", address)
 		return nil, nil
 	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w: another program has the port; choose one with --dashboard-port", err)
+	}
 	if err != nil {
-		pages.Close()
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
-	d := &dashboard{pages: pages, listener: listener, logger: logger}
+	d.listener = listener
 	d.http = &http.Server{
-		Handler: pages, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
+		Handler: d, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	return d, nil
 }
 
-func (d *dashboard) serve() {
-	pages := "built"
-	if d.pages.Placeholder() {
-		pages = "placeholder"
+// show lets the dashboard show a server.
+func (d *dashboard) show(source ui.Source) error {
+	pages, err := ui.New(d.options, source)
+	if err != nil {
+		return fmt.Errorf("dashboard: %w", err)
 	}
-	d.logger.Info("dashboard", "url", "http://"+d.listener.Addr().String()+"/", "pages", pages)
+	d.pages.Store(pages)
+	built := "built"
+	if pages.Placeholder() {
+		built = "placeholder"
+	}
+	d.logger.Info("dashboard", "url", "http://"+d.listener.Addr().String()+"/", "pages", built)
+	return nil
+}
+
+func (d *dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if pages := d.pages.Load(); pages != nil {
+		pages.ServeHTTP(w, r)
+		return
+	}
+	d.loading.ServeHTTP(w, r)
+}
+
+func (d *dashboard) serve() {
 	if err := d.http.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
 		d.logger.Error("the dashboard has stopped", "error", err)
 	}
@@ -110,7 +132,9 @@ func (d *dashboard) serve() {
 
 // close ends the sockets first, since the HTTP server does not know them.
 func (d *dashboard) close() error {
-	d.pages.Close()
+	if pages := d.pages.Load(); pages != nil {
+		pages.Close()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if err := d.http.Shutdown(ctx); err != nil {

@@ -37,8 +37,11 @@ func startLive(t testing.TB, change func(*options)) *liveServer {
 	if change != nil {
 		change(&o)
 	}
-	s, err := open(o, slog.New(slog.DiscardHandler))
+	s, err := openDoors(o, slog.New(slog.DiscardHandler))
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.load(); err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)

@@ -41,24 +41,26 @@ func runServer(c *cli.Context) error {
 	}
 	o.heavyMax = shareProcessors()
 	relaxCollector()
-	began := time.Now()
-	s, err := open(o, logger)
+	s, err := openDoors(o, logger)
 	if err != nil {
-		var damage *aof.CorruptionError
-		var segmentDamage *segment.Damage
-		switch {
-		case errors.As(err, &damage):
-			return cli.Exit(err, exitCorrupted)
-		case errors.As(err, &segmentDamage) && segmentDamage.Missing != 0:
-			return cli.Exit(fmt.Sprintf("%v\nput it back, or give its entries up with: nexo repair --missing-segment=%d --apply %s", err, segmentDamage.Missing, o.data), exitCorrupted)
-		case errors.As(err, &segmentDamage):
-			return cli.Exit(fmt.Sprintf("%v\nrun: nexo repair %s", err, o.data), exitCorrupted)
-		}
-		return err
+		return refusal(err, o.data)
 	}
-	logger.Info("nexo serves", "version", commands.Version, "resp", s.door.Addr().String(), "data", o.data, "fsync", o.fsync.String(),
-		"started_in", time.Since(began).Round(time.Millisecond))
-	return s.run()
+	return refusal(s.run(), o.data)
+}
+
+// refusal gives damage its exit code and says what to do about it.
+func refusal(err error, data string) error {
+	var damage *aof.CorruptionError
+	var segmentDamage *segment.Damage
+	switch {
+	case errors.As(err, &damage):
+		return cli.Exit(err, exitCorrupted)
+	case errors.As(err, &segmentDamage) && segmentDamage.Missing != 0:
+		return cli.Exit(fmt.Sprintf("%v\nput it back, or give its entries up with: nexo repair --missing-segment=%d --apply %s", err, segmentDamage.Missing, data), exitCorrupted)
+	case errors.As(err, &segmentDamage):
+		return cli.Exit(fmt.Sprintf("%v\nrun: nexo repair %s", err, data), exitCorrupted)
+	}
+	return err
 }
 
 // newLogger makes the process' log, and what changes its level while it runs.
@@ -70,21 +72,27 @@ func newLogger(word string) (*slog.Logger, *slog.LevelVar, error) {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), level, nil
 }
 
-// server is everything that runs, in the order it was opened; it is closed the other way round.
+// server is everything that runs, in the order it was opened; it is closed the other way round. What has no note is there when
+// openDoors has returned, and not changed after; the rest belongs to load until that has ended.
 type server struct {
-	logger *slog.Logger
-	door   *resp.Server
-	pages  *dashboard    // nil when there is none
-	source *source       // what the dashboard shows
-	stop   chan struct{} // SHUTDOWN was given
-	closes []func() error
+	options options
+	logger  *slog.Logger
+	loading *loading
+	table   *commands.Server
+	door    *resp.Server
+	own     *loopback
+	pages   *dashboard    // nil when there is none
+	stop    chan struct{} // SHUTDOWN was given
 
-	journals []*aof.Log
+	source   *source        // load's: what the dashboard shows
+	journals []*aof.Log     // load's
+	closes   []func() error // load's, from openDoors on
 }
 
-// open locks the data directory, replays the journals, and opens the door. On an error everything opened is closed again.
-func open(o options, logger *slog.Logger) (s *server, err error) {
-	s = &server{logger: logger, stop: make(chan struct{}, 1)}
+// openDoors locks the data directory and opens the doors, before a log is touched: a port that is taken changes nothing, and
+// who asks while the logs are loaded is told so. On an error everything opened is closed again.
+func openDoors(o options, logger *slog.Logger) (s *server, err error) {
+	s = &server{options: o, logger: logger, own: newLoopback(), stop: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			_ = s.close()
@@ -98,13 +106,7 @@ func open(o options, logger *slog.Logger) (s *server, err error) {
 		return s, err
 	}
 	s.closes = append(s.closes, func() error { lock.Unlock(); return nil })
-	deps := commands.Deps{Clock: brokers.SystemClock{}, Shutdown: func() {
-		select {
-		case s.stop <- struct{}{}:
-		default:
-		}
-	}}
-	if err := s.openBrokers(o, &deps); err != nil {
+	if s.loading, err = newLoading(o.data, logsOf(o)); err != nil {
 		return s, err
 	}
 	if o.profiles != "" {
@@ -115,38 +117,76 @@ func open(o options, logger *slog.Logger) (s *server, err error) {
 		s.closes = append(s.closes, closer)
 		logger.Info("profiles are served", "address", "http://"+at.String()+"/debug/pprof/")
 	}
-	table, err := commands.New(deps, commands.Config{
+	deps := commands.Deps{Clock: brokers.SystemClock{}, Shutdown: func() {
+		select {
+		case s.stop <- struct{}{}:
+		default:
+		}
+	}}
+	s.table, err = commands.New(deps, commands.Config{
 		Password: o.password, ProtectedMode: o.protected, EnableDebug: o.debug, MaxClients: o.maxClients, MaxMemory: o.maxMemory,
 		MaxMemoryRule: o.maxMemoryPolicy, BulkMax: o.bulkMax, QueryBufferMax: o.queryBuffer,
 		ClientMemory: o.clientMemory, Port: o.port, Bind: o.host, DataDirectory: o.data, Fsync: o.fsync.String(), Timeout: o.timeout,
 		UnixSocket: o.unixSocket, StoreDurability: o.storeDurabilityWord(), LogLevel: o.level,
+		Loading: s.loading.progress,
 	})
 	if err != nil {
 		return s, err
 	}
-	own := newLoopback()
 	s.door, err = resp.Listen(resp.Options{
-		Listeners: []net.Listener{own},
+		Listeners: []net.Listener{s.own},
 		Addr:      net.JoinHostPort(o.host, strconv.Itoa(o.port)), MaxClients: o.maxClients, IdleTimeout: o.timeout, Logger: logger,
 		TLSConfig: o.tls, UnixSocket: o.unixSocket, WriteTimeout: o.writeTimeout, QueryBufferMax: int(o.queryBuffer), MemoryMax: o.clientMemory,
 		BulkMax: int(o.bulkMax), ArgumentsMax: o.argumentsMax,
 		Panicked: fence(logger, os.Exit), HeavyMax: o.heavyMax,
-	}, table)
+	}, s.table)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w: another program has the port; choose one with --port", err)
+	}
 	if err != nil {
 		return s, err
 	}
-	table.Attach(s.door)
-	s.source = &source{deps: deps, commands: table, door: s.door, own: own, journals: s.journals, data: o.data}
+	s.table.Attach(s.door)
 	if o.dashboard.enabled {
-		s.pages, err = openDashboard(o.dashboard, s.source, logger)
+		s.pages, err = openDashboard(o.dashboard, s.loading, logger)
 	}
 	return s, err
+}
+
+// load opens the brokers and lets in who waits for them.
+func (s *server) load() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go s.loading.tell(ctx, s.logger)
+	deps := s.table.Deps
+	if err := s.openBrokers(s.options, &deps); err != nil {
+		return err
+	}
+	s.source = &source{deps: deps, commands: s.table, door: s.door, own: s.own, journals: s.journals, data: s.options.data}
+	s.table.Loaded(deps)
+	if s.pages != nil {
+		if err := s.pages.show(s.source); err != nil {
+			return err
+		}
+	}
+	s.logger.Info("nexo serves", "version", commands.Version, "resp", s.door.Addr().String(), "data", s.options.data, "fsync", s.options.fsync.String(),
+		"started_in", time.Since(s.loading.began).Round(time.Millisecond))
+	return nil
+}
+
+// logsOf names the logs in the order in which they are loaded.
+func logsOf(o options) []string {
+	logs := []string{"retained", "queue", "stream"}
+	if o.storeJournaled {
+		logs = append([]string{"store"}, logs...)
+	}
+	return logs
 }
 
 // openBrokers gives each broker a journal of its own, so that none waits for another's.
 func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	journal := func(name string) (*aof.Log, error) {
-		log, err := aof.Open(aof.Options{Dir: o.data, Name: name, SyncInterval: o.fsyncInterval, MinFreeBytes: o.minFreeDisk, Logger: s.logger})
+		log, err := aof.Open(aof.Options{Dir: o.data, Name: name, SyncInterval: o.fsyncInterval, MinFreeBytes: o.minFreeDisk, Logger: s.logger, Loading: s.loading.next(name)})
 		if err == nil {
 			s.closes = append(s.closes, log.Close)
 			s.journals = append(s.journals, log)
@@ -213,25 +253,55 @@ func segmentDirectory(data string) string { return filepath.Join(data, "segments
 func (s *server) run() error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	failed := make(chan error, 1)
+	failed, loaded := make(chan error, 1), make(chan error, 1)
 	go func() { failed <- s.door.Serve() }()
 	if s.pages != nil {
 		go s.pages.serve()
 	}
+	go func() { loaded <- s.load() }()
 	var err error
-	select {
-	case sig := <-signals:
-		s.logger.Info("stopping", "signal", sig.String())
-	case <-s.stop:
-		s.logger.Info("stopping", "reason", "SHUTDOWN")
-	case err = <-failed:
+	for isLoading, stopping := true, false; !stopping; {
+		stopping = true
+		select {
+		case err = <-loaded:
+			isLoading, stopping = false, err != nil
+		case sig := <-signals:
+			s.logger.Info("stopping", "signal", sig.String())
+		case <-s.stop:
+			s.logger.Info("stopping", "reason", "SHUTDOWN")
+		case err = <-failed:
+		}
+		if stopping {
+			go func() {
+				sig := <-signals
+				s.logger.Warn("stopping at once", "signal", sig.String())
+				os.Exit(exitError)
+			}()
+			if isLoading && !s.stopLoading(loaded) {
+				return err
+			}
+		}
 	}
-	go func() {
-		sig := <-signals
-		s.logger.Warn("stopping at once", "signal", sig.String())
-		os.Exit(exitError)
-	}()
 	return errors.Join(err, s.close())
+}
+
+// loadingStopTimeout is how long the loading of logs may take to come to where it can be stopped.
+const loadingStopTimeout = 2 * time.Second
+
+// stopLoading ends load. It is false when load hangs, on a disk that does not answer or in the middle of much work: then
+// nothing of its may be closed, and the process ends as by kill -9, which the logs are made for: nobody was told anything yet.
+func (s *server) stopLoading(loaded <-chan error) bool {
+	s.loading.stopped.Store(true)
+	select {
+	case err := <-loaded:
+		if err != nil && !errors.Is(err, errStopped) {
+			s.logger.Warn("loading had failed", "error", err)
+		}
+		return true
+	case <-time.After(loadingStopTimeout):
+		s.logger.Warn("the logs were being loaded and are left as after a crash; the next start will make them whole")
+		return false
+	}
 }
 
 func (s *server) close() error {
