@@ -29,7 +29,7 @@ type publishOptions struct {
 	expiry         retainExpiry
 }
 
-func parsePublishOptions(args [][]byte, command string, echoes bool) (publishOptions, error) {
+func (s *Server) parsePublishOptions(args [][]byte, command string, echoes bool) (publishOptions, error) {
 	var parsed publishOptions
 	var expiryWord []byte
 	o := optionsFrom(args, 3)
@@ -61,11 +61,14 @@ func parsePublishOptions(args [][]byte, command string, echoes bool) (publishOpt
 	if o.err == nil && expiryWord != nil && !parsed.retain {
 		o.err = syntaxErrorNear(expiryWord)
 	}
+	if parsed.retain && expiryWord == nil {
+		parsed.expiry = retainExpiry{millis: s.retainedTTL.Milliseconds()}
+	}
 	return parsed, o.err
 }
 
 func npub(ctx *Context, args [][]byte) {
-	options, err := parsePublishOptions(args, "npub", true)
+	options, err := ctx.Server.parsePublishOptions(args, "npub", true)
 	if err == nil {
 		err = ctx.checkMessage(args[1], args[2])
 	}
@@ -413,7 +416,7 @@ func nwill(ctx *Context, args [][]byte) {
 		ctx.W.OK()
 		return
 	}
-	options, err := parsePublishOptions(args, "nwill", false)
+	options, err := ctx.Server.parsePublishOptions(args, "nwill", false)
 	if err == nil {
 		err = ctx.checkMessage(args[1], args[2])
 	}

@@ -34,6 +34,7 @@ type Config struct {
 	StoreDurability string         // always, interval; "" and none keep the store in memory alone
 	Timeout         time.Duration  // after which the door closes idle connections; 0 never
 	LogLevel        *slog.LevelVar // of the process' log; nil when it cannot be changed
+	RetainedTTL     time.Duration  // expiry of retained messages that say none; 0: none
 	// Loading tells how far the logs are when the brokers come later, with Loaded; nil when New is given them.
 	Loading func() Progress
 }

@@ -17,7 +17,7 @@ const heavyArguments = 64
 
 // New builds the command table over its brokers. A mistake in the table is a mistake of the program and panics.
 func New(deps Deps, config Config) (*Server, error) {
-	s := &Server{Deps: deps, config: newSettings(config), table: map[string]*Spec{}}
+	s := &Server{Deps: deps, config: newSettings(config), retainedTTL: config.RetainedTTL, table: map[string]*Spec{}}
 	if s.Clock == nil {
 		s.Clock = brokers.SystemClock{}
 	}

@@ -10,7 +10,7 @@ import (
 
 // qcreate is QCREATE q [options].
 func qcreate(ctx *Context, args [][]byte) {
-	config := queue.DefaultConfig(ctx.Server.Queue.Durability())
+	config := ctx.Server.Queue.Defaults()
 	ifNew := false
 	o := optionsFrom(args, 2)
 	for o.next() {

@@ -42,6 +42,7 @@ type Server struct {
 	runID    string // 40 hexadecimal digits, of this run of the process
 	started  time.Time
 
+	retainedTTL time.Duration // of retained messages that say none; 0: none
 	// loading is set until the brokers are there. Before they are read it must have been seen to be nil.
 	loading   atomic.Pointer[func() Progress]
 	latencies latency.Histogram // of commands of the store

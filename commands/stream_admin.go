@@ -46,7 +46,7 @@ func (o *options) streamConfig(c *stream.Config) bool {
 }
 
 func xcreate(ctx *Context, args [][]byte) {
-	c := stream.DefaultConfig(ctx.Server.Stream.DefaultDurability())
+	c := ctx.Server.Stream.Defaults()
 	ifNew := false
 	o := optionsFrom(args, 2)
 	for o.next() {
@@ -197,7 +197,7 @@ func xlist(ctx *Context, args [][]byte) {
 }
 
 func xgcreate(ctx *Context, args [][]byte) {
-	c, start, ifNew := stream.DefaultGroupConfig(), stream.Position{Kind: stream.First}, false
+	c, start, ifNew := ctx.Server.Stream.GroupDefaults(), stream.Position{Kind: stream.First}, false
 	o := optionsFrom(args, 3)
 	for o.next() {
 		switch {

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"sync"
@@ -17,6 +18,7 @@ type Options struct {
 	Journal    brokers.Journal
 	Clock      brokers.Clock      // nil: the system's
 	Durability brokers.Durability // of queues that do not say SYNC
+	Defaults   Config             // of queues that are made without a word about it; the zero value: DefaultConfig
 	MaxPayload int                // bytes; 0: 10 MiB
 	MaxMemory  int64              // bytes of jobs in RAM above which pushes are refused; 0: no limit
 	// ReadyMemory is how many bytes of ready jobs, over all queues, stay in RAM; 0: 256 MiB. Those past it go to files in
@@ -91,6 +93,11 @@ type Broker struct {
 func Open(o Options) (*Broker, error) {
 	if o.Journal == nil {
 		return nil, errors.New("queue: a journal is required")
+	}
+	if o.Defaults != (Config{}) {
+		if err := o.Defaults.check(); err != nil {
+			return nil, fmt.Errorf("queue: defaults: %w", err)
+		}
 	}
 	if o.Clock == nil {
 		o.Clock = brokers.SystemClock{}

@@ -105,7 +105,7 @@ func (b *Broker) target(name []byte, existing bool) (*queue, error) {
 		}
 		return q, nil
 	}
-	q, _, err := b.findOrCreate(name, DefaultConfig(b.options.Durability))
+	q, _, err := b.findOrCreate(name, b.Defaults())
 	return q, err
 }
 

@@ -16,8 +16,11 @@ type Options struct {
 	Directory  string             // of the segment files
 	Clock      brokers.Clock      // nil: the system's
 	Durability brokers.Durability // of streams that do not say SYNC
-	MaxPayload int                // bytes; 0: 10 MiB
-	MaxStreams int                // 0: 100,000
+	// Defaults and GroupDefaults are of what is made without a word about it; their zero values: DefaultConfig, DefaultGroupConfig.
+	Defaults      Config
+	GroupDefaults GroupConfig
+	MaxPayload    int // bytes; 0: 10 MiB
+	MaxStreams    int // 0: 100,000
 	// CompactBytes is how much log starts a compaction, if it is also more than the last snapshot; 0: 64 MiB.
 	CompactBytes int64
 	BlockBytes   int // of the segment files; 0: 64 KiB
@@ -247,7 +250,7 @@ func (b *Broker) findOrCreate(name []byte, make bool) (*Stream, error) {
 	if s := b.streams[string(name)]; s != nil {
 		return s, nil
 	}
-	return b.createLocked(string(name), DefaultConfig(b.options.Durability))
+	return b.createLocked(string(name), b.Defaults())
 }
 
 // Drop removes streams with everything in them and tells how many there were.

@@ -245,7 +245,7 @@ func (b *Broker) makeGroup(name, groupName []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.groups[string(groupName)] == nil {
-		_, _, err = s.createGroupLocked(string(groupName), DefaultGroupConfig(), s.first)
+		_, _, err = s.createGroupLocked(string(groupName), b.GroupDefaults(), s.first)
 	}
 	return err
 }
