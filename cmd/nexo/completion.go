@@ -12,9 +12,6 @@ import (
 func completionCommand() *cli.Command {
 	return &cli.Command{Name: "completion", Usage: "print a script that completes commands and flags: source <(nexo completion bash)", ArgsUsage: "bash|zsh|fish",
 		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 {
-				return fmt.Errorf("completion takes one argument: bash, zsh or fish")
-			}
 			var script string
 			switch shell := c.Args().First(); shell {
 			case "bash":
@@ -24,7 +21,7 @@ func completionCommand() *cli.Command {
 			case "fish":
 				script = fishCompletion(c.App)
 			default:
-				return fmt.Errorf("%q is not bash, zsh or fish", shell)
+				return usageError("%q is not bash, zsh or fish", shell)
 			}
 			_, err := fmt.Fprint(c.App.Writer, script)
 			return err

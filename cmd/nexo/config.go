@@ -20,8 +20,9 @@ var notInFile = map[string]string{
 }
 
 // applyFile gives the flags that neither the command line nor the environment has set the values of the configuration file. Its
-// keys are the names of the flags; an unknown one is an error.
-func applyFile(c *cli.Context) error {
+// keys are the names of the server's flags; an unknown one is an error. Of a command that has only some of the flags the
+// others are passed over.
+func applyFile(c *cli.Context, flags []cli.Flag) error {
 	path := c.String("config")
 	if path == "" {
 		return nil
@@ -39,24 +40,41 @@ func applyFile(c *cli.Context) error {
 		known = append(known, flag.Names()[0])
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		if !slices.Contains(known, key) {
+		if _, isTable := values[key].(map[string]any); !slices.Contains(known, key) && !isTable {
 			return fmt.Errorf("--config: %s: key %q is unknown; did you mean %q?", path, key, nearest(key, known))
 		}
 		if reason := notInFile[key]; reason != "" {
 			return fmt.Errorf("--config: %s: %s", path, reason)
 		}
+		if table, isTable := values[key].(map[string]any); isTable {
+			return fmt.Errorf("--config: %s: %s is a table, and the file has none: write %s", path, key, flattened(key, table, known))
+		}
 		value, err := flagValue(values[key])
 		if err != nil {
 			return fmt.Errorf("--config: %s: %s: %w", path, key, err)
 		}
-		if c.IsSet(key) {
+		flag := flagNamed(flags, key)
+		if flag == nil || c.IsSet(key) {
 			continue
 		}
-		if err := c.Set(key, value); err != nil {
+		if err := setFlag(c, flag, value); err != nil {
 			return fmt.Errorf("--config: %s: %s: %w", path, key, err)
 		}
 	}
 	return nil
+}
+
+// flattened is the key that the first one of a table should have been.
+func flattened(table string, keys map[string]any, known []string) string {
+	key := "key = value, by the names of the flags"
+	for _, inner := range slices.Sorted(maps.Keys(keys)) {
+		for _, name := range []string{table + "-" + inner, inner} {
+			if slices.Contains(known, name) {
+				return fmt.Sprintf("%s = %v", name, keys[inner])
+			}
+		}
+	}
+	return key
 }
 
 // flagValue writes a value of the file as it would stand on the command line.

@@ -31,7 +31,7 @@ func configured(t *testing.T, content string, arguments ...string) (o options, e
 		}
 		arguments = append([]string{"--config", path}, arguments...)
 	}
-	app := &cli.App{Flags: serverFlags(), ExitErrHandler: func(*cli.Context, error) {}, Writer: io.Discard, ErrWriter: io.Discard,
+	app := &cli.App{Flags: onCommandLine(serverFlags()), ExitErrHandler: func(*cli.Context, error) {}, Writer: io.Discard, ErrWriter: io.Discard,
 		Action: func(c *cli.Context) error {
 			o, err = readOptions(c)
 			return err
@@ -61,7 +61,7 @@ func TestConfigurationFileIsRead(t *testing.T) {
 		{"port = \"x\"", "port: "},
 		{"port = 1.5", "1.5 is not a string"},
 		{"port = 1\nport = 2", "already been defined"},
-		{"[server]\nport = 1", `key "server" is unknown`},
+		{"[server]\nport = 1", "server is a table, and the file has none: write port = 1"},
 		{"port =", "line 1"},
 		{"maxclients = 0", "--maxclients: 0 is not positive"},
 		{"dashboard-allowed-hosts = [1]", "not a list of strings"},

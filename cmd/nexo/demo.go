@@ -3,13 +3,12 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -24,25 +23,23 @@ const demoRateMax = 10_000
 
 func demoCommand() *cli.Command {
 	return &cli.Command{Name: "demo", Usage: "fill all four brokers of a running server with the traffic of a small web shop, until stopped",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "address", Value: "127.0.0.1:7654", Usage: "host:port of the server"},
-			&cli.StringFlag{Name: "password-file", EnvVars: []string{"NEXO_PASSWORD_FILE"}, Usage: "file that holds the password of the default user"},
+		Flags: append(reachFlags(),
 			&cli.IntFlag{Name: "rate", Value: 40, Usage: "actions a second of each part of the shop"},
 			&cli.BoolFlag{Name: "once", Usage: "only put data in, and end"},
 			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of the random numbers"},
-		},
+		),
 		Action: func(c *cli.Context) error {
-			password, err := demoPassword(c.String("password-file"))
+			server, err := readReach(c)
 			if err != nil {
 				return err
 			}
 			rate := c.Int("rate")
 			if rate < 1 || rate > demoRateMax {
-				return fmt.Errorf("--rate: %d is not between 1 and %d", rate, demoRateMax)
+				return usageError("--rate: %d is not between 1 and %d", rate, demoRateMax)
 			}
 			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			d := &demo{address: c.String("address"), password: password, seed: c.Uint64("seed"), pause: time.Second / time.Duration(rate)}
+			d := &demo{address: server.address, password: server.password, tls: server.tls, seed: c.Uint64("seed"), pause: time.Second / time.Duration(rate)}
 			if err := d.fill(ctx); err != nil {
 				return err
 			}
@@ -57,21 +54,11 @@ func demoCommand() *cli.Command {
 		}}
 }
 
-func demoPassword(path string) (string, error) {
-	if path == "" {
-		return os.Getenv("NEXO_PASSWORD"), nil
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("--password-file: %w", err)
-	}
-	return strings.TrimRight(string(content), "\r\n"), nil
-}
-
 // demo is a web shop: people look at pages and fill carts, shelves report their temperature, orders become events, and mails,
 // thumbnails and payments are jobs, some of which fail.
 type demo struct {
 	address, password string
+	tls               *tls.Config // nil: none
 	seed              uint64
 	pause             time.Duration
 	commands          atomic.Uint64
@@ -87,8 +74,7 @@ type demoClient struct {
 
 // dial connects, names the connection for the list of clients, and logs in.
 func (d *demo) dial(ctx context.Context, name string) (*demoClient, error) {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", d.address)
+	conn, err := reach{d.address, d.password, d.tls}.dial(ctx)
 	if err != nil {
 		return nil, err
 	}

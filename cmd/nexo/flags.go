@@ -5,20 +5,22 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/queue"
+	"github.com/nexobroker/nexo/brokers/store"
+	"github.com/nexobroker/nexo/brokers/stream"
 	"github.com/nexobroker/nexo/commands"
 )
 
 // serverFlags is the one table of the configuration: flag, environment variable, default and meaning. docs/configuration.md is
 // generated from it.
 func serverFlags() []cli.Flag {
-	env := func(name string) []string { return []string{"NEXO_" + name} }
+	env := func(name string) []string { return []string{variablePrefix + name} }
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "config", EnvVars: env("CONFIG"), Usage: "TOML file with more parameters, by the names of the flags"},
 		&cli.StringFlag{Name: "host", EnvVars: env("HOST"), Value: "127.0.0.1", Usage: "address that RESP listens on"},
@@ -41,7 +43,7 @@ func serverFlags() []cli.Flag {
 		&cli.IntFlag{Name: "max-arguments", EnvVars: env("MAX_ARGUMENTS"), Value: 1 << 20, Usage: "arguments of a command; one with more is read past and answered with an error"},
 		&cli.StringFlag{Name: "maxmemory-clients", EnvVars: env("MAXMEMORY_CLIENTS"), Value: "1gb", Usage: "memory for all clients together: what they sent and is not run, what they do not read, and what is kept for them. When it is used up, those who hold most are closed, first those who do not move"},
 		&cli.StringFlag{Name: "maxmemory", EnvVars: env("MAXMEMORY"), Value: "0", Usage: "bytes that the store may take (such as 512mb); 0 is no limit"},
-		&cli.StringFlag{Name: "maxmemory-policy", EnvVars: env("MAXMEMORY_POLICY"), Value: "noeviction", Usage: "what the store does at maxmemory: noeviction, allkeys-lru, allkeys-lfu, allkeys-random, volatile-lru, volatile-lfu, volatile-random, volatile-ttl"},
+		&cli.StringFlag{Name: "maxmemory-policy", EnvVars: env("MAXMEMORY_POLICY"), Value: "noeviction", Usage: "what the store does at maxmemory: " + policies},
 		&cli.StringFlag{Name: "store-durability", EnvVars: env("STORE_DURABILITY"), Value: "none", Usage: "none (shared RAM), interval or always"},
 		&cli.DurationFlag{Name: "store-default-ttl", EnvVars: env("STORE_DEFAULT_TTL"), Value: 0, Usage: "expiry that NSET sets when none is given; 0 none"},
 		&cli.StringFlag{Name: "max-payload", EnvVars: env("MAX_PAYLOAD"), Value: "10mb", Usage: "largest payload of a job, an entry or a message"},
@@ -53,7 +55,7 @@ func serverFlags() []cli.Flag {
 		&cli.StringFlag{Name: "pprof", EnvVars: env("PPROF"), Usage: "loopback address that serves Go's profiles, such as 127.0.0.1:6060; none without"},
 		&cli.StringFlag{Name: "log-level", EnvVars: env("LOG_LEVEL"), Value: "info", Usage: "debug, info, warn or error"},
 	}
-	return append(flags, dashboardFlags()...)
+	return append(append(flags, defaultsFlags()...), dashboardFlags()...)
 }
 
 // options is the configuration after checking.
@@ -89,6 +91,13 @@ type options struct {
 	logLevel        string
 	level           *slog.LevelVar // of the log, once it is open; nil leaves it alone
 	dashboard       dashboardOptions
+
+	queueDefaults      queue.Config
+	streamDefaults     stream.Config
+	groupDefaults      stream.GroupConfig
+	retainedDefaultTTL time.Duration
+
+	passedOver []passedOver
 }
 
 // storeDurabilityWord is --store-durability.
@@ -100,13 +109,19 @@ func (o *options) storeDurabilityWord() string {
 }
 
 func readOptions(c *cli.Context) (o options, err error) {
-	if c.NArg() > 0 {
-		return o, fmt.Errorf("%q is not a flag: nexo server takes flags only, see nexo server --help", c.Args().First())
+	if c.IsSet("password") {
+		return o, fmt.Errorf("the password is not taken from the command line, where others can read it: use --password-file or NEXO_PASSWORD")
 	}
-	if err := checkEnvironment(os.Environ()); err != nil {
+	environment := os.Environ()
+	foreign, err := checkEnvironment(environment)
+	if err != nil {
 		return o, err
 	}
-	if err := applyFile(c); err != nil {
+	passedOver, err := applyEnvironment(c, serverFlags(), environment)
+	if err != nil {
+		return o, err
+	}
+	if err := applyFile(c, serverFlags()); err != nil {
 		return o, err
 	}
 	o = options{
@@ -115,15 +130,13 @@ func readOptions(c *cli.Context) (o options, err error) {
 		protected: c.Bool("protected-mode"), maxClients: c.Int("maxclients"), timeout: c.Duration("timeout"), writeTimeout: c.Duration("client-write-timeout"),
 		maxMemoryPolicy: c.String("maxmemory-policy"), storeDefaultTTL: c.Duration("store-default-ttl"),
 		debug: c.Bool("enable-debug"), logLevel: c.String("log-level"),
-		dashboard: readDashboardOptions(c),
+		dashboard: readDashboardOptions(c), passedOver: append(passedOver, foreign...), profiles: c.String("pprof"),
+	}
+	if err := o.checkRanges(); err != nil {
+		return o, err
 	}
 	if o.tls, err = readTLS(c.String("tls-cert"), c.String("tls-key"), c.String("tls-client-ca")); err != nil {
 		return o, err
-	}
-	if o.profiles = c.String("pprof"); o.profiles != "" {
-		if err := checkProfileAddress(o.profiles); err != nil {
-			return o, err
-		}
 	}
 	if o.fsync, err = brokers.ParseDurability(c.String("fsync")); err != nil {
 		return o, fmt.Errorf("--fsync: %w", err)
@@ -157,64 +170,99 @@ func readOptions(c *cli.Context) (o options, err error) {
 	if o.compactSize, err = commands.ParseBytes(c.String("compact-size")); err != nil || o.compactSize < 1<<16 {
 		return o, fmt.Errorf("--compact-size: %q is not a size of at least 64kb", c.String("compact-size"))
 	}
-	if o.fsyncInterval <= 0 || o.fsyncInterval > time.Hour {
-		return o, fmt.Errorf("--fsync-interval: %v is not between 1ns and 1h", o.fsyncInterval)
+	if err := o.readDefaults(c); err != nil {
+		return o, err
 	}
+	if err := o.readClientLimits(c); err != nil {
+		return o, err
+	}
+	o.password, err = readPassword(c)
+	return o, err
+}
+
+// readClientLimits reads what one client and all of them together may make grow.
+func (o *options) readClientLimits(c *cli.Context) (err error) {
 	if o.queryBuffer, err = commands.ParseBytes(c.String("client-query-buffer-limit")); err != nil || o.queryBuffer < 1<<20 {
-		return o, fmt.Errorf("--client-query-buffer-limit: %q is not a size of at least 1mb", c.String("client-query-buffer-limit"))
+		return fmt.Errorf("--client-query-buffer-limit: %q is not a size of at least 1mb", c.String("client-query-buffer-limit"))
 	}
 	if o.clientMemory, err = commands.ParseBytes(c.String("maxmemory-clients")); err != nil || o.clientMemory < 16<<20 {
-		return o, fmt.Errorf("--maxmemory-clients: %q is not a size of at least 16mb", c.String("maxmemory-clients"))
+		return fmt.Errorf("--maxmemory-clients: %q is not a size of at least 16mb", c.String("maxmemory-clients"))
 	}
 	if o.bulkMax, err = commands.ParseBytes(c.String("proto-max-bulk-len")); err != nil || o.bulkMax < 1<<20 || o.bulkMax > 4<<30 {
-		return o, fmt.Errorf("--proto-max-bulk-len: %q is not between 1mb and 4gb", c.String("proto-max-bulk-len"))
+		return fmt.Errorf("--proto-max-bulk-len: %q is not between 1mb and 4gb", c.String("proto-max-bulk-len"))
 	}
 	if o.argumentsMax = c.Int("max-arguments"); o.argumentsMax < 1<<10 || o.argumentsMax > 1<<30 {
-		return o, fmt.Errorf("--max-arguments: %d is not between 1024 and 1073741824", o.argumentsMax)
-	}
-	if o.timeout < 0 || o.writeTimeout < 0 {
-		return o, fmt.Errorf("--timeout and --client-write-timeout: a time is not negative")
+		return fmt.Errorf("--max-arguments: %d is not between 1024 and 1073741824", o.argumentsMax)
 	}
 	if o.writeTimeout == 0 {
 		o.writeTimeout = -1 // as the door says never
 	}
-	if o.maxClients < 1 {
-		return o, fmt.Errorf("--maxclients: %d is not positive", o.maxClients)
-	}
-	if c.IsSet("password") && !slices.Contains(os.Environ(), "NEXO_PASSWORD="+c.String("password")) {
-		return o, fmt.Errorf("the password is not taken from the command line, where others can read it: use --password-file or NEXO_PASSWORD")
-	}
-	o.password = c.String("password")
-	if path := c.String("password-file"); path != "" {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return o, fmt.Errorf("--password-file: %w", err)
-		}
-		if o.password = strings.TrimRight(string(content), "\r\n"); o.password == "" {
-			return o, fmt.Errorf("--password-file: %s is empty", path)
-		}
-	}
-	return o, nil
+	return nil
 }
 
-// checkEnvironment refuses a NEXO_ variable that nothing reads: a typing error must not be silent.
-func checkEnvironment(environment []string) error {
-	known := []string{"NEXO_BIN"} // where the project's scripts look for the binary
-	for _, flag := range serverFlags() {
-		known = append(known, flag.(cli.DocGenerationFlag).GetEnvVars()...)
+// readPassword is the default user's: that of the file before that of the environment.
+func readPassword(c *cli.Context) (password string, err error) {
+	path := c.String("password-file")
+	if path == "" {
+		return c.String("password"), nil
 	}
-	for _, pair := range environment {
-		name, _, _ := strings.Cut(pair, "=")
-		if !strings.HasPrefix(name, "NEXO_") || slices.Contains(known, name) || slices.Contains(scriptVariables, name) {
-			continue
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("--password-file: %w", err)
+	}
+	if password = strings.TrimRight(string(content), "\r\n"); password == "" {
+		return "", fmt.Errorf("--password-file: %s is empty", path)
+	}
+	return password, nil
+}
+
+// checkRanges looks at what needs no reading.
+func (o *options) checkRanges() error {
+	if o.host == "" {
+		return fmt.Errorf("--host: is empty; 0.0.0.0 listens on every address")
+	}
+	if o.dashboard.enabled && o.dashboard.host == "" {
+		return fmt.Errorf("--dashboard-host: is empty; 0.0.0.0 listens on every address")
+	}
+	for name, port := range map[string]int{"port": o.port, "dashboard-port": o.dashboard.port} {
+		if port < 0 || port > 65535 {
+			return fmt.Errorf("--%s: %d is not between 0 and 65535", name, port)
 		}
-		return fmt.Errorf("environment variable %s is unknown; did you mean %s?", name, nearest(name, known))
+	}
+	if o.data == "" {
+		return fmt.Errorf("--data: is empty")
+	}
+	if o.profiles != "" {
+		if err := checkProfileAddress(o.profiles); err != nil {
+			return err
+		}
+	}
+	if o.fsyncInterval <= 0 || o.fsyncInterval > time.Hour {
+		return fmt.Errorf("--fsync-interval: %v is not between 1ns and 1h", o.fsyncInterval)
+	}
+	if o.maxClients < 1 {
+		return fmt.Errorf("--maxclients: %d is not positive", o.maxClients)
+	}
+	if o.timeout < 0 {
+		return fmt.Errorf("--timeout: %v is negative", o.timeout)
+	}
+	if o.writeTimeout < 0 {
+		return fmt.Errorf("--client-write-timeout: %v is negative", o.writeTimeout)
+	}
+	if o.storeDefaultTTL < 0 {
+		return fmt.Errorf("--store-default-ttl: %v is negative", o.storeDefaultTTL)
+	}
+	if _, err := store.ParsePolicy(o.maxMemoryPolicy); err != nil {
+		return fmt.Errorf("--maxmemory-policy: %q is not one of %s", o.maxMemoryPolicy, policies)
+	}
+	if _, err := logLevelWord(o.logLevel); err != nil {
+		return fmt.Errorf("--log-level: %w", err)
 	}
 	return nil
 }
 
-// scriptVariables are read by the project's tests and examples, which pass their environment on.
-var scriptVariables = []string{"NEXO_PORT", "NEXO_HOST", "NEXO_CRASH_ROUNDS", "NEXO_CRASH_SEED"}
+// policies are the values of --maxmemory-policy.
+const policies = "noeviction, allkeys-lru, allkeys-lfu, allkeys-random, volatile-lru, volatile-lfu, volatile-random, volatile-ttl"
 
 // nearest is the known word with the fewest edits.
 func nearest(word string, known []string) string {
@@ -227,21 +275,25 @@ func nearest(word string, known []string) string {
 	return best
 }
 
+// editDistance counts the letters that are wrong, missing, too many or swapped with their neighbour.
 func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for k := range row {
-		row[k] = k
+	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)} // the row of i, of i-1 and of i-2
+	for k := range rows[0] {
+		rows[0][k] = k
 	}
 	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
+		rows[0], rows[1], rows[2] = rows[2], rows[0], rows[1]
+		rows[0][0] = i
 		for k := 1; k <= len(b); k++ {
-			cost := diagonal
+			cost := rows[1][k-1]
 			if a[i-1] != b[k-1] {
-				cost = 1 + min(diagonal, row[k], row[k-1])
+				cost = 1 + min(rows[1][k-1], rows[1][k], rows[0][k-1])
 			}
-			diagonal, row[k] = row[k], cost
+			if i > 1 && k > 1 && a[i-1] == b[k-2] && a[i-2] == b[k-1] {
+				cost = min(cost, rows[2][k-2]+1)
+			}
+			rows[0][k] = cost
 		}
 	}
-	return row[len(b)]
+	return rows[0][len(b)]
 }

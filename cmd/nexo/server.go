@@ -32,13 +32,14 @@ const drainTimeout = 10 * time.Second
 func runServer(c *cli.Context) error {
 	o, err := readOptions(c)
 	if err != nil {
-		return err
+		return usageError("%v", err)
 	}
 	logger, level, err := newLogger(o.logLevel)
 	o.level = level
 	if err != nil {
-		return err
+		return usageError("%v", err)
 	}
+	tellPassedOver(o.passedOver, logger)
 	o.heavyMax = shareProcessors()
 	relaxCollector()
 	s, err := openDoors(o, logger)
@@ -128,7 +129,7 @@ func openDoors(o options, logger *slog.Logger) (s *server, err error) {
 		MaxMemoryRule: o.maxMemoryPolicy, BulkMax: o.bulkMax, QueryBufferMax: o.queryBuffer,
 		ClientMemory: o.clientMemory, Port: o.port, Bind: o.host, DataDirectory: o.data, Fsync: o.fsync.String(), Timeout: o.timeout,
 		UnixSocket: o.unixSocket, StoreDurability: o.storeDurabilityWord(), LogLevel: o.level,
-		Loading: s.loading.progress,
+		RetainedTTL: o.retainedDefaultTTL, Loading: s.loading.progress,
 	})
 	if err != nil {
 		return s, err
@@ -218,7 +219,7 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	if log, err = journal("queue"); err != nil {
 		return err
 	}
-	deps.Queue, err = queue.Open(queue.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
+	deps.Queue, err = queue.Open(queue.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, Defaults: o.queueDefaults, MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
 		ReadyMemory: o.queueMemory, MaxMemory: o.queueMaxMemory, SpillDirectory: filepath.Join(o.data, "queue-backlog"),
 		Failed: func(err error) {
 			s.logger.Error("background work of the queues failed and will be tried again; nothing is lost", "error", err)
@@ -235,6 +236,7 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 		return err
 	}
 	deps.Stream, err = stream.Open(stream.Options{Journal: log, Directory: segmentDirectory(o.data), Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
+		Defaults: o.streamDefaults, GroupDefaults: o.groupDefaults,
 		Failed: func(err error) {
 			s.logger.Error("work on the stream's files failed; what they hold stays as it was", "error", err)
 		}})

@@ -1,11 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
-	"net"
-	"time"
+	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -13,12 +12,23 @@ import (
 	"github.com/nexobroker/nexo/brokers/stream/segment"
 )
 
-// directoryOf is the one argument of check and repair.
+// directoryOf is the data directory that check and repair are given. One that is not there, or holds nothing of ours, is a
+// mistake: neither is made, nor found to be without damage.
 func directoryOf(c *cli.Context) (string, error) {
-	if c.NArg() != 1 {
-		return "", fmt.Errorf("usage: nexo %s [options] DIR", c.Command.Name)
+	dir := c.Args().First()
+	info, err := os.Stat(dir)
+	if err != nil {
+		return "", usageError("%v", err)
 	}
-	return c.Args().First(), nil
+	if !info.IsDir() {
+		return "", usageError("%s is not a directory", dir)
+	}
+	for _, name := range []string{"LOCK", "store", "retained", "queue", "stream", "segments"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return dir, nil
+		}
+	}
+	return "", usageError("%s holds no logs: is it the data directory of a server?", dir)
 }
 
 func checkCommand() *cli.Command {
@@ -97,34 +107,4 @@ func repairSegments(c *cli.Context, dir string) (damaged bool, err error) {
 	}
 	reports, err := work(dir)
 	return printSegments(c.App.Writer, reports) || c.IsSet("missing-segment"), err
-}
-
-func healthCommand() *cli.Command {
-	return &cli.Command{Name: "health", Usage: "ask a running server for a PONG; exit code 0 when it answers",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "address", Value: "127.0.0.1:7654", Usage: "host:port of the server"},
-			&cli.DurationFlag{Name: "timeout", Value: 2 * time.Second, Usage: "longest time to wait"},
-		},
-		Action: func(c *cli.Context) error {
-			conn, err := net.DialTimeout("tcp", c.String("address"), c.Duration("timeout"))
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			if err := conn.SetDeadline(time.Now().Add(c.Duration("timeout"))); err != nil {
-				return err
-			}
-			if _, err := io.WriteString(conn, "PING\r\n"); err != nil {
-				return err
-			}
-			line, err := bufio.NewReader(conn).ReadString('\n')
-			if err != nil {
-				return err
-			}
-			// A server that asks for a password is alive.
-			if line != "+PONG\r\n" && line[:min(len(line), 7)] != "-NOAUTH" {
-				return fmt.Errorf("the server answered %q", line)
-			}
-			return nil
-		}}
 }

@@ -162,9 +162,10 @@ func TestDoorsAreOpenWhileLoading(t *testing.T) {
 	if n, err := c.do("QLEN", "q"); err != nil || n != int64(100) {
 		t.Errorf("QLEN on the connection that waited: %v %v", n, err)
 	}
-	if status, body := ask(t, base+"/readyz"); status != 200 || body != "ok\n" {
-		t.Errorf("/readyz once loaded: %d %q", status, body)
-	}
+	until(t, s, "/readyz is 200", func() bool {
+		status, body := ask(t, base+"/readyz")
+		return status == 200 && body == "ok\n"
+	})
 	if status, body := ask(t, base+"/", "Accept", "text/html"); status != 200 || !strings.Contains(body, `<base href="/">`) {
 		t.Errorf("the page once loaded: %d %s", status, body)
 	}
@@ -238,5 +239,25 @@ func TestPortTakenTouchesNoLog(t *testing.T) {
 		t.Error(err)
 	} else if reply, err := c.do("PING"); err != nil || reply != "PONG" {
 		t.Errorf("the server that has the port: %v %v", reply, err)
+	}
+}
+
+// TestServiceNamedNexo starts in the environment that Kubernetes makes beside a Service named nexo.
+func TestServiceNamedNexo(t *testing.T) {
+	for _, pair := range []string{"NEXO_PORT=tcp://10.96.12.7:7654", "NEXO_SERVICE_HOST=10.96.12.7", "NEXO_SERVICE_PORT=7654", "NEXO_PORT_7654_TCP=tcp://10.96.12.7:7654",
+		"NEXO_PORT_7654_TCP_PROTO=tcp", "NEXO_PORT_7654_TCP_PORT=7654", "NEXO_PORT_7654_TCP_ADDR=10.96.12.7", "NEXO_ENV=prod", "NEXO_LOG=nexo=debug"} {
+		name, value, _ := strings.Cut(pair, "=")
+		t.Setenv(name, value)
+	}
+	s := start(t, t.TempDir())
+	s.await(t)
+	for _, name := range []string{"NEXO_PORT ", "NEXO_SERVICE_HOST", "NEXO_PORT_7654_TCP_ADDR", "names=NEXO_ENV", "names=NEXO_LOG"} {
+		if !strings.Contains(s.log.String(), name) {
+			t.Errorf("the log does not tell that %s is passed over:\n%s", name, s.log)
+		}
+	}
+	health := exec.Command(nexoBinary(t), "health", "--address", s.addr)
+	if output, err := health.CombinedOutput(); err != nil {
+		t.Errorf("health in that environment: %v\n%s", err, output)
 	}
 }
