@@ -65,16 +65,18 @@ func readDashboardOptions(c *cli.Context) dashboardOptions {
 type dashboard struct {
 	options  ui.Options
 	loading  loadingPage
-	pages    atomic.Pointer[ui.Server] // nil while the logs are loaded
+	commands *commands.Server
+	pages    atomic.Pointer[ui.Server] // nil until show
 	http     *http.Server
 	listener net.Listener
 	logger   *slog.Logger
 }
 
-// openDashboard listens; from serve on it answers that the server is loading, from show on it shows it. It is nil, nil when the default port is taken by somebody else: a server of
-// data must not stay down because of another program's web page, as long as nobody asked for that port.
-func openDashboard(o dashboardOptions, progress *loading, logger *slog.Logger) (*dashboard, error) {
-	d := &dashboard{logger: logger, loading: loadingPage{progress, o.basePath}, options: ui.Options{
+// openDashboard listens; from serve on it answers that the server is loading, until show was called and the commands have their
+// brokers: it is ready in the very moment in which RESP is. It is nil, nil when the default port is taken by somebody else: a
+// server of data must not stay down because of another program's web page, as long as nobody asked for that port.
+func openDashboard(o dashboardOptions, table *commands.Server, progress *loading, logger *slog.Logger) (*dashboard, error) {
+	d := &dashboard{logger: logger, commands: table, loading: loadingPage{progress, o.basePath}, options: ui.Options{
 		Version: commands.Version, BasePath: o.basePath, TrustForwardedPrefix: o.trustPrefix, Hosts: o.allowedHosts,
 		ReadOnly: o.readOnly, HidePayloads: o.hidePayloads, Logger: logger,
 	}}
@@ -101,7 +103,7 @@ func openDashboard(o dashboardOptions, progress *loading, logger *slog.Logger) (
 	return d, nil
 }
 
-// show lets the dashboard show a server.
+// show prepares what shows a server, before its commands are let in.
 func (d *dashboard) show(source ui.Source) error {
 	pages, err := ui.New(d.options, source)
 	if err != nil {
@@ -117,9 +119,11 @@ func (d *dashboard) show(source ui.Source) error {
 }
 
 func (d *dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if pages := d.pages.Load(); pages != nil {
-		pages.ServeHTTP(w, r)
-		return
+	if _, loading := d.commands.Loading(); !loading {
+		if pages := d.pages.Load(); pages != nil {
+			pages.ServeHTTP(w, r)
+			return
+		}
 	}
 	d.loading.ServeHTTP(w, r)
 }

@@ -149,7 +149,7 @@ func openDoors(o options, logger *slog.Logger) (s *server, err error) {
 	}
 	s.table.Attach(s.door)
 	if o.dashboard.enabled {
-		s.pages, err = openDashboard(o.dashboard, s.loading, logger)
+		s.pages, err = openDashboard(o.dashboard, s.table, s.loading, logger)
 	}
 	return s, err
 }
@@ -164,12 +164,12 @@ func (s *server) load() error {
 		return err
 	}
 	s.source = &source{deps: deps, commands: s.table, door: s.door, own: s.own, journals: s.journals, data: s.options.data}
-	s.table.Loaded(deps)
 	if s.pages != nil {
 		if err := s.pages.show(s.source); err != nil {
 			return err
 		}
 	}
+	s.table.Loaded(deps)
 	s.logger.Info("nexo serves", "version", commands.Version, "resp", s.door.Addr().String(), "data", s.options.data, "fsync", s.options.fsync.String(),
 		"started_in", time.Since(s.loading.began).Round(time.Millisecond))
 	return nil
