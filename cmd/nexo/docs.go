@@ -88,6 +88,8 @@ func variablesReference() string {
 			kind = "seconds"
 		case strings.HasSuffix(a.name, "_MS"):
 			kind = "milliseconds"
+		case a.name == "QUEUE_MAX_RETRIES":
+			kind = "as the flag's: deliveries in all; 0 is taken as 1"
 		case a.lenient:
 			kind = "as the flag's; any other is passed over"
 		}

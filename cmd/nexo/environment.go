@@ -34,7 +34,7 @@ func aliases() []alias {
 		{name: "STORE_TTL_SECS", flag: "store-default-ttl", convert: unit("s")},
 		{name: "PUBSUB_DEFAULT_RETAINED_TTL_SECS", flag: "retained-default-ttl", convert: unit("s")},
 		{name: "QUEUE_VISIBILITY_MS", flag: "queue-lease", convert: unit("ms")},
-		{name: "QUEUE_MAX_RETRIES", flag: "queue-max-attempts"}, // it counts deliveries there too
+		{name: "QUEUE_MAX_RETRIES", flag: "queue-max-attempts", convert: deliveries},
 		{name: "STREAM_DEFAULT_RETENTION_AGE_MS", flag: "stream-max-age", convert: unit("ms")},
 		{name: "STREAM_DEFAULT_RETENTION_BYTES", flag: "stream-max-bytes"},
 		{name: "STREAM_ACK_WAIT_MS", flag: "group-ack-wait", convert: unit("ms")},
@@ -65,6 +65,14 @@ func unit(suffix string) func(string) (string, error) {
 		}
 		return strconv.FormatInt(n, 10) + suffix, nil
 	}
+}
+
+// deliveries is what the earlier server counted under the name of retries; none was one there.
+func deliveries(value string) (string, error) {
+	if value == "0" {
+		return "1", nil
+	}
+	return value, nil
 }
 
 func logLevelWord(value string) (string, error) {

@@ -120,8 +120,8 @@ func TestAliases(t *testing.T) {
 		g.AckWait != 2500*time.Millisecond || g.MaxDeliver != 3 || g.MaxPending != 50 || len(o.passedOver) != 0 {
 		t.Errorf("%+v", o)
 	}
-	set(t, "NEXO_PORT=1003", "NEXO_QUEUE_LEASE=1m")
-	if o, err = configured(t, "", "--host", "127.0.0.3"); err != nil || o.port != 1003 || o.host != "127.0.0.3" || o.queueDefaults.Lease != 60_000 {
+	set(t, "NEXO_PORT=1003", "NEXO_QUEUE_LEASE=1m", "QUEUE_MAX_RETRIES=0")
+	if o, err = configured(t, "", "--host", "127.0.0.3"); err != nil || o.port != 1003 || o.host != "127.0.0.3" || o.queueDefaults.Lease != 60_000 || o.queueDefaults.MaxAttempts != 1 {
 		t.Errorf("our own variable, and a flag: %v %+v", err, o)
 	}
 }
