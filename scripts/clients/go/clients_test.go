@@ -184,7 +184,27 @@ func again(t *testing.T, client library, args ...string) any {
 func restart(t *testing.T, s *server, client library) {
 	must(t, client, "QPUSH", "client-durable", "kept")
 	must(t, client, "XAPPEND", "client-events", "event 6")
-	s.restart()
+	s.restart(func() {
+		// Once it is connected again a library either passes the error on or waits until the load is over.
+		outcome := make(chan error, 1)
+		go func() {
+			var err error
+			for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
+				if err = client.Set("client:early", "call"); err == nil || strings.HasPrefix(err.Error(), "LOADING Nexo is loading its logs: ") {
+					break
+				}
+			}
+			outcome <- err
+		}()
+		select {
+		case err := <-outcome:
+			if err == nil || !strings.HasPrefix(err.Error(), "LOADING Nexo is loading its logs: ") {
+				t.Errorf("SET while the logs are loaded: %v", err)
+			}
+		case <-time.After(3 * time.Second):
+			t.Log("the library waits while the logs are loaded")
+		}
+	})
 	_, payload, _ := pop(t, again(t, client, "QPOP", "client-durable"))
 	if payload != "kept" {
 		t.Fatalf("after the restart the job is %q", payload)

@@ -19,6 +19,7 @@ type server struct {
 	addr    string
 	data    string
 	command *exec.Cmd
+	held    bool // it may stay at loading its logs
 }
 
 func startServer(t *testing.T) *server {
@@ -56,7 +57,7 @@ func (s *server) start() {
 		s.t.Fatal(err)
 	}
 	log.Close()
-	if err := s.awaitPong(10 * time.Second); err != nil {
+	if err := s.awaitPong(10 * time.Second); err != nil && !(s.held && strings.Contains(err.Error(), "LOADING")) {
 		text, _ := os.ReadFile(log.Name())
 		s.t.Fatalf("the server did not start: %v\n%s", err, text)
 	}
@@ -65,8 +66,8 @@ func (s *server) start() {
 func (s *server) awaitPong(limit time.Duration) error {
 	var last error
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if last = ping(s.addr); last == nil {
-			return nil
+		if last = ping(s.addr); last == nil || s.held && strings.Contains(last.Error(), "LOADING") {
+			return last
 		}
 	}
 	return last
@@ -115,8 +116,40 @@ func (s *server) stop() {
 	}
 }
 
-func (s *server) restart() {
+// restart starts again, and calls meanwhile while the server is loading its logs: it waits, because a file of one of them is a
+// pipe that nobody has written to yet.
+func (s *server) restart(meanwhile func()) {
 	s.t.Helper()
 	s.stop()
+	manifest := filepath.Join(s.data, "stream", "MANIFEST")
+	content, err := os.ReadFile(manifest)
+	if err == nil {
+		err = os.Rename(manifest, manifest+".kept")
+	}
+	if err == nil {
+		err = syscall.Mkfifo(manifest, 0o600)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.held = true
 	s.start()
+	meanwhile()
+	s.held = false
+	pipe, err := os.OpenFile(manifest, os.O_RDWR, 0)
+	if err == nil {
+		err = os.Rename(manifest+".kept", manifest)
+	}
+	if err == nil {
+		_, err = pipe.Write(content)
+	}
+	if err == nil {
+		err = pipe.Close()
+	}
+	if err == nil {
+		err = s.awaitPong(10 * time.Second)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }

@@ -107,7 +107,15 @@ for (const [name, open] of Object.entries(libraries)) {
     test("restart", async () => {
       await client.call("QPUSH", "client-durable", "kept");
       await client.call("XAPPEND", "client-events", "event 6");
-      await server.restart();
+      let early;
+      await server.restart(async () => {
+        // A library either waits until INFO says that the load is over, or passes the error on.
+        early = client.set("client:early", "call").catch((error) => error);
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      });
+      const outcome = await early;
+      if (outcome instanceof Error) assert.match(outcome.message, /^LOADING Nexo is loading its logs: |closed|ECONN/);
+      else assert.equal(outcome, "OK");
       const deadline = Date.now() + 10_000;
       for (;;) {
         try {

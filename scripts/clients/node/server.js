@@ -1,7 +1,7 @@
 // The real server on a free port, with a data directory of its own; it can be stopped and started again on both.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, open, readFile, rename, rm } from "node:fs/promises";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
@@ -16,12 +16,12 @@ async function freePort() {
   return port;
 }
 
-function ping(port) {
+function ping(port, wanted = "+PONG") {
   return new Promise((resolve) => {
     const socket = net.connect(port, "127.0.0.1", () => socket.write("PING\r\n"));
     socket.setTimeout(1000, () => socket.destroy());
     socket.on("data", (reply) => {
-      resolve(reply.toString().startsWith("+PONG"));
+      resolve(reply.toString().startsWith(wanted));
       socket.destroy();
     });
     socket.on("error", () => {});
@@ -38,7 +38,7 @@ export class Server {
     return server;
   }
 
-  async start() {
+  async start(wanted = "+PONG") {
     const binary = process.env.NEXO_BIN;
     if (!binary) throw new Error("NEXO_BIN must be the path of the nexo binary");
     this.output = "";
@@ -48,7 +48,7 @@ export class Server {
     }
     for (const deadline = Date.now() + 10_000; Date.now() < deadline; await delay(20)) {
       if (this.process.exitCode !== null) break;
-      if (await ping(this.port)) return;
+      if (await ping(this.port, wanted)) return;
     }
     throw new Error(`the server did not start:\n${this.output}`);
   }
@@ -62,9 +62,23 @@ export class Server {
     if (this.process.exitCode !== 0) throw new Error(`the server ended with ${this.process.exitCode}:\n${this.output}`);
   }
 
-  async restart() {
+  // Starts again, and calls meanwhile while the server is loading its logs: it waits, because a file of one of them is a pipe
+  // that nobody has written to yet.
+  async restart(meanwhile) {
     await this.stop();
-    await this.start();
+    const manifest = path.join(this.data, "stream", "MANIFEST");
+    const content = await readFile(manifest);
+    await rename(manifest, `${manifest}.kept`);
+    execFileSync("mkfifo", [manifest]);
+    await this.start("-LOADING ");
+    await meanwhile();
+    const pipe = await open(manifest, "r+");
+    await rename(`${manifest}.kept`, manifest);
+    await pipe.write(content);
+    await pipe.close();
+    for (const deadline = Date.now() + 10_000; !(await ping(this.port)); await delay(20)) {
+      if (Date.now() > deadline) throw new Error(`the server did not end loading:\n${this.output}`);
+    }
   }
 
   async remove() {
