@@ -389,6 +389,7 @@ func xconsume(ctx *Context, args [][]byte) {
 
 func (ctx *Context) writeConsumed(args [][]byte, noAck bool, got *stream.Consumed) {
 	w := ctx.W
+	ctx.await(got.Receipt)
 	w.Array(3)
 	w.Int(int64(got.Epoch))
 	w.Int(int64(got.Lag))
@@ -435,6 +436,9 @@ func xack(ctx *Context, args [][]byte) {
 	}
 	n, r, err := ctx.Server.Stream.Ack(args[1], args[2], a.resolve, epoch)
 	ctx.Server.counters.streamAcked.Add(uint64(n))
+	if err != nil {
+		ctx.await(r) // a fence tells the epoch
+	}
 	ctx.answerStreamCount(n, r, err)
 }
 

@@ -240,12 +240,14 @@ func xstat(ctx *Context, args [][]byte) {
 			ctx.fail(err)
 			return
 		}
+		ctx.await(g.EpochReceipt)
 		oldest := int64(-1)
 		if g.OldestPendingMs > 0 {
 			oldest = max(0, ctx.Server.Clock.Now().UnixMilli()+g.Config.AckWait.Milliseconds()-g.OldestPendingMs)
 		}
 		ctx.writeFields([]field{
-			{"floor", int64(g.Floor)}, {"next", int64(g.Next)}, {"pending", int64(g.Pending)}, {"parked", int64(g.Parked)}, {"lag", int64(g.Lag)},
+			{"floor", int64(g.Floor)}, {"next", int64(g.Next)}, {"pending", int64(g.Pending)}, {"held", int64(g.Held)},
+			{"parked", int64(g.Parked)}, {"lag", int64(g.Lag)},
 			{"epoch", int64(g.Epoch)}, {"consumers", int64(g.Consumers)}, {"waiters", int64(g.Waiters)}, {"skipped", int64(g.Skipped)},
 			{"oldest-pending-ms", oldest}, {"ackwait", g.Config.AckWait.Milliseconds()}, {"maxdeliver", int64(g.Config.MaxDeliver)},
 			{"maxpending", int64(g.Config.MaxPending)},
@@ -370,7 +372,7 @@ func (s *Server) streamSpecs() []Spec {
 			Argument{Name: "n", Type: "integer", Token: "IDS"}, acknowledged, option("DELAY", "dur", "string"), option("REASON", "text", "string")),
 		spec("xextend", "Moves the redelivery of entries to a time from now", ":n", -5, Write, xextend, group, word("dur", "string"), acknowledged),
 		spec("xleave", "Gives back everything that a consumer holds", ":released", 4, Write, xleave, group, word("consumer", "string")),
-		spec("xseek", "Moves a group to a position", "*2 :epoch :next", 4, Write, xseek, group, word("pos", position)),
+		spec("xseek", "Moves a group to a position, and makes one that is missing; what is parked stays", "*2 :epoch :next", 4, Write, xseek, group, word("pos", position)),
 		spec("xparked", "Lists the parked entries of a group", "*k *5 :offset :deliveries :parked-ms $reason $payload", -3, ReadOnly, xparked, group,
 			count, option("FROM", "pos", position)),
 		spec("xunpark", "Lets parked entries be delivered again, or drops them", ":n", -4, Write, xunpark, group,

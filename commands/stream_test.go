@@ -17,8 +17,13 @@ import (
 // streams show an append at once unless they say SYNC.
 func openStreamDoor(t testing.TB) (addr string, broker *stream.Broker, clock *brokertest.Clock) {
 	t.Helper()
+	return openStreamDoorOn(t, brokertest.NewJournal())
+}
+
+func openStreamDoorOn(t testing.TB, journal brokers.Journal) (addr string, broker *stream.Broker, clock *brokertest.Clock) {
+	t.Helper()
 	clock = brokertest.NewClock(time.UnixMilli(1_700_000_000_000))
-	broker, err := stream.Open(stream.Options{Journal: brokertest.NewJournal(), Directory: t.TempDir(), Clock: clock, Durability: brokers.Never, MaxPayload: 1 << 10})
+	broker, err := stream.Open(stream.Options{Journal: journal, Directory: t.TempDir(), Clock: clock, Durability: brokers.Never, MaxPayload: 1 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,8 +141,17 @@ var streamSteps = []string{
 	"XCONSUME s g d BLOCK 1", "*3|:2|:0|*0",
 	"XGDROP s g", ":1",
 	"XGDROP s g", ":0",
-	"XCONSUME made g c MK", "*3|:1|:0|*0",
+	"XCONSUME made g c MK", "*3|:3|:0|*0", // above every epoch of a dropped group
 	"XEXISTS made", ":1",
+	"XSEEK nope g next", "-NOSTREAM no such stream 'nope'",
+	"XSEEK s late next", "*2|:3|:6",
+	"XSEEK s late #2", "*2|:4|:2",
+	"XCONSUME s late c COUNT 2", "*3|:4|:2|*2|*4|:2|:1700000000000|:1|$1|b|*4|:3|:1700000000000|:1|$1|c",
+	"XNACK s late FATAL IDS 1 2 REASON broken", ":1",
+	"XSEEK s late first", "*2|:5|:2",
+	"XPARKED s late", "*1|*5|:2|:1|:1700000005000|$6|broken|$1|b",
+	"XCONSUME s late c COUNT 1", "*3|:5|:3|*1|*4|:2|:1700000000000|:1|$1|b",
+	"XPARKED s late", "*0",
 
 	// The chain
 	"XVERIFY made", "-ERR stream 'made' has no INTEGRITY CHAIN",
@@ -246,4 +260,40 @@ func TestBlockedStreamReaders(t *testing.T) {
 		}
 	}
 	close(stop)
+}
+
+// An epoch is told when it is on disk, at the lowest level too: by then no crash can give it to somebody else.
+func TestAnEpochIsToldWhenItIsOnDisk(t *testing.T) {
+	journal := brokertest.NewJournal()
+	addr, broker, _ := openStreamDoorOn(t, journal)
+	client := dialRaw(t, addr, 2)
+	client.do("XCREATE", "s", "SYNC", "NEVER")
+	client.do("XAPPEND", "s", "a")
+	client.do("XCONSUME", "s", "g", "c", "MK")
+	for i, words := range [][]string{
+		{"XSEEK", "s", "g", "first"}, {"XCONSUME", "s", "g", "c"}, {"XACK", "s", "g", "1", "EPOCH", "9"}, {"XSTAT", "s", "g"},
+	} {
+		journal.SetAuto(false)
+		if i > 0 {
+			if _, _, _, err := broker.Seek([]byte("s"), []byte("g"), stream.Position{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reply := make(chan string, 1)
+		asked := dialRaw(t, addr, 2)
+		go func() { reply <- asked.do(words...) }()
+		until(t, "the seek is done", func() bool {
+			st, err := broker.GroupStats([]byte("s"), []byte("g"))
+			return err == nil && st.Epoch == uint64(i+2)
+		})
+		select {
+		case got := <-reply:
+			t.Errorf("%q answers before the epoch is on disk: %q", words, got)
+		case <-time.After(20 * time.Millisecond): // long enough for an answer that does not wait
+		}
+		journal.SetAuto(true)
+		if got := <-reply; !strings.Contains(got, fmt.Sprint(i+2)) {
+			t.Errorf("%q: %q", words, got)
+		}
+	}
 }

@@ -33,6 +33,10 @@ type Broker struct {
 	options Options
 	journal brokers.Journal
 	clock   brokers.Clock
+	time    brokers.Timeline
+
+	synced       atomic.Uint64 // sequence up to which the journal is fsynced
+	droppedEpoch atomic.Uint64 // highest epoch of a group that was dropped; see epoch.go
 
 	world sync.RWMutex // changes hold it shared, the cut of a compaction alone
 
@@ -99,8 +103,8 @@ func Open(o Options) (*Broker, error) {
 	if o.CompactBytes == 0 {
 		o.CompactBytes = 64 << 20
 	}
-	b := &Broker{options: o, journal: o.Journal, clock: o.Clock, streams: map[string]*Stream{}, replaying: map[uint64]*Stream{},
-		files: map[uint64]*sealed{}, listed: map[uint64]bool{}, nextSegment: 1}
+	b := &Broker{options: o, journal: o.Journal, clock: o.Clock, time: brokers.NewTimeline(o.Clock), streams: map[string]*Stream{},
+		replaying: map[uint64]*Stream{}, files: map[uint64]*sealed{}, listed: map[uint64]bool{}, nextSegment: 1}
 	if err := b.journal.Replay(b.replay); err != nil {
 		return nil, err
 	}
@@ -116,7 +120,7 @@ func Open(o Options) (*Broker, error) {
 		for _, g := range s.groups {
 			g.next = min(g.next, s.next) // a repair may have lost what was delivered
 		}
-		s.retainSoonLocked(b.clock.Now().UnixMilli())
+		s.retainSoonLocked(b.time.Now().Earlier())
 		s.mu.Unlock()
 	}
 	return b, nil
@@ -270,6 +274,7 @@ func (b *Broker) Drop(names [][]byte) (n int, r brokers.Receipt) {
 		if own := s.receipt(b.journal.Append(encodeDrop(nil, s.id), s.config.Sync == brokers.Always)); own.Durability >= r.Durability {
 			r = own
 		}
+		s.dropEpochs()
 		s.dropLocked()
 		s.mu.Unlock()
 		n++
@@ -308,6 +313,7 @@ func (b *Broker) DefaultDurability() brokers.Durability { return b.options.Durab
 func (b *Broker) notified(written, synced uint64) {
 	b.notifying.Lock()
 	defer b.notifying.Unlock()
+	b.synced.Store(synced)
 	u := &b.unseen
 	u.Lock()
 	list := u.streams

@@ -1,6 +1,9 @@
 package stream
 
-import "github.com/nexobroker/nexo/brokers/stream/segment"
+import (
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/stream/segment"
+)
 
 // ConsumeOptions says what a consumer takes.
 type ConsumeOptions struct {
@@ -15,7 +18,8 @@ type ConsumeOptions struct {
 type Consumed struct {
 	Epoch, Lag uint64
 	Entries    []Delivery
-	Waiter     *Waiter // set when there was nothing and waiting was asked for
+	Receipt    brokers.Receipt // to be waited for before the epoch is told
+	Waiter     *Waiter         // set when there was nothing and waiting was asked for
 }
 
 // Consume gives a consumer the redeliveries that are due, then entries never delivered.
@@ -31,23 +35,23 @@ func (b *Broker) Consume(name, groupName, consumer []byte, o ConsumeOptions, int
 	take := taking{consumer: string(consumer), noAck: o.NoAck, room: o.MaxBytes, count: o.Count, entries: into}
 	for more := true; more; {
 		err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
-			now := b.clock.Now().UnixMilli()
+			now := b.time.Now()
 			take.begin(g, now)
 			take.redeliveries()
 			take.fresh()
 			take.journal()
-			got = Consumed{Epoch: g.epoch, Lag: g.lagLocked(), Entries: take.entries}
+			got = Consumed{Epoch: g.epoch, Lag: g.lagLocked(), Entries: take.entries, Receipt: g.epochReceipt()}
 			if more = take.missing != nil; more {
 				return nil
 			}
 			if len(take.entries) == 0 && o.Wait {
 				got.Waiter = &Waiter{C: make(chan struct{}, 1), group: g}
 				g.waiters = append(g.waiters, got.Waiter)
-				g.armLocked(now)
+				g.armLocked(now.Steady)
 				return nil
 			}
-			g.wakeLocked()   // what is left is for the next in line
-			g.armLocked(now) // and so is this delivery, if it is not acknowledged
+			g.wakeLocked()          // what is left is for the next in line
+			g.armLocked(now.Steady) // and so is this delivery, if it is not acknowledged
 			return nil
 		})
 		if err == nil && more {
@@ -73,7 +77,7 @@ type taking struct {
 	entries  []Delivery
 
 	g         *group
-	now       int64
+	now       brokers.Instant
 	delivered []*pendingEntry
 	parked    []uint64
 
@@ -83,7 +87,7 @@ type taking struct {
 	loaded  *segment.Content // the last one
 }
 
-func (t *taking) begin(g *group, now int64) {
+func (t *taking) begin(g *group, now brokers.Instant) {
 	t.g, t.now, t.missing, t.moved = g, now, nil, false
 	t.delivered, t.parked = t.delivered[:0], t.parked[:0]
 }
@@ -124,23 +128,24 @@ func (t *taking) add(e *Entry, deliveries int) {
 	t.entries = append(t.entries, Delivery{Entry: *e, Deliveries: deliveries})
 }
 
-func (t *taking) dueMs() int64 {
+// due is when what is delivered now comes again.
+func (t *taking) due() int64 {
 	if t.g.config.AckWait <= 0 {
-		return 0
+		return never
 	}
-	return t.now + t.g.config.AckWait.Milliseconds()
+	return t.now.Steady + t.g.config.AckWait.Milliseconds()
 }
 
 func (t *taking) redeliveries() {
 	g := t.g
 	for {
-		p, ok := g.due.Min()
-		if !ok || p.dueMs > t.now {
+		p := g.dueLocked(t.now.Steady)
+		if p == nil {
 			return
 		}
 		if g.config.MaxDeliver > 0 && p.deliveries >= g.config.MaxDeliver {
 			g.removePending(p.offset)
-			g.parked.Set(p.offset, &parkedEntry{deliveries: p.deliveries, parkedMs: t.now, reason: "delivered too often without an ack"})
+			g.parked.Set(p.offset, &parkedEntry{deliveries: p.deliveries, parkedMs: t.now.Wall, reason: "delivered too often without an ack"})
 			t.parked = append(t.parked, p.offset)
 			continue
 		}
@@ -159,7 +164,7 @@ func (t *taking) redeliveries() {
 		if t.full(len(e.Payload)) {
 			return
 		}
-		next := &pendingEntry{offset: p.offset, consumer: t.consumer, deliveries: p.deliveries + 1, dueMs: t.dueMs()}
+		next := &pendingEntry{offset: p.offset, consumer: t.consumer, deliveries: p.deliveries + 1, due: t.due()}
 		g.setPending(next)
 		t.delivered = append(t.delivered, next)
 		t.add(e, next.deliveries)
@@ -168,7 +173,7 @@ func (t *taking) redeliveries() {
 
 func (t *taking) fresh() {
 	g := t.g
-	for t.missing == nil && len(t.entries) < t.count && g.next <= g.stream.high && (t.noAck || g.pending.Len() < g.config.MaxPending) {
+	for t.missing == nil && len(t.entries) < t.count && g.next <= g.stream.high && (t.noAck || g.roomLocked()) {
 		e := t.at(g.next)
 		if t.missing != nil {
 			return
@@ -176,20 +181,20 @@ func (t *taking) fresh() {
 		if e == nil {
 			next := min(g.stream.presentLocked(g.next), g.stream.high+1)
 			g.skipped += next - g.next
-			g.next = next
+			g.advance(next)
 			continue
 		}
 		if t.full(len(e.Payload)) {
 			return
 		}
 		if !t.noAck {
-			p := &pendingEntry{offset: g.next, consumer: t.consumer, deliveries: 1, dueMs: t.dueMs()}
+			p := &pendingEntry{offset: g.next, consumer: t.consumer, deliveries: 1, due: t.due()}
 			g.setPending(p)
 			t.delivered = append(t.delivered, p)
 		}
 		t.add(e, 1)
 		t.moved = true
-		g.next++
+		g.advance(g.next + 1)
 	}
 }
 
@@ -202,7 +207,7 @@ func (t *taking) journal() {
 		b.journal.Append(g.encodeParked(nil, offset, p), false)
 	}
 	if len(t.delivered) > 0 || t.noAck && t.moved {
-		record := g.encodeDelivered(recordBuffer(), t.delivered)
+		record := g.encodeGiven(recordBuffer(), t.now, t.delivered)
 		b.journal.Append(record, false)
 		releaseBuffer(record)
 	}

@@ -11,7 +11,7 @@ type dedup struct {
 
 type dedupEntry struct {
 	offset  uint64
-	expires int64 // Unix milliseconds
+	expires int64 // steady time
 }
 
 type dedupKey struct {

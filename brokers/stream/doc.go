@@ -33,10 +33,21 @@
 // since both are in one log, a durable acknowledgement implies its delivery. A crash before the delivery reached the
 // disk delivers the entry once more.
 //
+// A pending entry is held by a consumer or was given back; MAXPENDING counts those that are held. A seek moves next: what was
+// pending is forgotten, and what is parked stays parked until it is unparked, or delivered again because the seek went back
+// behind it. Its epoch fences what consumers knew before; epoch.go tells why a crash cannot make one mean two states.
+//
+// # Time
+//
+// Ids hold the wall's time and never go back. Waits (ACKWAIT, delays, dedup windows) are measured in steady time, which no
+// step of the wall clock moves; records hold them with the wall's time, and a restart takes at most the whole wait from its
+// start. MAXAGE compares an entry's id with the earlier of both times, so that a step removes nothing early.
+//
 // # A crash
 //
 // A torn append was never acknowledged and never shown at its level; whole ones come back with the offsets they had.
 //
+//   - Before the record of a seek is on disk: the group is where it was, and nobody was told the epoch.
 //   - While a segment file is written or before the snapshot that lists it counts: the old log has all its entries, the file
 //     is removed.
 //   - After that: the file is listed, and the log begins behind its entries.

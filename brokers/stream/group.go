@@ -6,156 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tidwall/btree"
-
 	"github.com/nexobroker/nexo/brokers"
 )
-
-// group is a consumer group: what of the stream was delivered to whom. It is guarded by its stream's lock.
-type group struct {
-	stream *Stream
-	name   string
-	config GroupConfig
-	epoch  uint64
-	next   uint64 // first offset never delivered
-
-	pending btree.Map[uint64, *pendingEntry]
-	due     *btree.BTreeG[*pendingEntry] // by time, then offset; only those with a time
-	holding map[string]int               // pending entries by consumer; those that were given back are nobody's
-	parked  btree.Map[uint64, *parkedEntry]
-	skipped uint64 // entries lost to retention before they were delivered
-	waiters []*Waiter
-	timer   brokers.Timer
-}
-
-type pendingEntry struct {
-	offset     uint64
-	consumer   string
-	deliveries int
-	dueMs      int64 // Unix time of the redelivery; 0 never
-}
-
-// nobody is the consumer of a pending entry that was given back.
-const nobody = ""
-
-type parkedEntry struct {
-	deliveries int
-	parkedMs   int64
-	reason     string
-}
-
-// Waiter is a consumer that waits for entries of a group. C receives when it is its turn to try again.
-type Waiter struct {
-	C     chan struct{}
-	group *group
-}
-
-func newGroup(s *Stream, name string, c GroupConfig, next uint64) *group {
-	return &group{
-		stream: s, name: name, config: c, epoch: 1, next: next, holding: map[string]int{},
-		due: btree.NewBTreeGOptions(func(a, b *pendingEntry) bool {
-			return a.dueMs < b.dueMs || a.dueMs == b.dueMs && a.offset < b.offset
-		}, btree.Options{NoLocks: true}),
-	}
-}
-
-func (g *group) setPending(p *pendingEntry) {
-	g.removePending(p.offset)
-	g.pending.Set(p.offset, p)
-	if p.dueMs > 0 {
-		g.due.Set(p)
-	}
-	if p.consumer != nobody {
-		g.holding[p.consumer]++
-	}
-}
-
-func (g *group) removePending(offset uint64) *pendingEntry {
-	p, found := g.pending.Delete(offset)
-	if !found {
-		return nil
-	}
-	if p.dueMs > 0 {
-		g.due.Delete(p)
-	}
-	if p.consumer != nobody {
-		if g.holding[p.consumer]--; g.holding[p.consumer] == 0 {
-			delete(g.holding, p.consumer)
-		}
-	}
-	return p
-}
-
-// cutLocked forgets what retention has removed.
-func (g *group) cutLocked(first uint64) {
-	for {
-		offset, _, found := g.pending.Min()
-		if !found || offset >= first {
-			break
-		}
-		g.removePending(offset)
-	}
-	for {
-		offset, _, found := g.parked.Min()
-		if !found || offset >= first {
-			break
-		}
-		g.parked.PopMin()
-	}
-	if g.next < first {
-		g.skipped += first - g.next
-		g.next = first
-	}
-}
-
-// wakeLocked lets the longest-waiting consumer try again when there is something for it.
-func (g *group) wakeLocked() {
-	if len(g.waiters) == 0 || !g.readyLocked(g.stream.broker.clock.Now().UnixMilli()) {
-		return
-	}
-	w := g.waiters[0]
-	g.waiters = g.waiters[1:]
-	w.C <- struct{}{} // capacity 1, and a waiter is woken once
-}
-
-func (g *group) wakeAllLocked() {
-	for _, w := range g.waiters {
-		w.C <- struct{}{}
-	}
-	g.waiters = nil
-}
-
-func (g *group) readyLocked(now int64) bool {
-	if p, ok := g.due.Min(); ok && p.dueMs <= now {
-		return true
-	}
-	return g.next <= g.stream.high && g.pending.Len() < g.config.MaxPending
-}
-
-// armLocked sets the timer for the next redelivery while somebody waits for it.
-func (g *group) armLocked(now int64) {
-	p, ok := g.due.Min()
-	if !ok || len(g.waiters) == 0 || g.stream.broker.closed.Load() {
-		return
-	}
-	wait := time.Duration(max(1, p.dueMs-now)) * time.Millisecond
-	if g.timer == nil {
-		g.timer = g.stream.broker.clock.AfterFunc(wait, g.tick)
-		return
-	}
-	g.timer.Reset(wait)
-}
-
-func (g *group) tick() {
-	s := g.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.dropped || s.broker.closed.Load() {
-		return
-	}
-	g.wakeLocked()
-	g.armLocked(s.broker.clock.Now().UnixMilli())
-}
 
 // CreateGroup makes a group that starts at a position.
 func (b *Broker) CreateGroup(name, groupName []byte, c GroupConfig, start Position, ifNew bool) (brokers.Receipt, error) {
@@ -177,7 +29,7 @@ func (b *Broker) CreateGroup(name, groupName []byte, c GroupConfig, start Positi
 		if g.config != c && !ifNew {
 			return brokers.Receipt{}, brokers.Errorf("GEXISTS", "'%s' exists with other options", groupName)
 		}
-		return brokers.Receipt{}, nil
+		return s.receipt(g.epochSeq), nil
 	}
 	_, r, err := s.createGroupLocked(string(groupName), c, s.resolveLocked(start))
 	return r, err
@@ -193,8 +45,10 @@ func (s *Stream) createGroupLocked(name string, c GroupConfig, next uint64) (*gr
 		return nil, brokers.Receipt{}, brokers.Errorf("ERR", "stream '%s' has %d groups, the most allowed", s.name, groupsMax)
 	}
 	g := newGroup(s, name, c, min(max(next, s.first), s.high+1))
+	g.epoch = s.broker.droppedEpoch.Load() + 1
 	s.groups[name] = g
-	return g, s.receipt(s.broker.journal.Append(g.encodeCreate(nil), s.config.Sync == brokers.Always)), nil
+	g.epochSeq = s.broker.journal.Append(g.encodeCreate(nil), true)
+	return g, s.receipt(g.epochSeq), nil
 }
 
 // DropGroup removes a group.
@@ -210,6 +64,7 @@ func (b *Broker) DropGroup(name, groupName []byte) (dropped bool, r brokers.Rece
 	if g == nil {
 		return false, r, nil
 	}
+	b.dropEpoch(g.epoch)
 	delete(s.groups, g.name)
 	g.wakeAllLocked()
 	return true, s.receipt(s.broker.journal.Append(g.encode(opGroupDrop, nil), s.config.Sync == brokers.Always)), nil
@@ -274,27 +129,27 @@ func (b *Broker) Cancel(w *Waiter) {
 // Return takes back what a consumer was given and never got: undelivered, uncounted.
 func (b *Broker) Return(name, groupName []byte, entries []Delivery) {
 	_ = b.withGroup(name, groupName, func(s *Stream, g *group) error {
-		now := b.clock.Now().UnixMilli()
+		now := b.time.Now()
 		var back []*pendingEntry
 		for _, d := range entries {
 			if p, found := g.pending.Get(d.Offset); found && p.deliveries == d.Deliveries && p.consumer != nobody {
-				back = append(back, &pendingEntry{offset: d.Offset, consumer: nobody, deliveries: d.Deliveries - 1, dueMs: now})
+				back = append(back, &pendingEntry{offset: d.Offset, consumer: nobody, deliveries: d.Deliveries - 1, due: now.Steady})
 			}
 		}
-		g.rescheduleLocked(back, false)
+		g.rescheduleLocked(now, back, false)
 		return nil
 	})
 }
 
 // rescheduleLocked makes entries pending as given and tells the sequence of the record; 0 when there are none.
-func (g *group) rescheduleLocked(list []*pendingEntry, sync bool) (seq uint64) {
+func (g *group) rescheduleLocked(now brokers.Instant, list []*pendingEntry, sync bool) (seq uint64) {
 	for _, p := range list {
 		g.setPending(p)
 	}
 	if len(list) > 0 {
-		seq = g.stream.broker.journal.Append(g.encodeDelivered(nil, list), sync)
+		seq = g.stream.broker.journal.Append(g.encodeGiven(nil, now, list), sync)
 		g.wakeLocked()
-		g.armLocked(g.stream.broker.clock.Now().UnixMilli())
+		g.armLocked(now.Steady)
 	}
 	return seq
 }
@@ -357,7 +212,8 @@ func disjoint(list []Range) []Range {
 	return joined
 }
 
-// Ack acknowledges entries and tells how many were pending. An epoch other than 0 must be the group's.
+// Ack acknowledges entries and tells how many were pending. An epoch other than 0 must be the group's; the receipt is to be
+// waited for before the error that it is not is told, since that tells the group's epoch.
 func (b *Broker) Ack(name, groupName []byte, which Resolver, epoch uint64) (n int, r brokers.Receipt, err error) {
 	ranges, err := b.ranges(name, which)
 	if err != nil {
@@ -365,6 +221,7 @@ func (b *Broker) Ack(name, groupName []byte, which Resolver, epoch uint64) (n in
 	}
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		if epoch != 0 && epoch != g.epoch {
+			r = g.epochReceipt()
 			return brokers.Errorf("FENCED", "epoch %d, now %d", epoch, g.epoch)
 		}
 		var acked []uint64
@@ -400,7 +257,7 @@ func (b *Broker) Nack(name, groupName []byte, mode NackMode, which Resolver, del
 		return 0, r, err
 	}
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
-		now := b.clock.Now().UnixMilli()
+		now := b.time.Now()
 		var list []*pendingEntry
 		g.eachPending(ranges, func(p *pendingEntry) { list = append(list, p) })
 		n = len(list)
@@ -408,7 +265,7 @@ func (b *Broker) Nack(name, groupName []byte, mode NackMode, which Resolver, del
 		for _, p := range list {
 			if mode == NackFatal || mode == NackFail && g.config.MaxDeliver > 0 && p.deliveries >= g.config.MaxDeliver {
 				g.removePending(p.offset)
-				parked := &parkedEntry{deliveries: p.deliveries, parkedMs: now, reason: reason}
+				parked := &parkedEntry{deliveries: p.deliveries, parkedMs: now.Wall, reason: reason}
 				g.parked.Set(p.offset, parked)
 				r = s.receipt(b.journal.Append(g.encodeParked(nil, p.offset, parked), s.config.Sync == brokers.Always))
 				continue
@@ -417,9 +274,10 @@ func (b *Broker) Nack(name, groupName []byte, mode NackMode, which Resolver, del
 			if mode == NackSilent && p.consumer != nobody {
 				deliveries--
 			}
-			back = append(back, &pendingEntry{offset: p.offset, consumer: nobody, deliveries: deliveries, dueMs: now + delay.Milliseconds()})
+			due := now.Steady + delay.Milliseconds()
+			back = append(back, &pendingEntry{offset: p.offset, consumer: nobody, deliveries: deliveries, due: due})
 		}
-		g.rescheduleLocked(back, false)
+		g.rescheduleLocked(now, back, false)
 		g.wakeLocked()
 		return nil
 	})
@@ -433,13 +291,14 @@ func (b *Broker) Extend(name, groupName []byte, d time.Duration, which Resolver)
 		return 0, err
 	}
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
-		due := b.clock.Now().UnixMilli() + d.Milliseconds()
+		now := b.time.Now()
+		due := now.Steady + d.Milliseconds()
 		var list []*pendingEntry
 		g.eachPending(ranges, func(p *pendingEntry) {
-			list = append(list, &pendingEntry{offset: p.offset, consumer: p.consumer, deliveries: p.deliveries, dueMs: due})
+			list = append(list, &pendingEntry{offset: p.offset, consumer: p.consumer, deliveries: p.deliveries, due: due})
 		})
 		n = len(list)
-		g.rescheduleLocked(list, false)
+		g.rescheduleLocked(now, list, false)
 		return nil
 	})
 	return n, err
@@ -448,120 +307,17 @@ func (b *Broker) Extend(name, groupName []byte, d time.Duration, which Resolver)
 // Leave gives back everything a consumer holds, uncounted.
 func (b *Broker) Leave(name, groupName, consumer []byte) (n int, err error) {
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
-		now := b.clock.Now().UnixMilli()
+		now := b.time.Now()
 		var back []*pendingEntry
 		g.pending.Scan(func(offset uint64, p *pendingEntry) bool {
 			if p.consumer == string(consumer) && p.consumer != nobody {
-				back = append(back, &pendingEntry{offset: offset, consumer: nobody, deliveries: p.deliveries - 1, dueMs: now})
+				back = append(back, &pendingEntry{offset: offset, consumer: nobody, deliveries: p.deliveries - 1, due: now.Steady})
 			}
 			return true
 		})
 		n = len(back)
-		g.rescheduleLocked(back, false)
+		g.rescheduleLocked(now, back, false)
 		return nil
 	})
 	return n, err
-}
-
-// Seek moves a group: what was pending or parked is forgotten, the epoch grows, who waits tries again.
-func (b *Broker) Seek(name, groupName []byte, p Position) (epoch, next uint64, r brokers.Receipt, err error) {
-	if p, err = b.located(name, &p); err != nil {
-		return 0, 0, r, err
-	}
-	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
-		g.seekLocked(g.epoch+1, min(max(s.resolveLocked(p), s.first), s.high+1))
-		epoch, next = g.epoch, g.next
-		r = s.receipt(b.journal.Append(g.encodeSeek(nil), s.config.Sync == brokers.Always))
-		g.wakeAllLocked()
-		return nil
-	})
-	return epoch, next, r, err
-}
-
-func (g *group) seekLocked(epoch, next uint64) {
-	g.epoch, g.next = epoch, next
-	g.pending.Clear()
-	g.parked.Clear()
-	g.due.Clear()
-	clear(g.holding)
-}
-
-// ParkedEntries lists parked entries from an offset on: at least one, and no more after it than maxBytes of payloads. next is where to
-// go on, 0 at the end.
-func (b *Broker) ParkedEntries(name, groupName []byte, from Position, count, maxBytes int) (list []Parked, next uint64, err error) {
-	if from, err = b.located(name, &from); err != nil {
-		return nil, 0, err
-	}
-	var stream *Stream
-	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
-		stream = s
-		g.parked.Ascend(s.resolveLocked(from), func(offset uint64, p *parkedEntry) bool {
-			if len(list) == count {
-				next = offset
-				return false
-			}
-			list = append(list, Parked{Entry: Entry{Offset: offset}, Deliveries: p.deliveries, ParkedMs: p.parkedMs, Reason: p.reason})
-			return true
-		})
-		return nil
-	})
-	if err != nil {
-		return nil, 0, err
-	}
-	kept, bytes := list[:0], 0
-	for _, p := range list {
-		if bytes >= maxBytes {
-			return kept, p.Offset, nil
-		}
-		var found bool
-		if p.Entry, found, err = b.entryAt(stream, p.Offset); err != nil {
-			return nil, 0, err
-		}
-		if found { // not trimmed meanwhile
-			kept = append(kept, p)
-			bytes += len(p.Payload)
-		}
-	}
-	return kept, next, nil
-}
-
-// Unpark lets parked entries be delivered again with a fresh count, or drops them. A nil Resolver means all.
-func (b *Broker) Unpark(name, groupName []byte, which Resolver, drop bool) (n int, r brokers.Receipt, err error) {
-	ranges := []Range{{From: 0, To: ^uint64(0)}}
-	if which != nil {
-		if ranges, err = b.ranges(name, which); err != nil {
-			return 0, r, err
-		}
-	}
-	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
-		var offsets []uint64
-		for _, r := range ranges {
-			g.parked.Ascend(r.From, func(offset uint64, _ *parkedEntry) bool {
-				if offset > r.To {
-					return false
-				}
-				offsets = append(offsets, offset)
-				return true
-			})
-		}
-		if n = len(offsets); n == 0 {
-			return nil
-		}
-		for _, offset := range offsets {
-			g.parked.Delete(offset)
-		}
-		if drop {
-			r = s.receipt(b.journal.Append(g.encodeAcked(nil, offsets), s.config.Sync == brokers.Always))
-			return nil
-		}
-		now := b.clock.Now().UnixMilli()
-		back := make([]*pendingEntry, 0, n)
-		for _, offset := range offsets {
-			back = append(back, &pendingEntry{offset: offset, consumer: nobody, dueMs: now})
-		}
-		// One record takes them out of the parked and makes them pending: no crash can fall between.
-		r = s.receipt(g.rescheduleLocked(back, s.config.Sync == brokers.Always))
-		return nil
-	})
-	return n, r, err
 }

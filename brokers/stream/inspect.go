@@ -24,10 +24,13 @@ type GroupStats struct {
 	Epoch, Next     uint64
 	Floor, Lag      uint64 // everything up to Floor is done
 	Pending, Parked int
+	Held            int // pending entries that a consumer holds, which MAXPENDING counts; the others were given back
 	Skipped         uint64
 	Waiters         int
 	Consumers       int
-	OldestPendingMs int64 // how long the oldest pending entry has been overdue or has still to wait, as its due time; 0 none
+	OldestPendingMs int64 // when the first pending entry is due, as the wall shows it; 0 none
+	// EpochReceipt is to be waited for before the epoch is told to somebody who may acknowledge with it.
+	EpochReceipt brokers.Receipt
 }
 
 // Stats describes a stream.
@@ -74,15 +77,20 @@ func (s *Stream) entriesLocked(last uint64) int64 {
 func (b *Broker) GroupStats(name, groupName []byte) (st GroupStats, err error) {
 	err = b.withGroup(name, groupName, func(s *Stream, g *group) error {
 		st = GroupStats{Config: g.config, Epoch: g.epoch, Next: g.next, Lag: g.lagLocked(), Pending: g.pending.Len(), Parked: g.parked.Len(),
-			Skipped: g.skipped, Waiters: len(g.waiters), Consumers: len(g.holding), Floor: g.next - 1}
+			Held:         g.held,
+			EpochReceipt: g.epochReceipt(), Skipped: g.skipped, Waiters: len(g.waiters), Consumers: len(g.holding), Floor: g.next - 1}
 		if offset, _, ok := g.pending.Min(); ok {
 			st.Floor = min(st.Floor, offset-1)
 		}
 		if offset, _, ok := g.parked.Min(); ok {
 			st.Floor = min(st.Floor, offset-1)
 		}
-		if p, ok := g.due.Min(); ok {
-			st.OldestPendingMs = p.dueMs
+		first, found := g.lapsing.Min()
+		if p, ok := g.returning.Min(); ok && (!found || dueBefore(p, first)) {
+			first, found = p, true
+		}
+		if found {
+			st.OldestPendingMs = b.time.Now().WallOf(first.due)
 		}
 		return nil
 	})
@@ -107,7 +115,7 @@ func (b *Broker) Configure(name []byte, change func(c *Config) error) (brokers.R
 	}
 	s.config = c
 	seq := b.journal.Append(s.encodeConfig(nil), c.Sync == brokers.Always)
-	s.retainSoonLocked(b.clock.Now().UnixMilli())
+	s.retainSoonLocked(b.time.Now().Earlier())
 	return s.receipt(seq), nil
 }
 

@@ -22,24 +22,53 @@ type model struct {
 	lastMs            int64
 	entries           map[uint64]Entry
 	hashes            map[uint64][sha256.Size]byte
-	dedup             map[string]dedupEntry
-	latest            int64 // time of any append
+	dedup             map[string]modelKey
 	group             *modelGroup
+}
+
+// modelWait is a wait for a steady time, and what the last record of it says: the end as a time of the wall, and how long
+// it was then.
+type modelWait struct{ end, wallEnd, wait int64 }
+
+func waitUntil(end int64, now brokers.Instant) modelWait {
+	return modelWait{end: end, wallEnd: now.WallOf(end), wait: end - now.Steady}
+}
+
+// resumed is the wait in a life that begins at a time of the wall.
+func (w modelWait) resumed(start int64) modelWait {
+	w.end = min(w.wallEnd, start+w.wait)
+	return w
+}
+
+type modelKey struct {
+	modelWait
+	offset uint64
+	maybe  bool // its window had ended, and then the wall was set back into it: it may be remembered or not
+}
+
+type modelPending struct {
+	offset     uint64
+	consumer   string
+	deliveries int
+	due        modelWait
+	never      bool
 }
 
 type modelGroup struct {
 	config      GroupConfig
 	epoch, next uint64
-	pending     map[uint64]*pendingEntry
+	pending     map[uint64]*modelPending
 	parked      map[uint64]int
 }
 
 func (m *model) create(c Config) {
-	*m = model{exists: true, config: c, first: 1, next: 1, entries: map[uint64]Entry{}, hashes: map[uint64][sha256.Size]byte{}, dedup: map[string]dedupEntry{}}
+	*m = model{exists: true, config: c, first: 1, next: 1, entries: map[uint64]Entry{}, hashes: map[uint64][sha256.Size]byte{},
+		dedup: map[string]modelKey{}}
 }
 
-func (m *model) createGroup(c GroupConfig, next uint64) {
-	m.group = &modelGroup{config: c, epoch: 1, next: min(max(next, m.first), m.high+1), pending: map[uint64]*pendingEntry{}, parked: map[uint64]int{}}
+func (m *model) createGroup(c GroupConfig, epoch, next uint64) {
+	m.group = &modelGroup{config: c, epoch: epoch, next: min(max(next, m.first), m.high+1), pending: map[uint64]*modelPending{},
+		parked: map[uint64]int{}}
 }
 
 func (m *model) append(now int64, payload []byte) {
@@ -90,21 +119,41 @@ func (g *modelGroup) offsets(from, to uint64) (list []uint64) {
 	return list
 }
 
-func (m *model) consume(now int64, consumer string, count int, noAck bool) (got []string) {
-	g := m.group
-	due := int64(0)
-	if g.config.AckWait > 0 {
-		due = now + g.config.AckWait.Milliseconds()
+// held is how many entries consumers hold.
+func (g *modelGroup) held() (n int) {
+	for _, p := range g.pending {
+		if p.consumer != nobody {
+			n++
+		}
 	}
+	return n
+}
+
+func (m *model) consume(now brokers.Instant, consumer string, count int, noAck bool) (got []string) {
+	g := m.group
 	give := func(offset uint64, deliveries int) {
 		got = append(got, fmt.Sprintf("%d x%d %s", offset, deliveries, m.entries[offset].Payload))
 	}
-	overdue := g.offsets(0, m.next)
-	sort.SliceStable(overdue, func(i, k int) bool { return g.pending[overdue[i]].dueMs < g.pending[overdue[k]].dueMs })
-	for _, offset := range overdue {
+	deliver := func(offset uint64, deliveries int) {
+		due := waitUntil(now.Steady+g.config.AckWait.Milliseconds(), now)
+		g.pending[offset] = &modelPending{offset: offset, consumer: consumer, deliveries: deliveries, due: due, never: g.config.AckWait == 0}
+		delete(g.parked, offset)
+		give(offset, deliveries)
+	}
+	for {
+		offset := uint64(0)
+		for _, o := range g.offsets(0, m.next) {
+			p := g.pending[o]
+			if p.never || p.due.end > now.Steady || p.consumer == nobody && g.held() >= g.config.MaxPending {
+				continue
+			}
+			if offset == 0 || p.due.end < g.pending[offset].due.end {
+				offset = o
+			}
+		}
 		p := g.pending[offset]
-		if p.dueMs == 0 || p.dueMs > now {
-			continue
+		if p == nil {
+			break
 		}
 		if g.config.MaxDeliver > 0 && p.deliveries >= g.config.MaxDeliver {
 			delete(g.pending, offset)
@@ -114,20 +163,50 @@ func (m *model) consume(now int64, consumer string, count int, noAck bool) (got 
 		if len(got) >= count {
 			break
 		}
-		g.pending[offset] = &pendingEntry{offset: offset, consumer: consumer, deliveries: p.deliveries + 1, dueMs: due}
-		give(offset, p.deliveries+1)
+		deliver(offset, p.deliveries+1)
 	}
-	for ; g.next <= m.high && len(got) < count && (noAck || len(g.pending) < g.config.MaxPending); g.next++ {
-		if !noAck {
-			g.pending[g.next] = &pendingEntry{offset: g.next, consumer: consumer, deliveries: 1, dueMs: due}
+	for ; g.next <= m.high && len(got) < count && (noAck || g.held() < g.config.MaxPending); g.next++ {
+		if noAck {
+			delete(g.parked, g.next)
+			give(g.next, 1)
+		} else {
+			deliver(g.next, 1)
 		}
-		give(g.next, 1)
 	}
 	return got
 }
 
-func (g *modelGroup) giveBack(offset uint64, deliveries int, due int64) {
-	g.pending[offset] = &pendingEntry{offset: offset, consumer: nobody, deliveries: deliveries, dueMs: due}
+func (g *modelGroup) giveBack(offset uint64, deliveries int, due modelWait) {
+	g.pending[offset] = &modelPending{offset: offset, consumer: nobody, deliveries: deliveries, due: due}
+}
+
+// recorded is what a snapshot does to the waits.
+func (m *model) recorded(now brokers.Instant) {
+	for key, d := range m.dedup {
+		d.modelWait = waitUntil(d.end, now)
+		d.wait = m.config.DedupWindow.Milliseconds()
+		m.dedup[key] = d
+	}
+	if m.group != nil {
+		for _, p := range m.group.pending {
+			p.due = waitUntil(p.due.end, now)
+		}
+	}
+}
+
+// restarted is what a new life does to them.
+func (m *model) restarted(before brokers.Instant, start int64) {
+	for key, d := range m.dedup {
+		over := d.end <= before.Steady
+		d.modelWait = d.resumed(start)
+		d.maybe = d.maybe || over && d.end > start
+		m.dedup[key] = d
+	}
+	if m.group != nil {
+		for _, p := range m.group.pending {
+			p.due = p.due.resumed(start)
+		}
+	}
 }
 
 type modelRun struct {
@@ -137,6 +216,7 @@ type modelRun struct {
 	journal *brokertest.Journal
 	broker  *Broker
 	model   model
+	epochs  uint64 // of dropped groups
 	step    string
 	serial  int
 
@@ -158,7 +238,7 @@ func (r *modelRun) open() {
 	r.broker = b
 }
 
-func (r *modelRun) now() int64 { return r.clock.Now().UnixMilli() }
+func (r *modelRun) now() brokers.Instant { return r.broker.time.Now() }
 
 func (r *modelRun) flush() {
 	r.journal.AdvanceAll()
@@ -228,7 +308,7 @@ func (r *modelRun) one() {
 		if _, err := r.broker.CreateGroup(streamName, groupName, c, Position{Offset: start}, false); err != nil {
 			r.t.Fatal(err)
 		}
-		m.createGroup(c, start)
+		m.createGroup(c, r.epochs+1, start)
 		return
 	}
 	switch n := r.random.IntN(100); {
@@ -239,7 +319,10 @@ func (r *modelRun) one() {
 		r.flush()
 	case n < 50:
 		r.step += " clock"
-		r.clock.Advance(time.Duration(r.random.IntN(3000)-300) * time.Millisecond)
+		if r.random.IntN(4) == 0 {
+			r.clock.Step(time.Duration(r.random.IntN(20_000)-10_000) * time.Millisecond)
+		}
+		r.clock.Advance(time.Duration(r.random.IntN(3000)) * time.Millisecond)
 	case n < 60:
 		r.wholes(n)
 	case m.group != nil:
@@ -268,12 +351,7 @@ func (r *modelRun) append() {
 	r.step += fmt.Sprintf(" append %q key %q expect %v", payloads, key, x)
 	result, _, err := r.broker.Append(streamName, payloads, x, key, true)
 	d, known := m.dedup[string(key)]
-	if m.latest = max(m.latest, r.now()); known && d.expires <= m.latest && d.expires > r.now() && result.Duplicate {
-		// The clock went back into a window that has ended: the key may be remembered or not.
-		r.equal("duplicate", result, AppendResult{First: d.offset, Last: d.offset, Duplicate: true})
-		return
-	}
-	if key != nil && known && d.expires > m.latest {
+	if key != nil && known && d.end > r.now().Steady && (!d.maybe || result.Duplicate) {
 		r.equal("duplicate", result, AppendResult{First: d.offset, Last: d.offset, Duplicate: true})
 		return
 	}
@@ -285,9 +363,9 @@ func (r *modelRun) append() {
 	}
 	r.equal("result", result, AppendResult{First: m.next, Last: m.next + uint64(count) - 1})
 	if key != nil {
-		m.dedup[string(key)] = dedupEntry{offset: m.next, expires: r.now() + m.config.DedupWindow.Milliseconds()}
+		m.dedup[string(key)] = modelKey{offset: m.next, modelWait: waitUntil(r.now().Steady+m.config.DedupWindow.Milliseconds(), r.now())}
 	}
-	now := max(r.now(), m.lastMs)
+	now := max(r.now().Wall, m.lastMs)
 	for _, payload := range payloads {
 		m.append(now, payload)
 	}
@@ -303,6 +381,7 @@ func (r *modelRun) wholes(n int) {
 		r.broker.Close()
 		r.journal = r.journal.Reopen(true)
 		r.journal.Auto = false
+		m.restarted(r.now(), r.clock.Now().UnixMilli())
 		r.open()
 		m.high = m.next - 1
 	case 52, 53:
@@ -314,6 +393,7 @@ func (r *modelRun) wholes(n int) {
 			r.t.Fatal(err)
 		}
 		m.high = m.next - 1 // what a snapshot holds is durable
+		m.recorded(r.now())
 		if r.random.IntN(2) == 0 {
 			r.merge()
 		}
@@ -338,6 +418,9 @@ func (r *modelRun) wholes(n int) {
 		r.step += " drop"
 		if n, _ := r.broker.Drop([][]byte{streamName}); n != 1 {
 			r.t.Fatal("not dropped")
+		}
+		if m.group != nil {
+			r.epochs = max(r.epochs, m.group.epoch)
 		}
 		*m = model{}
 	}
@@ -386,7 +469,7 @@ func (r *modelRun) groupOp() {
 		n, err := r.broker.Extend(streamName, groupName, 700*time.Millisecond, exactly(span, span))
 		r.equal("extended", fmt.Sprint(n, err), fmt.Sprint(len(inside), error(nil)))
 		for _, offset := range inside {
-			g.pending[offset].dueMs = now + 700
+			g.pending[offset].due, g.pending[offset].never = waitUntil(now.Steady+700, now), false
 		}
 	case n < 17:
 		r.step += " leave " + consumer
@@ -394,7 +477,7 @@ func (r *modelRun) groupOp() {
 		for _, p := range g.pending {
 			if p.consumer == consumer {
 				held++
-				g.giveBack(p.offset, p.deliveries-1, now)
+				g.giveBack(p.offset, p.deliveries-1, waitUntil(now.Steady, now))
 			}
 		}
 		n, err := r.broker.Leave(streamName, groupName, []byte(consumer))
@@ -404,7 +487,6 @@ func (r *modelRun) groupOp() {
 		old := g.epoch
 		g.epoch, g.next = g.epoch+1, min(max(span.From, m.first), m.high+1)
 		clear(g.pending)
-		clear(g.parked)
 		epoch, next, _, err := r.broker.Seek(streamName, groupName, Position{Offset: span.From})
 		r.equal("seek", fmt.Sprint(epoch, next, err), fmt.Sprint(g.epoch, g.next, error(nil)))
 		if _, _, err := r.broker.Ack(streamName, groupName, exactly(span), old); !errors.Is(err, &brokers.Error{Code: "FENCED"}) {
@@ -432,7 +514,7 @@ func (r *modelRun) consume(consumer string) {
 		r.broker.Return(streamName, groupName, got.Entries)
 		for _, d := range got.Entries {
 			if p := m.group.pending[d.Offset]; p != nil && p.deliveries == d.Deliveries {
-				m.group.giveBack(d.Offset, d.Deliveries-1, r.now())
+				m.group.giveBack(d.Offset, d.Deliveries-1, waitUntil(r.now().Steady, r.now()))
 			}
 		}
 	}
@@ -456,7 +538,7 @@ func (r *modelRun) nack(span Range, inside []uint64) {
 		if mode == NackSilent && p.consumer != nobody {
 			deliveries--
 		}
-		g.giveBack(offset, deliveries, r.now()+delay.Milliseconds())
+		g.giveBack(offset, deliveries, waitUntil(r.now().Steady+delay.Milliseconds(), r.now()))
 	}
 }
 
@@ -466,8 +548,8 @@ func (r *modelRun) unpark(drop bool) {
 	n, _, err := r.broker.Unpark(streamName, groupName, nil, drop)
 	r.equal("unparked", fmt.Sprint(n, err), fmt.Sprint(len(g.parked), error(nil)))
 	for offset := range g.parked {
-		if !drop {
-			g.giveBack(offset, 0, r.now())
+		if !drop && offset < g.next {
+			g.giveBack(offset, 0, waitUntil(r.now().Steady, r.now()))
 		}
 	}
 	clear(g.parked)
@@ -476,7 +558,7 @@ func (r *modelRun) unpark(drop bool) {
 // compare looks at everything that can be seen. Its Fetch lets the broker retire what is too old, as every reader does.
 func (r *modelRun) compare() {
 	m := &r.model
-	m.retain(r.now())
+	m.retain(r.now().Earlier())
 	page, err := r.broker.Fetch(streamName, Position{Kind: First}, FetchOptions{Count: 1 << 30, MaxBytes: 1 << 30}, nil)
 	if !m.exists {
 		if !errors.Is(err, noStream("")) {
@@ -519,8 +601,8 @@ func (r *modelRun) compareGroup() {
 		floor = min(floor, offset-1)
 		want = append(want, fmt.Sprintf("%d x%d", offset, deliveries))
 	}
-	r.equal("group", fmt.Sprint(st.Epoch, st.Next, st.Pending, st.Parked, st.Floor, st.Consumers, err),
-		fmt.Sprint(g.epoch, g.next, len(g.pending), len(g.parked), floor, len(held), error(nil)))
+	r.equal("group", fmt.Sprint(st.Epoch, st.Next, st.Pending, st.Held, st.Parked, st.Floor, st.Consumers, err),
+		fmt.Sprint(g.epoch, g.next, len(g.pending), g.held(), len(g.parked), floor, len(held), error(nil)))
 	list, _, err := r.broker.ParkedEntries(streamName, groupName, Position{Kind: First}, 1<<30, 1<<30)
 	if err != nil {
 		r.t.Fatal(r.step, err)

@@ -20,15 +20,17 @@ const (
 	opConfig       = 5  // id config
 	opGroupCreate  = 6  // id group epoch next config
 	opGroupDrop    = 7  // id group
-	opDelivered    = 8  // id group next count (offset consumer deliveries due)*
+	opDelivered    = 8  // id group next count (offset consumer deliveries due)*: replaced by opGiven
 	opAcked        = 9  // id group count offset*
 	opParked       = 10 // id group offset deliveries parked-at reason
-	opSeek         = 11 // id group epoch next
+	opSeek         = 11 // id group epoch next; the parked are forgotten: replaced by opSought
 	opStreamState  = 12 // id first next last-ms last-seq anchor appended duplicates: snapshots only
-	opBrokerState  = 13 // next id: snapshots only
+	opBrokerState  = 13 // next id, highest epoch of a dropped group: snapshots only
 	opDedupKey     = 14 // id key offset expires: snapshots only
 	opSegments     = 15 // count id*: snapshots only
 	opReplaced     = 16 // new id (0 none) count id*
+	opGiven        = 17 // id group next at count (offset consumer deliveries wait)*
+	opSought       = 18 // id group epoch next
 	configIsChain  = 1
 	recordKeptSize = 64 << 10
 	offsetMax      = 1 << 62 // no log gets there
@@ -97,12 +99,31 @@ func (g *group) encodeCreate(b []byte) []byte {
 	return numbers(g.encode(opGroupCreate, b), g.epoch, g.next, uint64(g.config.AckWait.Milliseconds()), uint64(g.config.MaxDeliver), uint64(g.config.MaxPending))
 }
 
-func (g *group) encodeDelivered(b []byte, list []*pendingEntry) []byte {
-	b = numbers(g.encode(opDelivered, b), g.next, uint64(len(list)))
+func (g *group) encodeGiven(b []byte, now brokers.Instant, list []*pendingEntry) []byte {
+	b = numbers(g.encode(opGiven, b), g.next, uint64(now.Wall), uint64(len(list)))
 	for _, p := range list {
-		b = numbers(appendBytes(numbers(b, p.offset), p.consumer), uint64(p.deliveries), uint64(p.dueMs))
+		b = numbers(appendBytes(numbers(b, p.offset), p.consumer), uint64(p.deliveries), encodeWait(p.due, now.Steady))
 	}
 	return b
+}
+
+// encodeWait is 0 for never, and else one more than the wait until a due time, its sign in the last bit.
+func encodeWait(due, now int64) uint64 {
+	if due == never {
+		return 0
+	}
+	wait := due - now
+	return uint64(wait<<1^wait>>63) + 1
+}
+
+// waitEnd is the due time of what was given to wait at a time of the wall.
+func (b *Broker) waitEnd(at int64, encoded uint64) (due int64) {
+	if encoded == 0 {
+		return never
+	}
+	encoded--
+	wait := int64(encoded>>1) ^ -int64(encoded&1)
+	return b.time.Resume(at+wait, wait)
 }
 
 func (g *group) encodeAcked(b []byte, offsets []uint64) []byte {
@@ -113,7 +134,7 @@ func (g *group) encodeParked(b []byte, offset uint64, p *parkedEntry) []byte {
 	return appendBytes(numbers(g.encode(opParked, b), offset, uint64(p.deliveries), uint64(p.parkedMs)), p.reason)
 }
 
-func (g *group) encodeSeek(b []byte) []byte { return numbers(g.encode(opSeek, b), g.epoch, g.next) }
+func (g *group) encodeSought(b []byte) []byte { return numbers(g.encode(opSought, b), g.epoch, g.next) }
 
 var errShort = errors.New("the record ends early")
 
@@ -182,6 +203,9 @@ func (b *Broker) replayOp(op byte, r *reader) error {
 	switch op {
 	case opBrokerState:
 		b.nextID = max(b.nextID, id)
+		if len(r.b) > 0 {
+			b.dropEpoch(r.number())
+		}
 		return nil
 	case opSegments:
 		if id > uint64(len(r.b)) {
@@ -215,6 +239,7 @@ func (b *Broker) replayOp(op byte, r *reader) error {
 	}
 	switch op {
 	case opDrop:
+		s.dropEpochs()
 		delete(b.streams, s.name)
 		delete(b.replaying, id)
 	case opConfig:
@@ -239,7 +264,7 @@ func (b *Broker) replayOp(op byte, r *reader) error {
 		s.appended, s.duplicates = r.number(), r.number()
 	case opDedupKey:
 		key := string(r.bytes())
-		s.dedup.add(key, r.number(), int64(r.number()))
+		s.dedup.add(key, r.number(), s.dedupEnd(int64(r.number())))
 	default:
 		return s.replayGroup(op, r)
 	}
@@ -271,11 +296,16 @@ func (s *Stream) replayAppend(r *reader) error {
 	}
 	s.next = offset // above the expected one when a repair has left a hole: the offsets behind it keep their meaning
 	if len(key) > 0 {
-		s.dedup.add(string(key), offset, expires)
+		s.dedup.add(string(key), offset, s.dedupEnd(expires))
 	}
 	s.addLocked(ms, seq, payloads)
 	s.appended += uint64(len(payloads))
 	return nil
+}
+
+// dedupEnd is when a key is forgotten that a record gives a time of the wall for.
+func (s *Stream) dedupEnd(wall int64) int64 {
+	return s.broker.time.Resume(wall, s.config.DedupWindow.Milliseconds())
 }
 
 func (s *Stream) replayGroup(op byte, r *reader) error {
@@ -294,17 +324,10 @@ func (s *Stream) replayGroup(op byte, r *reader) error {
 	}
 	switch op {
 	case opGroupDrop:
+		s.broker.dropEpoch(g.epoch)
 		delete(s.groups, name)
-	case opDelivered:
-		next := r.number()
-		for n := r.count(); n > 0; n-- {
-			p := &pendingEntry{offset: r.number(), consumer: string(r.bytes()), deliveries: int(r.number()), dueMs: int64(r.number())}
-			if p.offset >= s.first && p.offset < s.next && r.err == nil {
-				g.parked.Delete(p.offset)
-				g.setPending(p)
-			}
-		}
-		g.next = max(g.next, next)
+	case opDelivered, opGiven:
+		g.replayGiven(op, r)
 	case opAcked:
 		for n := r.count(); n > 0; n-- {
 			offset := r.number()
@@ -320,8 +343,30 @@ func (s *Stream) replayGroup(op byte, r *reader) error {
 		}
 	case opSeek:
 		g.seekLocked(r.number(), r.number())
+		g.parked.Clear()
+	case opSought:
+		g.seekLocked(r.number(), r.number())
 	default:
 		return errors.New("unknown kind")
 	}
 	return nil
+}
+
+func (g *group) replayGiven(op byte, r *reader) {
+	s, next, at := g.stream, r.number(), int64(0)
+	if op == opGiven {
+		at = int64(r.number())
+	}
+	for n := r.count(); n > 0; n-- {
+		p := &pendingEntry{offset: r.number(), consumer: string(r.bytes()), deliveries: int(r.number())}
+		if op == opGiven {
+			p.due = s.broker.waitEnd(at, r.number())
+		} else {
+			p.due = int64(r.number()) // a time of the wall; 0 was never, too
+		}
+		if p.offset >= s.first && p.offset < s.next && r.err == nil {
+			g.setPending(p)
+		}
+	}
+	g.advance(max(g.next, next))
 }

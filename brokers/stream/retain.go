@@ -11,6 +11,9 @@ import (
 // Retention removes entries from the front one by one, as the limits say, wherever they are. Of a cold block memory holds
 // only the sum of its sizes, and its first and last time; to take the first block apart, the sizes and times of its
 // entries are read once (the front). Whoever needs the exact state reads it (settle); an append leaves that to a goroutine.
+//
+// An age is told by the earlier of the two clocks (brokers.Instant): when the wall is set forward the steady one keeps what
+// is not that old, when it is set back the wall does, whose time the next entries have.
 
 // frontEntry is what retention must know of an entry.
 type frontEntry struct{ ms, weight int64 }
@@ -147,7 +150,7 @@ func (s *Stream) settle() error {
 			s.mu.Unlock()
 			return noStream(s.name)
 		}
-		if !s.retainLocked(s.broker.clock.Now().UnixMilli()) {
+		if !s.retainLocked(s.broker.time.Now().Earlier()) {
 			return nil
 		}
 		c := s.cold[0]
@@ -237,6 +240,9 @@ func (s *Stream) firstMsLocked() (ms int64, found bool) {
 	return 0, false
 }
 
+// expiryCheck is the longest that the timer sleeps: the wall clock may be set meanwhile.
+const expiryCheck = time.Hour
+
 // armExpiryLocked sets the timer for the first entry's MAXAGE, if that has changed. One that is not shown cannot expire.
 func (s *Stream) armExpiryLocked(now int64) {
 	ms, found := s.firstMsLocked()
@@ -248,7 +254,7 @@ func (s *Stream) armExpiryLocked(now int64) {
 		return
 	}
 	s.expiryMs = due
-	wait := time.Duration(max(1, due-now)) * time.Millisecond
+	wait := min(time.Duration(max(1, due-now))*time.Millisecond, expiryCheck)
 	if s.expiry == nil {
 		s.expiry = s.broker.clock.AfterFunc(wait, s.expire)
 		return
@@ -266,7 +272,7 @@ func (s *Stream) expire() {
 		return
 	}
 	s.expiryMs = 0
-	s.retainSoonLocked(s.broker.clock.Now().UnixMilli())
+	s.retainSoonLocked(s.broker.time.Now().Earlier())
 }
 
 // Trim removes entries from the front until maxLen are left, or those before an offset, and tells how many went.

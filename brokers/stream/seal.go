@@ -25,17 +25,17 @@ type streamCopy struct {
 	last    uint64 // offset
 }
 
-func (s *Stream) copyLocked() *streamCopy {
+func (s *Stream) copyLocked(now brokers.Instant) *streamCopy {
 	c := &streamCopy{stream: s, hot: s.hot[:len(s.hot):len(s.hot)], hashes: s.hotHashes, before: s.hotBefore, last: s.next - 1}
 	c.records = append(c.records, s.encodeCreate(nil), s.encodeState(nil))
 	for _, k := range s.dedup.order {
 		if e, ok := s.dedup.byKey[k.key]; ok && e.expires == k.expires {
 			b := appendBytes(numbers([]byte{opDedupKey}, s.id), k.key)
-			c.records = append(c.records, numbers(b, e.offset, uint64(e.expires)))
+			c.records = append(c.records, numbers(b, e.offset, uint64(now.WallOf(e.expires))))
 		}
 	}
 	for _, g := range s.groups {
-		c.records = append(c.records, g.encodeCreate(nil), g.encodeDelivered(nil, g.pending.Values()))
+		c.records = append(c.records, g.encodeCreate(nil), g.encodeGiven(nil, now, g.pending.Values()))
 		g.parked.Scan(func(offset uint64, p *parkedEntry) bool {
 			c.records = append(c.records, g.encodeParked(nil, offset, p))
 			return true
@@ -61,11 +61,11 @@ func (b *Broker) Compact() error {
 		}
 		b.leftover = nil
 	}
-	nextID := b.nextID
+	nextID, droppedEpoch, now := b.nextID, b.droppedEpoch.Load(), b.time.Now()
 	copies := make([]*streamCopy, 0)
 	for _, s := range b.byID() {
 		s.mu.Lock()
-		copies = append(copies, s.copyLocked())
+		copies = append(copies, s.copyLocked(now))
 		s.mu.Unlock()
 	}
 	files := make([]uint64, 0, len(b.files)+1)
@@ -82,7 +82,7 @@ func (b *Broker) Compact() error {
 		if file != nil {
 			files = append(files, file.ID())
 		}
-		return b.dump(copies, nextID, files, emit)
+		return b.dump(copies, numbers([]byte{opBrokerState}, nextID, droppedEpoch), files, emit)
 	})
 	b.relief.Ended(0, err) // what was hot is no longer the log's
 	if err != nil {
@@ -132,13 +132,13 @@ func (b *Broker) writeHot(copies []*streamCopy) (*segment.File, error) {
 }
 
 // dump writes the snapshot as records that replay applies in order.
-func (b *Broker) dump(copies []*streamCopy, nextID uint64, files []uint64, emit brokers.Emit) error {
+func (b *Broker) dump(copies []*streamCopy, state []byte, files []uint64, emit brokers.Emit) error {
 	size := int64(0)
 	put := func(body []byte) error {
 		size += int64(len(body))
 		return emit(body)
 	}
-	if err := put(numbers([]byte{opBrokerState}, nextID)); err != nil {
+	if err := put(state); err != nil {
 		return err
 	}
 	sort.Slice(files, func(i, k int) bool { return files[i] < files[k] })

@@ -100,10 +100,10 @@ func (b *Broker) Append(name []byte, payloads [][]byte, x Expect, dedupKey []byt
 	if s.dropped {
 		return AppendResult{}, none, noStream(s.name)
 	}
-	now := b.clock.Now().UnixMilli()
+	now := b.time.Now()
 	if dedupKey != nil {
-		s.dedup.expire(now)
-		if offset, found := s.dedup.find(dedupKey, now); found {
+		s.dedup.expire(now.Steady)
+		if offset, found := s.dedup.find(dedupKey, now.Steady); found {
 			s.duplicates++
 			return AppendResult{First: offset, Last: offset, Duplicate: true}, s.receipt(s.seqOfLocked(offset)), nil
 		}
@@ -117,13 +117,14 @@ func (b *Broker) Append(name []byte, payloads [][]byte, x Expect, dedupKey []byt
 	if s.config.Sync != brokers.Never {
 		s.listUnseenLocked() // before the journal has the record: it may be durable before we are back
 	}
-	ms, seq := s.nextIDLocked(now)
-	record := encodeAppend(recordBuffer(), s.id, s.next, ms, seq, now+s.config.DedupWindow.Milliseconds(), dedupKey, payloads)
+	ms, seq := s.nextIDLocked(now.Wall)
+	forgotten := now.Steady + s.config.DedupWindow.Milliseconds()
+	record := encodeAppend(recordBuffer(), s.id, s.next, ms, seq, now.WallOf(forgotten), dedupKey, payloads)
 	position := b.journal.Append(record, s.config.Sync == brokers.Always)
 	releaseBuffer(record)
 	result := AppendResult{First: s.next, Last: s.next + uint64(len(payloads)) - 1}
 	if dedupKey != nil {
-		s.dedup.add(string(dedupKey), s.next, now+s.config.DedupWindow.Milliseconds())
+		s.dedup.add(string(dedupKey), s.next, forgotten)
 	}
 	s.addLocked(ms, seq, payloads)
 	s.appended += uint64(len(payloads))
@@ -131,7 +132,7 @@ func (b *Broker) Append(name []byte, payloads [][]byte, x Expect, dedupKey []byt
 	if s.config.Sync == brokers.Never {
 		s.showLocked(position, position)
 	}
-	s.retainSoonLocked(now)
+	s.retainSoonLocked(now.Earlier())
 	return result, s.receipt(position), nil
 }
 
@@ -243,7 +244,7 @@ func (s *Stream) showBatchesLocked(n int) {
 		g.wakeLocked()
 	}
 	if s.config.MaxLen > 0 || s.config.MaxBytes > 0 || s.config.MaxAge > 0 {
-		s.retainSoonLocked(s.broker.clock.Now().UnixMilli()) // what was not shown could not be removed
+		s.retainSoonLocked(s.broker.time.Now().Earlier()) // what was not shown could not be removed
 	}
 }
 

@@ -231,7 +231,7 @@ func TestIDsNeverGoBack(t *testing.T) {
 	b := openBroker(t, j, clock)
 	create(t, b, nil)
 	for _, step := range []time.Duration{0, 0, -time.Hour, -time.Hour, 3 * time.Hour} {
-		clock.Advance(step)
+		clock.Step(step)
 		add(t, b, "x")
 		if step < 0 {
 			b = openBroker(t, j.Reopen(true), clock)
