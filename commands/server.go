@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -157,7 +158,8 @@ type pause struct {
 
 // fail writes an error reply: an error with a code word as it is, anything else under ERR.
 func (ctx *Context) fail(err error) {
-	if e, ok := err.(*brokers.Error); ok {
+	var e *brokers.Error
+	if errors.As(err, &e) {
 		ctx.W.Error(e.Error())
 		return
 	}

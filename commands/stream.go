@@ -3,6 +3,7 @@ package commands
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"math"
 	"strconv"
 	"time"
@@ -134,6 +135,9 @@ func acksFrom(args [][]byte, first int) (a acks, next int, err error) {
 	}
 	return a, next, nil
 }
+
+// missingStream tells an error apart that Redis' words answer with 0.
+func missingStream(err error) bool { return errors.Is(err, &brokers.Error{Code: "NOSTREAM"}) }
 
 func (ctx *Context) answerStreamCount(n int, r brokers.Receipt, err error) {
 	if err != nil {
@@ -416,10 +420,22 @@ func (ctx *Context) writeConsumed(args [][]byte, noAck bool, got *stream.Consume
 }
 
 func xack(ctx *Context, args [][]byte) {
+	n, r, err := ctx.acknowledge(args)
+	if err != nil && !ctx.Server.Stream.HasGroup(args[1], args[2]) {
+		ctx.W.Int(0) // as in Redis, where nobody looks at the ids then
+		return
+	}
+	ctx.Server.counters.streamAcked.Add(uint64(n))
+	if err != nil {
+		ctx.await(r) // a fence tells the epoch
+	}
+	ctx.answerStreamCount(n, r, err)
+}
+
+func (ctx *Context) acknowledge(args [][]byte) (n int, r brokers.Receipt, err error) {
 	a, next, err := acksFrom(args, 3)
 	if err != nil {
-		ctx.fail(err)
-		return
+		return 0, r, err
 	}
 	var epoch uint64
 	o := optionsFrom(args, next)
@@ -431,15 +447,9 @@ func xack(ctx *Context, args [][]byte) {
 		}
 	}
 	if o.err != nil {
-		ctx.fail(o.err)
-		return
+		return 0, r, o.err
 	}
-	n, r, err := ctx.Server.Stream.Ack(args[1], args[2], a.resolve, epoch)
-	ctx.Server.counters.streamAcked.Add(uint64(n))
-	if err != nil {
-		ctx.await(r) // a fence tells the epoch
-	}
-	ctx.answerStreamCount(n, r, err)
+	return ctx.Server.Stream.Ack(args[1], args[2], a.resolve, epoch)
 }
 
 // xnack is XNACK s g SILENT|FAIL|FATAL IDS n acks.. [DELAY dur] [REASON t].

@@ -269,8 +269,9 @@ func xstat(ctx *Context, args [][]byte) {
 
 func xlen(ctx *Context, args [][]byte) {
 	n, err := ctx.Server.Stream.Length(args[1])
-	if err != nil {
-		n = 0 // a missing stream is empty, as in Redis
+	if err != nil && !missingStream(err) { // which is empty, as in Redis
+		ctx.fail(err)
+		return
 	}
 	ctx.W.Int(int64(n))
 }
@@ -313,13 +314,17 @@ func xtrim(ctx *Context, args [][]byte) {
 		return
 	}
 	n, r, err := ctx.Server.Stream.Trim(args[1], maxLen, before)
-	if err != nil { // a missing stream has nothing to trim, as in Redis
-		n = 0
+	if missingStream(err) { // there is nothing to trim, as in Redis
+		err = nil
 	}
-	ctx.answerStreamCount(int(n), r, nil)
+	ctx.answerStreamCount(int(n), r, err)
 }
 
-func xdel(ctx *Context, _ [][]byte) {
+func xdel(ctx *Context, args [][]byte) {
+	if ctx.Server.Stream.Exists(args[1:2]) == 0 {
+		ctx.W.Int(0) // as in Redis
+		return
+	}
 	ctx.W.Error("IMMUTABLE entries of a stream are never deleted one by one; XTRIM and retention remove from the front")
 }
 
@@ -384,7 +389,7 @@ func (s *Server) streamSpecs() []Spec {
 		spec("xlen", "Answers the number of entries", ":n", 2, ReadOnly|Fast, xlen),
 		spec("xtrim", "Removes entries from the front", ":n", -4, Write, xtrim, Argument{Name: "strategy", Type: "oneof", Arguments: []Argument{
 			{Name: "maxlen", Type: "pure-token", Token: "MAXLEN"}, {Name: "minid", Type: "pure-token", Token: "MINID"}}}, word("threshold", "string")),
-		spec("xdel", "Refused: entries are immutable", "-IMMUTABLE", -3, Write, xdel, many(word("id", "string"))),
+		spec("xdel", "Refused: entries are immutable; of a missing stream there are none", "-IMMUTABLE | :0", -3, Write, xdel, many(word("id", "string"))),
 	}
 	for i := range all {
 		if all[i].Name == "xdrop" || all[i].Name == "xexists" {

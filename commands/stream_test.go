@@ -1,8 +1,11 @@
 package commands
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,13 +20,13 @@ import (
 // streams show an append at once unless they say SYNC.
 func openStreamDoor(t testing.TB) (addr string, broker *stream.Broker, clock *brokertest.Clock) {
 	t.Helper()
-	return openStreamDoorOn(t, brokertest.NewJournal())
+	return openStreamDoorOn(t, brokertest.NewJournal(), t.TempDir())
 }
 
-func openStreamDoorOn(t testing.TB, journal brokers.Journal) (addr string, broker *stream.Broker, clock *brokertest.Clock) {
+func openStreamDoorOn(t testing.TB, journal brokers.Journal, directory string) (addr string, broker *stream.Broker, clock *brokertest.Clock) {
 	t.Helper()
 	clock = brokertest.NewClock(time.UnixMilli(1_700_000_000_000))
-	broker, err := stream.Open(stream.Options{Journal: journal, Directory: t.TempDir(), Clock: clock, Durability: brokers.Never, MaxPayload: 1 << 10})
+	broker, err := stream.Open(stream.Options{Journal: journal, Directory: directory, Clock: clock, Durability: brokers.Never, MaxPayload: 1 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +90,14 @@ var streamSteps = []string{
 	"XDROP other nope", ":1",
 	"XLEN s", ":5",
 	"XLEN nope", ":0",
+	"XTRIM nope MAXLEN 1", ":0",
+	"XTRIM nope MINID 1-1", ":0",
+	"XTRIM nope MINID x", "-ERR Invalid stream ID specified as stream command argument",
+	"XDEL nope 1-1", ":0",
+	"XACK nope g 0-1", ":0",
+	"XACK s nope 0-1", ":0",
+	"XACK nope g x", ":0",
+	"XACK nope g 1-1 EPOCH 2", ":0",
 
 	// Reads
 	"XFETCH s first COUNT 1", "*4|:2|:5|:0|*1|*3|:1|:1700000000000|$1|a",
@@ -265,7 +276,7 @@ func TestBlockedStreamReaders(t *testing.T) {
 // An epoch is told when it is on disk, at the lowest level too: by then no crash can give it to somebody else.
 func TestAnEpochIsToldWhenItIsOnDisk(t *testing.T) {
 	journal := brokertest.NewJournal()
-	addr, broker, _ := openStreamDoorOn(t, journal)
+	addr, broker, _ := openStreamDoorOn(t, journal, t.TempDir())
 	client := dialRaw(t, addr, 2)
 	client.do("XCREATE", "s", "SYNC", "NEVER")
 	client.do("XAPPEND", "s", "a")
@@ -295,5 +306,41 @@ func TestAnEpochIsToldWhenItIsOnDisk(t *testing.T) {
 		if got := <-reply; !strings.Contains(got, fmt.Sprint(i+2)) {
 			t.Errorf("%q: %q", words, got)
 		}
+	}
+}
+
+// What Redis' words answer of a missing stream, they answer of no other failure.
+func TestADamagedStreamIsNoEmptyOne(t *testing.T) {
+	directory := t.TempDir()
+	addr, broker, _ := openStreamDoorOn(t, brokertest.NewJournal(), directory)
+	client := dialRaw(t, addr, 2)
+	client.do("XCREATE", "s", "MAXAGE", "0")
+	client.do("XMAPPEND", "s", "2", "first payload", "second payload")
+	client.do("XGCREATE", "s", "g")
+	if err := broker.Compact(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(directory, "segment-*"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	raw, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[bytes.Index(raw, []byte("second payload"))] ^= 1
+	if err := os.WriteFile(files[0], raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range []string{
+		"XTRIM s MINID 1700000000000-1", "XACK s g 1700000000000-1", "XNACK s g FAIL IDS 1 1700000000000-1", "XEXTEND s g 1s 1700000000000-1",
+		"XUNPARK s g 1700000000000-1", "XSEEK s g 1700000000000-1", "XFETCH s first", "XCONSUME s g c", "XPARKED s g FROM 1700000000000-1",
+	} {
+		if got := client.do(strings.Fields(words)...); !strings.HasPrefix(got, "-IOERR ") {
+			t.Errorf("%s: %q", words, got)
+		}
+	}
+	if got := client.do("XLEN", "s"); got != ":2\r\n" {
+		t.Errorf("nothing was changed: %q", got)
 	}
 }

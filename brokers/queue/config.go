@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"errors"
 	"strconv"
 
 	"github.com/nexobroker/nexo/brokers"
@@ -161,3 +162,5 @@ var (
 func errNoQueue(name []byte) error {
 	return brokers.Errorf("NOQUEUE", "no such queue '%s'", name)
 }
+
+func isNoQueue(err error) bool { return errors.Is(err, &brokers.Error{Code: "NOQUEUE"}) }

@@ -79,7 +79,7 @@ func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool
 	for {
 		q, err := b.locked(name)
 		if err != nil {
-			if left >= 0 {
+			if left >= 0 && isNoQueue(err) {
 				err = nil // dropped meanwhile: nothing is left to do
 			}
 			return done, receipt, err
@@ -130,7 +130,7 @@ func (b *Broker) moveAllDead(name, to []byte) (done int, receipt brokers.Receipt
 	for {
 		from, target, err := b.lockedPair(name, to)
 		if err != nil {
-			if left >= 0 {
+			if left >= 0 && isNoQueue(err) {
 				err = nil
 			}
 			return done, receipt, err

@@ -173,7 +173,7 @@ func (b *Broker) sliced(name []byte, states States, do func(q *queue, j *job, no
 	for cursor := uint64(0); ; {
 		q, err := b.locked(name)
 		if err != nil {
-			if cursor != 0 {
+			if cursor != 0 && isNoQueue(err) {
 				err = nil // dropped meanwhile: nothing is left to do
 			}
 			return done, receipt, err

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"time"
 
@@ -68,6 +67,11 @@ func (b *Broker) DropGroup(name, groupName []byte) (dropped bool, r brokers.Rece
 	delete(s.groups, g.name)
 	g.wakeAllLocked()
 	return true, s.receipt(s.broker.journal.Append(g.encode(opGroupDrop, nil), s.config.Sync == brokers.Always)), nil
+}
+
+// HasGroup tells whether a stream has a group.
+func (b *Broker) HasGroup(name, groupName []byte) bool {
+	return b.withGroup(name, groupName, func(*Stream, *group) error { return nil }) == nil
 }
 
 // withGroup runs fn under the lock of a group's stream.
@@ -185,7 +189,9 @@ func (b *Broker) ranges(name []byte, which Resolver) (list []Range, err error) {
 	}
 	list = which(func(p Position) (uint64, bool) {
 		at, exact, locateErr := b.locate(s, p)
-		err = errors.Join(err, locateErr)
+		if err == nil {
+			err = locateErr
+		}
 		if p.Kind == AtID {
 			return at.Offset, exact
 		}
