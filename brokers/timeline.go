@@ -25,13 +25,16 @@ type Timeline struct {
 }
 
 // NewTimeline begins a timeline, in which both times are the same until the wall clock is set.
-func NewTimeline(clock Clock) Timeline { return Timeline{clock: clock, start: clock.Now()} }
+func NewTimeline(clock Clock) *Timeline { return &Timeline{clock: clock, start: clock.Now()} }
 
 // Now reads the clock.
 func (t *Timeline) Now() Instant {
 	now := t.clock.Now()
 	return Instant{Wall: now.UnixMilli(), Steady: t.start.UnixMilli() + now.Sub(t.start).Milliseconds()}
 }
+
+// AfterFunc calls f in its own goroutine once d has passed.
+func (t *Timeline) AfterFunc(d time.Duration, f func()) Timer { return t.clock.AfterFunc(d, f) }
 
 // Resume is, for a timeline that has just begun, the steady time of an end that a record of an earlier life gives as a time of
 // the wall. The wall alone can tell how much of the wait is over: all of it or nothing at most, so a clock that was set

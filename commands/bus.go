@@ -126,7 +126,7 @@ func (b *busSession) closed(ctx *Context, clean bool) {
 	}
 	b.endAll()
 	if b.will != nil && !clean {
-		b.publishWill(ctx.Server.Clock)
+		b.publishWill()
 	}
 	b.will = nil
 	b.batch.Flush()
@@ -256,13 +256,13 @@ func (b *busSession) hold(message *resp.Message) bool {
 }
 
 // publishWill sends the last message of a connection that died. Nobody is left to be told of an error.
-func (b *busSession) publishWill(clock brokers.Clock) {
+func (b *busSession) publishWill() {
 	w := b.will
 	if !w.retain {
 		b.batch.Publish(w.topic, w.payload, false)
 		return
 	}
-	if _, _, err := b.batch.Retain(w.topic, w.payload, w.expiry.at(clock), false); err != nil {
+	if _, _, err := b.batch.Retain(w.topic, w.payload, w.expiry.end(), false); err != nil {
 		// A will that cannot be kept is still news to those who listen.
 		b.batch.Publish(w.topic, w.payload, false)
 	}

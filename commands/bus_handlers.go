@@ -81,7 +81,7 @@ func npub(ctx *Context, args [][]byte) {
 		ctx.W.Int(int64(batch.Publish(args[1], args[2], options.noEcho)))
 		return
 	}
-	receivers, receipt, err := batch.Retain(args[1], args[2], options.expiry.at(ctx.Server.Clock), options.noEcho)
+	receivers, receipt, err := batch.Retain(args[1], args[2], options.expiry.end(), options.noEcho)
 	if err != nil {
 		ctx.fail(err)
 		return

@@ -239,12 +239,11 @@ type retainExpiry struct {
 	absolute bool
 }
 
-// at is the time in Unix milliseconds; 0 is never.
-func (e retainExpiry) at(clock brokers.Clock) int64 {
-	if e.millis == 0 || e.absolute {
-		return e.millis
+func (e retainExpiry) end() pubsub.Expiry {
+	if e.absolute {
+		return pubsub.Until(e.millis)
 	}
-	return clock.Now().UnixMilli() + e.millis
+	return pubsub.After(e.millis) // 0 is never
 }
 
 // parseExpiry reads the value of EX, PX, EXAT or PXAT; seconds and absolute tell which it is.

@@ -24,7 +24,7 @@ const (
 
 // Broker is the bus. Its methods may be called from any goroutine.
 type Broker struct {
-	clock      brokers.Clock
+	clock      *brokers.Timeline
 	journal    brokers.Journal
 	durability brokers.Durability
 	maxPayload int
@@ -43,15 +43,15 @@ type Broker struct {
 
 // Open replays the journal and returns the bus with its retained messages.
 func Open(options Options) (*Broker, error) {
+	if options.Clock == nil {
+		options.Clock = brokers.SystemClock{}
+	}
 	b := &Broker{
-		clock: options.Clock, journal: options.Journal, durability: options.Durability,
+		clock: brokers.NewTimeline(options.Clock), journal: options.Journal, durability: options.Durability,
 		channels: newChannels(), shards: newChannels(), maxPayload: options.MaxPayload,
 	}
 	if b.maxPayload <= 0 {
 		b.maxPayload = maxPayloadDefault
-	}
-	if b.clock == nil {
-		b.clock = brokers.SystemClock{}
 	}
 	if options.MaxRetainedBytes <= 0 {
 		options.MaxRetainedBytes = maxRetainedBytesDefault

@@ -13,7 +13,7 @@ const probeMax = 16
 // Cursor walks the retained messages that one name matches, as they were at one moment, in the order of their topics.
 // It belongs to one goroutine at a time.
 type Cursor struct {
-	clock    brokers.Clock
+	clock    *brokers.Timeline
 	snapshot *btree.Map[string, *message]
 	kind     Kind
 	name     string
@@ -26,7 +26,7 @@ type Cursor struct {
 }
 
 // cursorLocked returns a cursor for a new subscription, or nil when nothing matches.
-func (r *retained) cursorLocked(clock brokers.Clock, kind Kind, name string) *Cursor {
+func (r *retained) cursorLocked(clock *brokers.Timeline, kind Kind, name string) *Cursor {
 	if r.mu.messages.Len() == 0 {
 		return nil
 	}
@@ -54,7 +54,7 @@ func (b *Broker) snapshotCursor(filter, after string) *Cursor {
 	return newCursor(b.clock, snapshot, Filter, filter, after)
 }
 
-func newCursor(clock brokers.Clock, snapshot *btree.Map[string, *message], kind Kind, name, after string) *Cursor {
+func newCursor(clock *brokers.Timeline, snapshot *btree.Map[string, *message], kind Kind, name, after string) *Cursor {
 	c := &Cursor{clock: clock, snapshot: snapshot, kind: kind, name: name}
 	if kind == Glob {
 		literal := name
@@ -94,7 +94,7 @@ func (c *Cursor) Next() (topic, payload []byte, ok bool) {
 
 func (c *Cursor) next() *message {
 	for !c.done {
-		if m := c.step(); m != nil && !m.expired(c.clock.Now().UnixMilli()) {
+		if m := c.step(); m != nil && !m.expired(c.clock.Now()) {
 			return m
 		}
 	}

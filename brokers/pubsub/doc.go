@@ -37,10 +37,12 @@
 //
 // # Durability
 //
-// Each change of a retained message is one journal record with its absolute expiry time (FORMAT.md). After a crash the
-// surviving prefix of the records is the state. What expired while the server was down is not loaded, and a delete is
-// written for it. Expiry runs off one timer for the earliest time. When the log has outgrown the live messages, or the
-// disk is full and it would free room (brokers.Relief), it is compacted: a snapshot of the map is dumped in the background. Live messages and subscriptions are never written.
+// Each change of a retained message is one journal record with its date of expiry, or its time to live and when that began
+// (FORMAT.md). A time to live is measured in steady time, a date is compared with the wall clock. After a crash the surviving
+// prefix of the records is the state. What expired while the server was down is not loaded, and a delete is written for it.
+// Expiry runs off one timer for the earliest time. When the log has outgrown the live messages, or the disk is full and it
+// would free room (brokers.Relief), it is compacted: a snapshot of the map is dumped in the background. Live messages and
+// subscriptions are never written.
 //
 // # Locks
 //

@@ -35,8 +35,8 @@ func (b *Broker) RetainedPage(filter, after string, count int) (page []Retained,
 		}
 		bytes += len(m.payload)
 		entry := Retained{Topic: string(appendTopic(nil, m.key)), Payload: m.payload, TTLMillis: -1}
-		if m.expiresAtMillis != 0 {
-			entry.TTLMillis = max(m.expiresAtMillis-b.clock.Now().UnixMilli(), 0)
+		if m.end != 0 {
+			entry.TTLMillis = max(m.left(b.clock.Now()), 0)
 		}
 		page = append(page, entry)
 	}

@@ -4,12 +4,15 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+
+	"github.com/nexobroker/nexo/brokers"
 )
 
 // The records are drawn in FORMAT.md.
 const (
 	recordSet    = 1
 	recordDelete = 2
+	recordSetFor = 3
 )
 
 // keyOf is a topic as the map orders it: '/' becomes NUL, which sorts before every other byte, so that the topics
@@ -28,9 +31,15 @@ func appendTopic(buf []byte, key string) []byte {
 	return buf
 }
 
-func appendSet(buf []byte, key string, m *message) []byte {
-	buf = append(buf, recordSet)
-	buf = binary.AppendUvarint(buf, uint64(m.expiresAtMillis))
+func appendSet(buf []byte, key string, m *message, now brokers.Instant) []byte {
+	if m.end == 0 || m.dated {
+		buf = append(buf, recordSet)
+		buf = binary.AppendUvarint(buf, uint64(m.end))
+	} else {
+		buf = append(buf, recordSetFor)
+		buf = binary.AppendUvarint(buf, uint64(now.Wall))
+		buf = binary.AppendUvarint(buf, uint64(max(m.left(now), 0)))
+	}
 	buf = binary.AppendUvarint(buf, uint64(len(key)))
 	buf = appendTopic(buf, key)
 	return append(buf, m.payload...)
@@ -50,12 +59,21 @@ func (r *retained) applyRecord(body []byte) error {
 	case recordDelete:
 		r.removeLocked(keyOf(string(rest)))
 		return nil
-	case recordSet:
+	case recordSet, recordSetFor:
 		expiresAt, n := binary.Uvarint(rest)
 		if n <= 0 || expiresAt > 1<<62 {
 			return fmt.Errorf("retained record has no expiry time")
 		}
 		rest = rest[n:]
+		m := &message{end: int64(expiresAt), dated: expiresAt != 0}
+		if kind == recordSetFor {
+			left, n := binary.Uvarint(rest)
+			if n <= 0 || left > 1<<62 {
+				return fmt.Errorf("retained record has no time to live")
+			}
+			rest = rest[n:]
+			m.end, m.dated = r.clock.Resume(m.end+int64(left), int64(left)), false
+		}
 		size, n := binary.Uvarint(rest)
 		if n <= 0 || size == 0 || size > NameMax || size > uint64(len(rest)-n) {
 			return fmt.Errorf("retained record has no topic")
@@ -65,7 +83,8 @@ func (r *retained) applyRecord(body []byte) error {
 		}
 		rest = rest[n:]
 		payload := append([]byte(nil), rest[size:]...)
-		r.storeLocked(&message{key: keyOf(string(rest[:size])), payload: payload, expiresAtMillis: int64(expiresAt)})
+		m.key, m.payload = keyOf(string(rest[:size])), payload
+		r.storeLocked(m)
 		return nil
 	default:
 		return fmt.Errorf("retained record has unknown kind %d", kind)

@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"cmp"
+	"math"
 	"sync"
 	"time"
 
@@ -12,30 +13,49 @@ import (
 const (
 	// expireBatch is how many messages one hold of the lock expires or deletes.
 	expireBatch = 512
-	// timerMax bounds the wait of the expiry timer, so that a step of the wall clock is noticed.
-	timerMax = time.Hour
+	// datedCheck is how long the expiry timer sleeps at most while a message ends at a date: the wall clock may be set. Who
+	// reads looks at the clock anyhow.
+	datedCheck = time.Minute
+	// longestWait is the longest that it sleeps, so that no time to live is beyond what a timer takes.
+	longestWait = 24 * time.Hour
 	// messageOverhead is what a retained message is counted for beside its topic and payload.
 	messageOverhead = 128
 	// compactMin is how much log there is before a compaction is thought of.
 	compactMin = 8 << 20
 )
 
+// Expiry says when a retained message ends: After, Until, or the zero value for never.
+type Expiry int64
+
+// After is a time to live in milliseconds, at least 1. No step of the wall clock makes it longer or shorter.
+func After(millis int64) Expiry { return Expiry(millis) }
+
+// Until is a date, in Unix milliseconds, at least 1. It has come when the wall clock shows it.
+func Until(unixMillis int64) Expiry { return Expiry(-unixMillis) }
+
 // message is one retained message, immutable.
 type message struct {
-	key             string
-	payload         []byte
-	expiresAtMillis int64 // Unix; 0 is never
+	key     string
+	payload []byte
+	end     int64 // steady time, of a dated one wall time; 0 is never
+	dated   bool
 }
 
 func (m *message) size() int64 { return int64(len(m.key)+len(m.payload)) + messageOverhead }
 
-func (m *message) expired(nowMillis int64) bool {
-	return m.expiresAtMillis != 0 && m.expiresAtMillis <= nowMillis
+// left is how much of its time is left, in milliseconds, of a message that ends.
+func (m *message) left(now brokers.Instant) int64 {
+	if m.dated {
+		return m.end - now.Wall
+	}
+	return m.end - now.Steady
 }
+
+func (m *message) expired(now brokers.Instant) bool { return m.end != 0 && m.left(now) <= 0 }
 
 // retained is the retained messages of all topics.
 type retained struct {
-	clock      brokers.Clock
+	clock      *brokers.Timeline
 	journal    brokers.Journal
 	durability brokers.Durability
 	maxBytes   int64
@@ -45,12 +65,12 @@ type retained struct {
 	mu struct {
 		sync.Mutex
 		messages *btree.Map[string, *message]
-		// expiring holds the messages that have an expiry time, the earliest first.
-		expiring        *btree.BTreeG[*message]
+		// expiring and dated hold the messages that end, after a time to live and at a date, the earliest first.
+		expiring, dated *btree.BTreeG[*message]
 		bytes           int64
 		expired         uint64
 		timer           brokers.Timer
-		timerAtMillis   int64 // when timer will fire; 0 is not armed
+		timerAtMillis   int64 // steady time at which timer will fire; 0 is not armed
 		closed          bool
 		record          []byte // scratch
 		compacting      bool
@@ -60,7 +80,7 @@ type retained struct {
 }
 
 func expiresBefore(a, b *message) bool {
-	if order := cmp.Compare(a.expiresAtMillis, b.expiresAtMillis); order != 0 {
+	if order := cmp.Compare(a.end, b.end); order != 0 {
 		return order < 0
 	}
 	return a.key < b.key
@@ -73,6 +93,7 @@ func (r *retained) open(b *Broker, maxBytes int64) error {
 	defer r.mu.Unlock()
 	r.mu.messages = btree.NewMap[string, *message](0)
 	r.mu.expiring = btree.NewBTreeGOptions(expiresBefore, btree.Options{NoLocks: true})
+	r.mu.dated = btree.NewBTreeGOptions(expiresBefore, btree.Options{NoLocks: true})
 	if r.journal != nil {
 		if err := r.journal.Replay(r.applyRecord); err != nil {
 			return err
@@ -95,7 +116,13 @@ func (r *retained) close() {
 	r.compaction.Wait()
 }
 
-func (r *retained) nowMillis() int64 { return r.clock.Now().UnixMilli() }
+// byEnd is the order that a message which ends is in.
+func (r *retained) byEnd(m *message) *btree.BTreeG[*message] {
+	if m.dated {
+		return r.mu.dated
+	}
+	return r.mu.expiring
+}
 
 // storeLocked replaces the message of a topic.
 func (r *retained) storeLocked(m *message) {
@@ -104,8 +131,8 @@ func (r *retained) storeLocked(m *message) {
 		r.dropLocked(old)
 	}
 	r.mu.bytes += m.size()
-	if m.expiresAtMillis != 0 {
-		r.mu.expiring.Set(m)
+	if m.end != 0 {
+		r.byEnd(m).Set(m)
 	}
 }
 
@@ -119,8 +146,8 @@ func (r *retained) removeLocked(key string) bool {
 
 func (r *retained) dropLocked(old *message) {
 	r.mu.bytes -= old.size()
-	if old.expiresAtMillis != 0 {
-		r.mu.expiring.Delete(old)
+	if old.end != 0 {
+		r.byEnd(old).Delete(old)
 	}
 }
 
@@ -136,17 +163,16 @@ func (r *retained) appendLocked() brokers.Receipt {
 	return brokers.Receipt{Journal: r.journal, Seq: seq, Durability: r.durability}
 }
 
-// Retain publishes a message and keeps it as the topic's retained message until expiresAtMillis (Unix; 0 keeps it for
-// ever), replacing the one before. An empty payload, or a time that has passed, clears the topic. It is delivered at once, in
-// the order of the changes, together with what the batch has gathered before.
-func (b *Batch) Retain(topic, payload []byte, expiresAtMillis int64, noEcho bool) (int, brokers.Receipt, error) {
+// Retain publishes a message and keeps it as the topic's retained message until its expiry, replacing the one
+// before. An empty payload, or a date that has passed, clears the topic. It is delivered at once, in the order of the changes, together with what the batch has gathered before.
+func (b *Batch) Retain(topic, payload []byte, expiry Expiry, noEcho bool) (int, brokers.Receipt, error) {
 	if err := ValidateTopic(topic); err != nil {
 		return 0, brokers.Receipt{}, err
 	}
 	r := &b.broker.retained
 	b.Flush()
 	r.mu.Lock()
-	receipt, err := r.changeLocked(topic, payload, expiresAtMillis)
+	receipt, err := r.changeLocked(topic, payload, expiry)
 	if err != nil {
 		r.mu.Unlock()
 		return 0, brokers.Receipt{}, err
@@ -165,10 +191,16 @@ func (b *Batch) Retain(topic, payload []byte, expiresAtMillis int64, noEcho bool
 	return receivers, receipt, nil
 }
 
-func (r *retained) changeLocked(topic, payload []byte, expiresAtMillis int64) (brokers.Receipt, error) {
+func (r *retained) changeLocked(topic, payload []byte, expiry Expiry) (brokers.Receipt, error) {
 	key := keyOf(string(topic))
-	m := &message{key: key, expiresAtMillis: expiresAtMillis}
-	if len(payload) == 0 || m.expired(r.nowMillis()) {
+	now := r.clock.Now()
+	m := &message{key: key}
+	if expiry > 0 {
+		m.end = now.Steady + int64(expiry)
+	} else if expiry < 0 {
+		m.end, m.dated = int64(-expiry), true
+	}
+	if len(payload) == 0 || m.expired(now) {
 		if !r.removeLocked(key) {
 			return brokers.Receipt{}, nil
 		}
@@ -189,7 +221,7 @@ func (r *retained) changeLocked(topic, payload []byte, expiresAtMillis int64) (b
 		return brokers.Receipt{}, brokers.Errorf("OOM", "retained messages hold %d of %d bytes", r.mu.bytes, r.maxBytes)
 	}
 	r.storeLocked(m)
-	r.mu.record = appendSet(r.mu.record[:0], key, m)
+	r.mu.record = appendSet(r.mu.record[:0], key, m, now)
 	return r.appendLocked(), nil
 }
 
@@ -225,9 +257,12 @@ func (b *Broker) DeleteRetained(filter string) (int, brokers.Receipt, error) {
 
 // expireSomeLocked clears messages whose time has come and tells whether there may be more.
 func (r *retained) expireSomeLocked() bool {
-	now := r.nowMillis()
+	now := r.clock.Now()
 	for i := 0; i < expireBatch; i++ {
 		m, ok := r.mu.expiring.Min()
+		if !ok || !m.expired(now) {
+			m, ok = r.mu.dated.Min()
+		}
 		if !ok || !m.expired(now) {
 			return false
 		}
@@ -258,16 +293,22 @@ func (r *retained) expire() {
 
 // armLocked sets the timer for the earliest expiry, unless it will fire by then anyway.
 func (r *retained) armLocked() {
-	first, ok := r.mu.expiring.Min()
-	if !ok || r.mu.closed {
+	if r.mu.closed || r.mu.expiring.Len() == 0 && r.mu.dated.Len() == 0 {
 		return
 	}
-	now := r.nowMillis()
-	at := min(first.expiresAtMillis, now+timerMax.Milliseconds())
+	instant := r.clock.Now()
+	now, at := instant.Steady, int64(math.MaxInt64)
+	if first, ok := r.mu.expiring.Min(); ok {
+		at = first.end
+	}
+	if first, ok := r.mu.dated.Min(); ok {
+		at = min(at, now+min(first.left(instant), datedCheck.Milliseconds()))
+	}
 	if r.mu.timerAtMillis != 0 && r.mu.timerAtMillis <= at {
 		return
 	}
 	r.mu.timerAtMillis = at
+	at = min(at, now+longestWait.Milliseconds())
 	wait := max(time.Duration(at-now)*time.Millisecond, 0)
 	if r.mu.timer == nil {
 		r.mu.timer = r.clock.AfterFunc(wait, r.expire)
@@ -316,11 +357,11 @@ func (r *retained) compactLocked() {
 		return
 	}
 	r.mu.compacting = true
-	snapshot, live := r.mu.messages.Copy(), r.mu.bytes
+	snapshot, live, now := r.mu.messages.Copy(), r.mu.bytes, r.clock.Now()
 	r.compaction.Add(1)
 	go func() {
 		defer r.compaction.Done()
-		err := finish(func(emit brokers.Emit) error { return dump(snapshot, emit) })
+		err := finish(func(emit brokers.Emit) error { return dump(snapshot, now, emit) })
 		r.relief.Ended(live, err)
 		r.mu.Lock()
 		r.mu.compacting = false
@@ -337,11 +378,11 @@ func (r *retained) compactedLocked(logBytes int64, err error) {
 	}
 }
 
-func dump(snapshot *btree.Map[string, *message], emit brokers.Emit) error {
+func dump(snapshot *btree.Map[string, *message], now brokers.Instant, emit brokers.Emit) error {
 	var err error
 	var record []byte
 	snapshot.Scan(func(key string, m *message) bool {
-		record = appendSet(record[:0], key, m)
+		record = appendSet(record[:0], key, m, now)
 		err = emit(record)
 		return err == nil
 	})

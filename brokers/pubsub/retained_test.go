@@ -18,11 +18,7 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func retain(t testing.TB, b *Broker, topic, payload string, ttl time.Duration) brokers.Receipt {
 	t.Helper()
-	var at int64
-	if ttl != 0 {
-		at = b.clock.Now().Add(ttl).UnixMilli()
-	}
-	_, receipt, err := b.NewBatch(0).Retain([]byte(topic), []byte(payload), at, false)
+	_, receipt, err := b.NewBatch(0).Retain([]byte(topic), []byte(payload), After(ttl.Milliseconds()), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -447,15 +443,15 @@ func FuzzReplay(f *testing.F) {
 		b.retained.mu.Lock()
 		b.retained.mu.messages.Scan(func(key string, m *message) bool {
 			bytes += m.size()
-			if m.expiresAtMillis != 0 {
+			if m.end != 0 {
 				expiring++
 			}
-			if key != m.key || m.expired(clock.Now().UnixMilli()) {
-				t.Errorf("%q is kept as %q until %d", m.key, key, m.expiresAtMillis)
+			if key != m.key || m.expired(b.clock.Now()) {
+				t.Errorf("%q is kept as %q until %d", m.key, key, m.end)
 			}
 			return true
 		})
-		if bytes != b.retained.mu.bytes || expiring != b.retained.mu.expiring.Len() {
+		if bytes != b.retained.mu.bytes || expiring != b.retained.mu.expiring.Len()+b.retained.mu.dated.Len() {
 			t.Errorf("%d bytes are counted as %d, %d expiring messages as %d", bytes, b.retained.mu.bytes, expiring, b.retained.mu.expiring.Len())
 		}
 		b.retained.mu.Unlock()
@@ -469,4 +465,60 @@ func FuzzReplay(f *testing.F) {
 		again := open(t, Options{Journal: journal.Reopen(true), Clock: clock})
 		expect(t, page(t, again, "#"), kept...)
 	})
+}
+
+// A time to live is as long as was said wherever the wall is set meanwhile, and no longer across a restart; a date follows
+// the wall.
+func TestRetainedBesideStepsOfTheWall(t *testing.T) {
+	const day = 24 * time.Hour
+	until := func(b *Broker, topic string, at time.Time) {
+		t.Helper()
+		if _, _, err := b.NewBatch(0).Retain([]byte(topic), []byte("x"), Until(at.UnixMilli()), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, compacted := range []bool{false, true} {
+		clock, journal := brokertest.NewClock(epoch), brokertest.NewJournal()
+		b := open(t, Options{Journal: journal, Clock: clock, Durability: brokers.Always})
+		retain(t, b, "for", "x", time.Minute)
+		until(b, "until", epoch.Add(time.Minute))
+		until(b, "tomorrow", epoch.Add(day))
+		clock.Step(day)
+		expect(t, page(t, b, "#"), "for=x(60000)")
+		until(b, "past", epoch.Add(day-time.Second))
+		expect(t, page(t, b, "#"), "for=x(60000)")
+		clock.Advance(time.Minute - time.Millisecond)
+		if b.Stats().Expired != 2 {
+			t.Errorf("a date that has come is not noticed: %+v", b.Stats())
+		}
+		expect(t, page(t, b, "#"), "for=x(1)")
+		clock.Step(-2 * day)
+		until(b, "until", epoch.Add(time.Minute-day+time.Second))
+		expect(t, page(t, b, "#"), "for=x(1)", "until=x(1001)")
+		clock.Advance(time.Millisecond)
+		expect(t, page(t, b, "#"), "until=x(1000)")
+
+		retain(t, b, "for", "x", time.Minute)
+		clock.Advance(time.Second)
+		expect(t, page(t, b, "#"), "for=x(59000)")
+		if compacted {
+			finish, err := journal.Cut()
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.retained.mu.Lock()
+			snapshot, now := b.retained.mu.messages.Copy(), b.clock.Now()
+			b.retained.mu.Unlock()
+			if err := finish(func(emit brokers.Emit) error { return dump(snapshot, now, emit) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.Close()
+		clock.Step(-day) // while the server is down
+		b = open(t, Options{Journal: journal.Reopen(true), Clock: clock, Durability: brokers.Always})
+		expect(t, page(t, b, "#"), map[bool]string{false: "for=x(60000)", true: "for=x(59000)"}[compacted])
+		clock.Step(2 * day)
+		clock.Advance(30 * time.Second)
+		b.Close()
+	}
 }

@@ -32,8 +32,7 @@ type Options struct {
 type Broker struct {
 	options Options
 	journal brokers.Journal
-	clock   brokers.Clock
-	time    brokers.Timeline
+	time    *brokers.Timeline
 
 	synced       atomic.Uint64 // sequence up to which the journal is fsynced
 	droppedEpoch atomic.Uint64 // highest epoch of a group that was dropped; see epoch.go
@@ -103,7 +102,7 @@ func Open(o Options) (*Broker, error) {
 	if o.CompactBytes == 0 {
 		o.CompactBytes = 64 << 20
 	}
-	b := &Broker{options: o, journal: o.Journal, clock: o.Clock, time: brokers.NewTimeline(o.Clock), streams: map[string]*Stream{},
+	b := &Broker{options: o, journal: o.Journal, time: brokers.NewTimeline(o.Clock), streams: map[string]*Stream{},
 		replaying: map[uint64]*Stream{}, files: map[uint64]*sealed{}, listed: map[uint64]bool{}, nextSegment: 1}
 	if err := b.journal.Replay(b.replay); err != nil {
 		return nil, err

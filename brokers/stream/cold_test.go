@@ -431,7 +431,7 @@ func TestFrontsAreReadOneAfterTheOther(t *testing.T) {
 		}
 	}
 	seal(t, b)
-	now := b.clock.Now().UnixMilli()
+	now := b.time.Now().Earlier()
 	list := b.all()
 	for _, s := range list {
 		s.mu.Lock()

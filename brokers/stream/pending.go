@@ -201,7 +201,7 @@ func (g *group) armLocked(now int64) {
 	}
 	wait := time.Duration(max(1, next.due-now)) * time.Millisecond
 	if g.timer == nil {
-		g.timer = g.stream.broker.clock.AfterFunc(wait, g.tick)
+		g.timer = g.stream.broker.time.AfterFunc(wait, g.tick)
 		return
 	}
 	g.timer.Reset(wait)

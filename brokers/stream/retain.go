@@ -256,7 +256,7 @@ func (s *Stream) armExpiryLocked(now int64) {
 	s.expiryMs = due
 	wait := min(time.Duration(max(1, due-now))*time.Millisecond, expiryCheck)
 	if s.expiry == nil {
-		s.expiry = s.broker.clock.AfterFunc(wait, s.expire)
+		s.expiry = s.broker.time.AfterFunc(wait, s.expire)
 		return
 	}
 	s.expiry.Reset(wait)
