@@ -14,6 +14,9 @@ type Instant struct {
 // of the wall clock removes it early.
 func (i Instant) Earlier() int64 { return min(i.Wall, i.Steady) }
 
+// Drift is the wall's lead over the steady time: 0 until somebody sets the clock.
+func (i Instant) Drift() int64 { return i.Wall - i.Steady }
+
 // WallOf is a steady time as the wall shows it while it stands as it does now: what records hold, and people read.
 func (i Instant) WallOf(steady int64) int64 { return steady - i.Steady + i.Wall }
 
@@ -30,7 +33,8 @@ func NewTimeline(clock Clock) *Timeline { return &Timeline{clock: clock, start: 
 // Now reads the clock.
 func (t *Timeline) Now() Instant {
 	now := t.clock.Now()
-	return Instant{Wall: now.UnixMilli(), Steady: t.start.UnixMilli() + now.Sub(t.start).Milliseconds()}
+	steady := t.start.UnixNano() + int64(now.Sub(t.start))
+	return Instant{Wall: now.UnixMilli(), Steady: steady / int64(time.Millisecond)}
 }
 
 // AfterFunc calls f in its own goroutine once d has passed.

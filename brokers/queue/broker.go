@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/nexobroker/nexo/brokers"
 	"github.com/tidwall/btree"
@@ -41,9 +40,7 @@ type Options struct {
 type Broker struct {
 	options    Options
 	journal    brokers.Journal
-	clock      brokers.Clock
-	started    time.Time // with its monotonic reading: where steady time comes from
-	startMS    int64
+	time       *brokers.Timeline
 	passedOver uint64      // changes in the log of a job or queue that is not there; set by Open
 	loading    atomic.Bool // Open is replaying: no timers, no waiters, no records
 	closed     atomic.Bool
@@ -109,9 +106,7 @@ func Open(o Options) (*Broker, error) {
 	setDefault(&o.ReadyMemory, 256<<20)
 	setDefault(&o.runBytes, 1<<20)
 	setDefault(&o.runLeast, 64<<10)
-	b := &Broker{options: o, journal: o.Journal, clock: o.Clock}
-	b.started = b.clock.Now()
-	b.startMS = b.started.UnixMilli()
+	b := &Broker{options: o, journal: o.Journal, time: brokers.NewTimeline(o.Clock)}
 	b.directory.byName = map[string]*queue{}
 	spill, err := openSpill(o.SpillDirectory, o.Failed)
 	if err != nil {
@@ -161,26 +156,8 @@ func (b *Broker) Close() error {
 	return b.journal.WaitSynced(seq)
 }
 
-// instant is one reading of the clock, in milliseconds: the wall's, and one that never steps.
-type instant struct{ wall, steady int64 }
-
-func (b *Broker) now() instant {
-	now := b.clock.Now()
-	return instant{wall: now.UnixMilli(), steady: b.startMS + now.Sub(b.started).Milliseconds()}
-}
-
-func (b *Broker) wall() int64 { return b.clock.Now().UnixMilli() }
-
-// steadyOf and wallOf translate between the two times, as they stand to each other now.
-func (b *Broker) steadyOf(wall int64) int64 {
-	now := b.now()
-	return wall - now.wall + now.steady
-}
-
-func (b *Broker) wallOf(steady int64) int64 {
-	now := b.now()
-	return steady - now.steady + now.wall
-}
+// steady is the time that everything in memory is told in; records and answers hold the wall's.
+func (b *Broker) steady() int64 { return b.time.Now().Steady }
 
 // append hands a record to the journal. Lock: world is held, read or write, and the lock of what changed.
 func (b *Broker) append(record []byte, synced bool) uint64 {

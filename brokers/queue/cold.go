@@ -106,7 +106,7 @@ func (q *queue) cutLocked(jobs []*job) {
 	q.broker.cold.Add(r.cost)
 	if r.expires != math.MaxInt64 {
 		q.runExpiry.set(runExpiry.before, runExpiry{r.expires, r})
-		q.armWallLocked(r.expires)
+		q.armLocked(r.expires)
 	}
 }
 
@@ -145,7 +145,7 @@ func (q *queue) bringBack(r *run) {
 		err = errNoQueue([]byte(q.name))
 	case err == nil:
 		q.warmLocked(r, jobs)
-		q.expireLocked(b.now(), len(jobs)) // who waits for the run learns what is left of it
+		q.expireLocked(b.steady(), len(jobs)) // who waits for the run learns what is left of it
 		q.serveLocked()
 	default:
 		q.waiters.failAll(err)

@@ -15,6 +15,7 @@ const dumpSlice = 512
 // job that changes before it has been dumped is saved by touchLocked.
 type snapshot struct {
 	generation uint32
+	drift      int64 // the wall's lead over the steady time at the Cut: what is dumped holds the times that the wall had then
 	index      index
 	runs       []*run // by first id, pinned until release
 	dedup      *btree.Map[string, dedupEntry]
@@ -117,18 +118,18 @@ func (b *Broker) Compact() error {
 // pinLocked pins the state of every queue. The world is write-held, so no change is under way.
 func (b *Broker) pinLocked() (queues []*queue, first []byte) {
 	b.generation++
-	n := &b.numbers
+	n, now := &b.numbers, b.time.Now()
 	n.mu.Lock()
 	first = mark{
 		reservedID: n.reservedID.Load(), reservedDelivery: n.reservedDelivery.Load(), floor: n.floor,
-		lifeFirstID: n.lifeFirstID,
+		lifeFirstID: n.lifeFirstID, at: now.Wall,
 	}.encode(nil)
 	n.mu.Unlock()
 	queues = b.queues()
 	for _, q := range queues {
 		q.mu.Lock()
 		s := &snapshot{
-			generation: b.generation, index: q.index.copy(), dedup: q.dedup.copy(), saved: map[*job]job{},
+			generation: b.generation, drift: now.Drift(), index: q.index.copy(), dedup: q.dedup.copy(), saved: map[*job]job{},
 			runs: q.runsLocked(),
 		}
 		slices.SortFunc(s.runs, func(a, b *run) int { return cmp.Compare(a.first, b.first) })
@@ -189,7 +190,7 @@ func (q *queue) dump(emit brokers.Emit) error {
 				}
 			}
 			record = appendUint(header(record[:0], opJob), q.number)
-			if err := emit(encodeJob(record, j, j.state, j.at)); err != nil {
+			if err := emit(encodeJob(record, j, j.state)); err != nil {
 				return err
 			}
 		}
@@ -202,7 +203,7 @@ func (q *queue) dump(emit brokers.Emit) error {
 	return s.dumpDedup(q.number, emit)
 }
 
-// dumpRun writes the jobs of a run as they are.
+// dumpRun writes the jobs of a run: as they are, unless the wall clock was set and shows other times than the run holds.
 func (q *queue) dumpRun(r *run, emit brokers.Emit) error {
 	bytes, err := q.broker.spill.read(r)
 	if err != nil {
@@ -211,15 +212,23 @@ func (q *queue) dumpRun(r *run, emit brokers.Emit) error {
 	var record []byte
 	return r.each(bytes, func(_ int, encoded []byte) error {
 		record = appendUint(header(record[:0], opJob), q.number)
-		return emit(append(record, encoded...))
+		if q.snapshot.drift == 0 {
+			return emit(append(record, encoded...))
+		}
+		reader := &reader{body: encoded}
+		j := decodeJob(reader)
+		if reader.err != nil {
+			return reader.err
+		}
+		j.shift(q.snapshot.drift)
+		return emit(encodeJob(record, j, j.state))
 	})
 }
 
-// copyJobs copies the pinned state of some jobs. Lease ends become wall times.
+// copyJobs copies the pinned state of some jobs, with the times as the wall shows them.
 func (q *queue) copyJobs(s *snapshot, jobs []*job, out []job) []job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	now := q.broker.now()
 	for _, j := range jobs {
 		pinned, saved := s.saved[j]
 		if saved {
@@ -228,10 +237,8 @@ func (q *queue) copyJobs(s *snapshot, jobs []*job, out []job) []job {
 			pinned = *j
 			j.generation = s.generation
 		}
-		switch pinned.state {
-		case stateInflight:
-			pinned.at += now.wall - now.steady
-		case statePending:
+		pinned.shift(s.drift)
+		if pinned.state == statePending {
 			// Its push record is in front of the Cut; the snapshot takes its place.
 			pinned.state = stateReady
 		}
@@ -250,7 +257,7 @@ func (s *snapshot) dumpDedup(number uint64, emit brokers.Emit) error {
 		record = appendUint(header(record[:0], opDedup), number)
 		record = appendText(record, key)
 		record = appendUint(record, entry.id)
-		record = appendTime(record, entry.until)
+		record = appendTime(record, entry.until+s.drift)
 		err = emit(record)
 		return err == nil
 	})

@@ -12,7 +12,7 @@ func (b *Broker) ReplayDead(name []byte, ids []uint64, delay int64) (int, broker
 		return 0, brokers.Receipt{}, err
 	}
 	defer b.release(q)
-	now := b.wall()
+	now := b.steady()
 	due := int64(0)
 	if delay > 0 {
 		due = now + delay
@@ -88,7 +88,7 @@ func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool
 			left = q.dead.count()
 		}
 		full := false
-		now := b.wall()
+		now := b.steady()
 		for _, j := range q.oldestDeadLocked(min(left, sliceJobs)) {
 			if full = !do(q, j, now); full {
 				break

@@ -6,7 +6,7 @@ import (
 
 type dedupEntry struct {
 	id    uint64
-	until int64 // wall
+	until int64
 }
 
 type dedupEnd struct {

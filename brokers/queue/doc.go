@@ -77,6 +77,10 @@
 // backlog, which is all alive, is not rewritten. After a failure the next try comes with more log, twice as much each
 // time. On a disk that is full whatever frees room is compacted (brokers.Relief). The files of a backlog come on top: at most the bytes of the ready jobs once more.
 //
-// Time: leases are measured on the monotonic clock, so a step of the wall clock does not end them; due times, TTLs and
-// the dedup window are wall-clock times. A queue looks at the wall clock at least once a minute while it waits.
+// # Time
+//
+// In memory every time is steady (brokers.Instant), so a step of the wall clock neither ends nor prolongs a lease, a delay, a TTL, a
+// dedup window or a pause. Records and answers hold the wall's times; a record also says when it was made, so that a restart
+// takes a wait at most from its beginning again. Only AT is a date: its jobs are kept apart, and moved when the wall is found to have
+// been set, at which a queue looks at least once a minute.
 package queue

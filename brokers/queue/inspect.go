@@ -29,22 +29,25 @@ func (s state) String() string {
 }
 
 func (q *queue) viewLocked(j *job) View {
-	x := j.more()
+	x, now := j.more(), q.broker.time.Now()
 	v := View{
 		ID: j.id, State: j.state.String(), Body: j.body, Priority: j.priority, Attempts: int64(j.attempts),
-		MaxAttempts: q.config.MaxAttempts, Deliveries: j.deliveries, PushedAt: j.pushedAt, ExpiresAt: j.expiresAt,
+		MaxAttempts: q.config.MaxAttempts, Deliveries: j.deliveries, PushedAt: now.WallOf(j.pushedAt),
 		Reason: x.reason, Dedup: x.dedup, Bound: j.bound && j.state == stateInflight,
 	}
 	if x.maxAttempts != 0 {
 		v.MaxAttempts = x.maxAttempts
 	}
+	if j.expiresAt != 0 {
+		v.ExpiresAt = now.WallOf(j.expiresAt)
+	}
 	switch j.state {
 	case stateDelayed:
-		v.DueAt = j.at
+		v.DueAt = now.WallOf(j.at)
 	case stateInflight:
-		v.LeaseUntil = q.broker.wallOf(j.at)
+		v.LeaseUntil = now.WallOf(j.at)
 	case stateDead:
-		v.FailedAt = j.at
+		v.FailedAt = now.WallOf(j.at)
 	}
 	return v
 }
@@ -133,7 +136,7 @@ func (b *Broker) Info(name []byte) (Info, error) {
 		return Info{}, err
 	}
 	defer b.release(q)
-	now := b.wall()
+	now := b.steady()
 	info := Info{
 		Ready: q.ready.count, Delayed: q.delayed.count(), Inflight: q.inflight.count(), Dead: q.dead.count(),
 		Pending: len(q.pending) - q.pendingAt, Waiters: q.waiters.count, Bytes: q.bytes, Cold: q.ready.cold, ColdBytes: q.cold, DedupKeys: q.dedup.count(),
@@ -176,7 +179,7 @@ func (b *Broker) Configure(name []byte, alter func(*Config) error) (brokers.Rece
 	q.config = b.shared(config)
 	seq := q.appendLocked(encodeCreate(nil, opConfig, q.number, "", config), level == brokers.Always)
 	q.promoteLocked()
-	q.armAllLocked(b.now())
+	q.armAllLocked(b.steady())
 	q.serveLocked()
 	return brokers.Receipt{Journal: b.journal, Seq: seq, Durability: level}, nil
 }
@@ -186,7 +189,7 @@ func (b *Broker) Configure(name []byte, alter func(*Config) error) (brokers.Rece
 func (b *Broker) Pause(name []byte, in, out bool, duration int64) (brokers.Receipt, error) {
 	until := int64(foreverMS)
 	if duration > 0 {
-		until = b.wall() + duration
+		until = b.steady() + duration
 	}
 	return b.setPause(name, func(q *queue) {
 		if in {
@@ -194,7 +197,7 @@ func (b *Broker) Pause(name []byte, in, out bool, duration int64) (brokers.Recei
 		}
 		if out {
 			q.pausedOut = until
-			q.armWallLocked(until)
+			q.armLocked(until)
 		}
 	})
 }
@@ -219,6 +222,25 @@ func (b *Broker) setPause(name []byte, set func(*queue)) (brokers.Receipt, error
 func (q *queue) encodePause(record []byte) []byte {
 	record = header(record, opPause)
 	record = appendUint(record, q.number)
-	record = appendTime(record, q.pausedIn)
-	return appendTime(record, q.pausedOut)
+	now := q.broker.time.Now()
+	for _, until := range []int64{q.pausedIn, q.pausedOut} {
+		if until != 0 && until != foreverMS {
+			until = now.WallOf(until)
+		}
+		record = appendTime(record, until)
+	}
+	return appendTime(record, now.Wall)
+}
+
+func (q *queue) replayPause(r *reader) {
+	q.pausedIn, q.pausedOut = r.time(), r.time()
+	if r.err != nil || len(r.body) == 0 { // earlier versions did not say when the pause began
+		return
+	}
+	made := r.time()
+	for _, until := range []*int64{&q.pausedIn, &q.pausedOut} {
+		if *until != foreverMS {
+			*until = q.broker.resume(*until, made)
+		}
+	}
 }

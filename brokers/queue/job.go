@@ -12,14 +12,14 @@ const (
 	stateCold // ready, but in a run: this object is the job's no more
 )
 
-// job is one job. Its identity and body never change; the rest changes under the lock of its queue, after touch.
+// job is one job. Its times are steady. Its identity and body never change; the rest changes under the lock of its queue, after touch.
 type job struct {
 	id         uint64
 	body       string
 	extra      *extra // nil for most; replaced, never changed, so that a snapshot may share it
-	at         int64  // delayed: due (wall); in flight: lease end (steady); dead: when it failed (wall)
-	pushedAt   int64  // wall
-	expiresAt  int64  // wall; 0 never. It holds while the job waits, not while it is in flight
+	at         int64  // delayed: due; in flight: lease end; dead: when it failed
+	pushedAt   int64
+	expiresAt  int64 // 0 never. It holds while the job waits, not while it is in flight
 	deliveries uint64
 	attempts   uint32
 	generation uint32 // of the last snapshot that has this job's state, or in which it was born
@@ -27,6 +27,7 @@ type job struct {
 	state      state
 	listed     bool // ready and in a list of its bucket, not in the tree beside them
 	bound      bool // the lease ends with its connection, which queue.owners has
+	dated      bool // pending or delayed: due at a date of the wall, and in queue.dated
 }
 
 // extra is what few jobs have.
@@ -48,6 +49,17 @@ func (j *job) more() extra {
 // would end the job on the spot although it was kept and asked back for. What says how it is to be worked on stays: priority,
 // lease, MAXATTEMPTS. The caller has detached the job.
 func (j *job) beginAgain() { j.attempts, j.expiresAt = 0, 0 }
+
+// shift moves the times of a job.
+func (j *job) shift(by int64) {
+	j.pushedAt += by
+	if j.at != 0 {
+		j.at += by
+	}
+	if j.expiresAt != 0 {
+		j.expiresAt += by
+	}
+}
 
 // cost is the memory a job is counted with.
 func (j *job) cost() int64 { return int64(len(j.body)) + jobOverheadBytes }

@@ -402,7 +402,7 @@ func TestManyDueAtOnceComeInSlices(t *testing.T) {
 	}
 	q := b.directory.byName["q"]
 	q.mu.Lock()
-	now := instant{at, at}
+	now := at
 	slices, longest := 0, time.Duration(0)
 	for ready := 0; ready < jobs; slices++ {
 		start := time.Now()

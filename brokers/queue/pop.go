@@ -106,7 +106,7 @@ const (
 )
 
 func (q *queue) outputPausedLocked() bool {
-	return q.pausedOut != 0 && q.pausedOut > q.broker.wall()
+	return q.pausedOut != 0 && q.pausedOut > q.broker.steady()
 }
 
 // PopAny leases from the first of the queues that has a ready job; index says which.
@@ -293,7 +293,7 @@ func (q *queue) serveLocked() {
 		}
 		w.mu.Unlock()
 		if len(jobs) == 0 && q.expiredInFrontLocked() {
-			q.armLocked(q.broker.now().steady) // it takes another slice of them and serves again
+			q.armLocked(q.broker.steady()) // it takes another slice of them and serves again
 			return
 		}
 	}
@@ -363,7 +363,7 @@ func (b *Broker) giveBack(q *queue, handles []Handle) {
 		}
 		q.mu.Lock()
 		if !q.dropped {
-			now := b.wall()
+			now := b.steady()
 			for _, h := range handles[:n] {
 				if j := q.currentLocked(h); j != nil {
 					q.changeLocked(j, change{verb: verbRelease}, now, "")

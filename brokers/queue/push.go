@@ -16,7 +16,7 @@ type PushOptions struct {
 	Priority    uint8
 	Delay       int64 // ms; counts when HasDelay
 	HasDelay    bool
-	At          int64 // wall ms; counts when HasAt
+	At          int64 // a date, Unix ms; counts when HasAt
 	HasAt       bool
 	TTL         int64 // ms; counts when HasTTL; 0 is no TTL
 	HasTTL      bool
@@ -110,7 +110,7 @@ func (b *Broker) target(name []byte, existing bool) (*queue, error) {
 }
 
 func (q *queue) pushLocked(payloads [][]byte, o *PushOptions, out []Pushed) ([]Pushed, brokers.Receipt, error) {
-	now := q.broker.wall()
+	now := q.broker.steady()
 	if q.pausedIn > now {
 		return out, brokers.Receipt{}, brokers.Errorf("QPAUSED", "'%s' input paused", q.name)
 	}
@@ -178,7 +178,7 @@ func (q *queue) coldDuplicateLocked(keys [][]byte) *run {
 	if q.ready.cold == 0 || q.dedup.count() == 0 {
 		return nil
 	}
-	now := q.broker.wall()
+	now := q.broker.steady()
 	for _, key := range keys {
 		entry, ok := q.dedup.get(string(key))
 		if !ok || entry.until <= now {
@@ -219,7 +219,7 @@ func (q *queue) storeLocked(payloads [][]byte, o *PushOptions, now int64, pushed
 	first, safe := b.allocateIDs(fresh)
 	p := q.resolve(o, now)
 	p.firstID = first
-	record := p.encode(q.recordLocked()[:0], q.number, fresh)
+	record := p.shifted(b.time.Now().Drift()).encode(q.recordLocked()[:0], q.number, fresh)
 	id := first
 	for i := range pushed {
 		if !pushed[i].New {
@@ -262,7 +262,7 @@ func (q *queue) storeLocked(payloads [][]byte, o *PushOptions, now int64, pushed
 	return brokers.Receipt{Journal: b.journal, Seq: seq, Durability: level}
 }
 
-// resolve turns options into absolute times.
+// resolve turns options into times.
 func (q *queue) resolve(o *PushOptions, now int64) push {
 	p := push{now: now, priority: o.Priority, lease: o.Lease, maxAttempts: o.MaxAttempts}
 	delay := q.config.Delay
@@ -270,9 +270,12 @@ func (q *queue) resolve(o *PushOptions, now int64) push {
 		delay = o.Delay
 	}
 	switch {
-	case o.HasAt && o.At > now:
-		p.due = o.At
-	case !o.HasAt && delay > 0:
+	case o.HasAt:
+		q.followLocked()
+		if due := o.At - q.drift; due > now {
+			p.due, p.dated = due, true
+		}
+	case delay > 0:
 		p.due = now + delay
 	}
 	ttl := q.config.TTL
@@ -295,6 +298,9 @@ func (q *queue) newJobLocked(p *push, id uint64, body, key string) *job {
 		j.extra = &extra{lease: p.lease, maxAttempts: p.maxAttempts, dedup: key}
 	}
 	q.addLocked(j)
+	if p.dated {
+		q.dateLocked(j)
+	}
 	q.counters.Pushed++
 	if key != "" {
 		q.rememberLocked(key, dedupEntry{id: id, until: p.dedupUntil})
@@ -350,7 +356,7 @@ func (q *queue) rememberLocked(key string, entry dedupEntry) {
 		q.dedup = &window{}
 	}
 	q.dedup.set(key, entry)
-	q.armWallLocked(entry.until + dedupSlack)
+	q.armLocked(entry.until + dedupSlack)
 }
 
 // dedupSlack is how long a key may stay in memory past its window, so that sweeping comes in batches.

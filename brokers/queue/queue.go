@@ -39,7 +39,12 @@ type queue struct {
 	dedup  *window           // nil before the first key
 	owners map[uint64]*Owner // of the bound leases, by job
 
-	pausedIn, pausedOut int64 // wall time at which the pause ends; 0 not paused, math.MaxInt64 until resumed
+	// dated are the pending and delayed jobs that are due at a date, by id, nil when there are none. Their steady due times are
+	// right while the wall leads by drift.
+	dated *index
+	drift int64
+
+	pausedIn, pausedOut int64 // when the pause ends; 0 not paused, math.MaxInt64 until resumed
 
 	// pending are jobs whose push is not yet durable, in the order of their records; pendingAt is the first.
 	pending   []pendingJob
@@ -48,7 +53,7 @@ type queue struct {
 
 	waiters  waiterList
 	timer    brokers.Timer
-	timerAt  int64         // steady time for which the timer is set; math.MaxInt64 when it is not
+	timerAt  int64         // for which the timer is set; math.MaxInt64 when it is not
 	record   *recordBuffer // of the change under way
 	changes  int           // jobs in the change record under way
 	lastSeq  uint64
@@ -76,6 +81,7 @@ func (q *queue) detachLocked(j *job) {
 		q.heatLocked(-j.cost())
 	case stateDelayed:
 		q.delayed.remove(timed{at: j.at, id: j.id})
+		q.undateLocked(j)
 	case stateInflight:
 		q.inflight.remove(timed{at: j.at, id: j.id})
 		if j.bound {
@@ -89,8 +95,7 @@ func (q *queue) detachLocked(j *job) {
 	}
 }
 
-// attachLocked puts a job into the container of a state and sets the timer for what is to come. at is steady time for
-// an in-flight job and wall time for the others.
+// attachLocked puts a job into the container of a state and sets the timer for what is to come.
 func (q *queue) attachLocked(j *job, state state, at int64) {
 	j.state, j.at = state, at
 	switch state {
@@ -99,28 +104,29 @@ func (q *queue) attachLocked(j *job, state state, at int64) {
 		q.heatLocked(j.cost())
 	case stateDelayed:
 		q.delayed.set(timed.before, timed{at, j.id, j})
-		q.armWallLocked(at)
+		q.armLocked(at)
 	case stateInflight:
 		q.inflight.set(timed.before, timed{at, j.id, j})
 		q.armLocked(at)
 	case stateDead:
 		q.dead.set(timed.before, timed{at, j.id, j})
 		if q.config.DeadTTL > 0 {
-			q.armWallLocked(at + q.config.DeadTTL)
+			q.armLocked(at + q.config.DeadTTL)
 		}
 	}
 	if j.expiresAt != 0 && (state == stateReady || state == stateDelayed) {
 		q.expiring.set(timed.before, timed{j.expiresAt, j.id, j})
-		q.armWallLocked(j.expiresAt)
+		q.armLocked(j.expiresAt)
 	}
 }
 
 // waitingLocked attaches a job that waits: delayed when due lies ahead, ready otherwise.
 func (q *queue) waitingLocked(j *job, due int64) {
-	if due > 0 && due > q.broker.wall() {
+	if due > 0 && due > q.broker.steady() {
 		q.attachLocked(j, stateDelayed, due)
 		return
 	}
+	q.undateLocked(j)
 	q.attachLocked(j, stateReady, 0)
 }
 
@@ -164,14 +170,10 @@ func (q *queue) applyLocked(j *job, c change, now int64, reason string) {
 		j.attempts++
 		j.bound = c.bound
 		q.counters.Delivered++
-		end := c.steady
-		if end == 0 {
-			end = q.broker.steadyOf(c.at)
-		}
-		q.attachLocked(j, stateInflight, end)
+		q.attachLocked(j, stateInflight, c.at)
 	case verbExtend:
 		q.inflight.remove(timed{at: j.at, id: j.id}) // it stays bound
-		q.attachLocked(j, stateInflight, q.broker.steadyOf(c.at))
+		q.attachLocked(j, stateInflight, c.at)
 	case verbAck:
 		q.counters.Acked++
 		q.forgetLocked(j)
@@ -227,7 +229,7 @@ func (q *queue) setReason(j *job, reason string) {
 func (q *queue) changeLocked(j *job, c change, now int64, reason string) {
 	if q.changes == 0 {
 		q.recordLocked()
-		q.record.bytes = encodeChangeHeader(q.record.bytes[:0], q.number, now, reason)
+		q.record.bytes = encodeChangeHeader(q.record.bytes[:0], q.number, q.broker.time.Now().WallOf(now), reason)
 	}
 	q.changes++
 	q.record.bytes = c.encode(q.record.bytes, j.id, now)
@@ -347,7 +349,8 @@ func (q *queue) buriedVerb() verb {
 // RAM and none may have been leased. The caller commits. safe is false when a delivery number is not yet covered by a
 // synced mark.
 func (q *queue) leaseLocked(o *PopOptions, out []Delivery) (_ []Delivery, safe bool) {
-	now := q.broker.now()
+	instant := q.broker.time.Now()
+	now := instant.Steady
 	count, bytes := max(o.Count, 1), 0
 	safe = true
 	for taken, expired := 0, 0; taken < count && expired < sliceJobs; {
@@ -355,8 +358,8 @@ func (q *queue) leaseLocked(o *PopOptions, out []Delivery) (_ []Delivery, safe b
 		if j == nil {
 			break
 		}
-		if j.expiresAt != 0 && j.expiresAt <= now.wall {
-			q.changeLocked(j, change{verb: verbExpire}, now.wall, "")
+		if j.expiresAt != 0 && j.expiresAt <= now {
+			q.changeLocked(j, change{verb: verbExpire}, now, "")
 			expired++
 			continue
 		}
@@ -366,14 +369,12 @@ func (q *queue) leaseLocked(o *PopOptions, out []Delivery) (_ []Delivery, safe b
 		}
 		number, ok := q.broker.nextDelivery(j)
 		safe = safe && ok
-		until := now.wall + q.leaseFor(j, o.Lease)
-		q.changeLocked(j, change{
-			verb: verbLease, at: until, steady: until - now.wall + now.steady, delivery: number, bound: o.Owner != nil,
-		}, now.wall, "")
+		until := now + q.leaseFor(j, o.Lease)
+		q.changeLocked(j, change{verb: verbLease, at: until, delivery: number, bound: o.Owner != nil}, now, "")
 		if o.Owner != nil {
 			q.bindLocked(j.id, number, o.Owner)
 		}
-		out = append(out, q.deliveryLocked(j, until))
+		out = append(out, q.deliveryLocked(j, until, instant))
 		taken++
 	}
 	return out, safe
@@ -409,10 +410,13 @@ func (q *queue) leaseFor(j *job, asked int64) int64 {
 	return q.config.Lease
 }
 
-func (q *queue) deliveryLocked(j *job, until int64) Delivery {
+func (q *queue) deliveryLocked(j *job, until int64, now brokers.Instant) Delivery {
 	d := Delivery{
 		ID: j.id, Number: j.deliveries, Attempt: int64(j.attempts), Body: j.body, Priority: j.priority,
-		PushedAt: j.pushedAt, ExpiresAt: j.expiresAt, LeaseUntil: until, MaxAttempts: q.config.MaxAttempts,
+		PushedAt: now.WallOf(j.pushedAt), LeaseUntil: now.WallOf(until), MaxAttempts: q.config.MaxAttempts,
+	}
+	if j.expiresAt != 0 {
+		d.ExpiresAt = now.WallOf(j.expiresAt)
 	}
 	if j.extra != nil {
 		d.Reason = j.extra.reason

@@ -23,6 +23,7 @@ const (
 	opJob      = 9
 	opDedup    = 10
 	opCounters = 11
+	opPushAt   = 12 // a push whose due time is a date
 )
 
 // verb is what happens to one job in a change record.
@@ -46,8 +47,7 @@ const (
 type change struct {
 	verb     verb
 	bound    bool
-	at       int64 // wall time: lease end or due
-	steady   int64 // the lease end on the steady clock, if it is known already; not in the record
+	at       int64 // lease end or due
 	delivery uint64
 }
 
@@ -148,6 +148,7 @@ type mark struct {
 	floor, lifeFirstID           uint64
 	clean                        bool
 	lastID                       uint64 // of a clean mark
+	at                           int64  // of a mark that begins a snapshot: the wall's time; else 0
 }
 
 func (m mark) encode(buf []byte) []byte {
@@ -155,14 +156,18 @@ func (m mark) encode(buf []byte) []byte {
 	for _, n := range []uint64{m.reservedID, m.reservedDelivery, m.floor, m.lifeFirstID, m.lastID} {
 		buf = binary.AppendUvarint(buf, n)
 	}
-	return appendFlag(buf, m.clean)
+	return appendTime(appendFlag(buf, m.clean), m.at)
 }
 
 func decodeMark(r *reader) mark {
-	return mark{
+	m := mark{
 		reservedID: r.uint(), reservedDelivery: r.uint(), floor: r.uint(), lifeFirstID: r.uint(), lastID: r.uint(),
 		clean: r.flag(),
 	}
+	if r.err == nil && len(r.body) > 0 { // earlier versions wrote none
+		m.at = r.time()
+	}
+	return m
 }
 
 func appendConfig(buf []byte, c Config) []byte {
@@ -201,6 +206,7 @@ type push struct {
 	now         int64
 	firstID     uint64
 	due         int64 // 0: at once
+	dated       bool  // due is a date
 	expires     int64 // 0: never
 	lease       int64 // 0: the queue's
 	maxAttempts int64 // 0: the queue's
@@ -209,7 +215,11 @@ type push struct {
 }
 
 func (p *push) encode(buf []byte, queue uint64, jobs int) []byte {
-	buf = header(buf, opPush)
+	op := byte(opPush)
+	if p.dated {
+		op = opPushAt
+	}
+	buf = header(buf, op)
 	buf = binary.AppendUvarint(buf, queue)
 	buf = appendTime(buf, p.now)
 	buf = binary.AppendUvarint(buf, p.firstID)
@@ -220,6 +230,16 @@ func (p *push) encode(buf []byte, queue uint64, jobs int) []byte {
 	buf = appendTime(buf, p.maxAttempts)
 	buf = appendTime(buf, p.dedupUntil)
 	return binary.AppendUvarint(buf, uint64(jobs))
+}
+
+// shifted is the push with other times.
+func (p push) shifted(by int64) *push {
+	for _, at := range []*int64{&p.now, &p.due, &p.expires, &p.dedupUntil} {
+		if *at != 0 {
+			*at += by
+		}
+	}
+	return &p
 }
 
 func decodePush(r *reader) (p push, jobs int) {
@@ -276,13 +296,19 @@ func decodeChange(r *reader, now int64) (id uint64, c change) {
 	return id, c
 }
 
-// encodeJob writes a whole job, for a snapshot or a move. at is the wall time that belongs to the state.
-func encodeJob(buf []byte, j *job, state state, at int64) []byte {
+// stateDated is added to the state of a job that is due at a date.
+const stateDated = 0x80
+
+// encodeJob writes a whole job, for a snapshot or a run.
+func encodeJob(buf []byte, j *job, state state) []byte {
 	x := j.more()
 	buf = binary.AppendUvarint(buf, j.id)
+	if j.dated {
+		state |= stateDated
+	}
 	buf = append(buf, byte(state), j.priority)
 	buf = appendFlag(buf, j.bound)
-	for _, ms := range []int64{at, j.pushedAt, j.expiresAt, x.lease, x.maxAttempts} {
+	for _, ms := range []int64{j.at, j.pushedAt, j.expiresAt, x.lease, x.maxAttempts} {
 		buf = appendTime(buf, ms)
 	}
 	buf = binary.AppendUvarint(buf, j.deliveries)
@@ -300,6 +326,7 @@ func decodeJob(r *reader) *job {
 
 func (j *job) decode(r *reader) {
 	j.id, j.state, j.priority, j.bound = r.uint(), state(r.byte()), r.byte(), r.flag()
+	j.dated, j.state = j.state&stateDated != 0, j.state&^stateDated
 	j.at, j.pushedAt, j.expiresAt = r.time(), r.time(), r.time()
 	x := extra{lease: r.time(), maxAttempts: r.time()}
 	j.deliveries, j.attempts = r.uint(), uint32(r.uint())

@@ -6,8 +6,9 @@ import (
 
 // recovery is what replay knows besides the queues.
 type recovery struct {
-	last  mark
-	maxID uint64
+	last       mark
+	maxID      uint64
+	snapshotAt int64 // the wall's time of the snapshot; 0 when there is none, or none is told
 }
 
 // recover replays the journal and begins a new life.
@@ -42,7 +43,7 @@ func (b *Broker) recover() error {
 	b.everCold = nil
 	for _, q := range b.queues() {
 		q.mu.Lock()
-		now := b.now()
+		now := b.steady()
 		q.expireRunsLocked(now)
 		q.armAllLocked(now)
 		q.mu.Unlock()
@@ -52,7 +53,7 @@ func (b *Broker) recover() error {
 
 // endBoundLeases gives back the jobs of connections that ended with the last life.
 func (b *Broker) endBoundLeases() {
-	now := b.wall()
+	now := b.steady()
 	for _, q := range b.queues() {
 		q.mu.Lock()
 		var bound []*job
@@ -80,6 +81,7 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 	r := &reader{body: body[2:]}
 	if op == opMark {
 		state.last = decodeMark(r)
+		state.snapshotAt = max(state.snapshotAt, state.last.at)
 		return r.err
 	}
 	// Numbers given after a clean mark belong to a life of their own.
@@ -101,20 +103,20 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 		q.config = b.shared(decodeConfig(r))
 	case opDrop:
 		b.replayDrop(q)
-	case opPush:
-		q.replayPush(r, state)
+	case opPush, opPushAt:
+		q.replayPush(op, r, state)
 	case opChange:
 		q.replayChange(r)
 	case opMove:
 		b.replayMove(q, r)
 	case opPause:
-		q.pausedIn, q.pausedOut = r.time(), r.time()
+		q.replayPause(r)
 	case opJob:
 		q.replayJob(r, state)
 	case opDedup:
 		key, id, until := r.text(), r.uint(), r.time()
-		if r.err == nil && until > b.startMS {
-			q.rememberLocked(key, dedupEntry{id, until})
+		if r.err == nil && until > b.steady() {
+			q.rememberLocked(key, dedupEntry{id, b.time.Resume(until, q.config.DedupWindow)})
 		}
 	case opCounters:
 		q.counters = decodeCounters(r)
@@ -158,8 +160,23 @@ func (b *Broker) replayDrop(q *queue) {
 	q.uncountLocked()
 }
 
-func (q *queue) replayPush(r *reader, state *recovery) {
+// resume is a time of the wall in a record, made at another time of the wall, as a steady time of this life: the wait from the one
+// to the other is at most begun again. 0 is none.
+func (b *Broker) resume(end, made int64) int64 {
+	if end == 0 {
+		return 0
+	}
+	return b.time.Resume(end, end-made)
+}
+
+func (q *queue) replayPush(op byte, r *reader, state *recovery) {
+	b := q.broker
 	p, n := decodePush(r)
+	p.expires, p.dedupUntil = b.resume(p.expires, p.now), b.resume(p.dedupUntil, p.now)
+	if p.dated = op == opPushAt; !p.dated {
+		p.due = b.resume(p.due, p.now)
+	}
+	p.now = b.resume(p.now, p.now)
 	for i := range n {
 		var key string
 		if p.dedupUntil != 0 {
@@ -181,6 +198,7 @@ func (q *queue) replayChange(r *reader) {
 	now, reason := r.time(), r.text()
 	for len(r.body) > 0 {
 		id, c := decodeChange(r, now)
+		c.at = q.broker.resume(c.at, now)
 		j := q.replayFind(r, id)
 		if r.err != nil {
 			return
@@ -190,7 +208,7 @@ func (q *queue) replayChange(r *reader) {
 			q.broker.passedOver++
 			continue
 		}
-		q.applyLocked(j, c, now, reason)
+		q.applyLocked(j, c, q.broker.resume(now, now), reason)
 	}
 }
 
@@ -216,6 +234,7 @@ func (q *queue) replayJob(r *reader, state *recovery) {
 		r.fail()
 		return
 	}
+	q.resumeJob(j, state.snapshotAt)
 	q.addLocked(j)
 	state.maxID = max(state.maxID, j.id)
 	switch j.state {
@@ -224,6 +243,21 @@ func (q *queue) replayJob(r *reader, state *recovery) {
 	default:
 		q.attachLocked(j, j.state, j.at)
 	}
+}
+
+// resumeJob takes over the times of a job of a snapshot that was made at a time of the wall; 0 when that is not known.
+func (q *queue) resumeJob(j *job, made int64) {
+	if j.dated {
+		q.dateLocked(j)
+	}
+	if made == 0 {
+		return
+	}
+	b := q.broker
+	if !j.dated {
+		j.at = b.resume(j.at, made)
+	}
+	j.pushedAt, j.expiresAt = b.resume(j.pushedAt, made), b.resume(j.expiresAt, made)
 }
 
 // replayFind is the job with an id, nil when there is none or reading has failed.

@@ -81,7 +81,7 @@ func encodeRun(jobs []*job) *run {
 	bytes := make([]byte, 0, estimate)
 	var record []byte
 	for _, j := range jobs {
-		record = encodeJob(record[:0], j, stateReady, 0)
+		record = encodeJob(record[:0], j, stateReady)
 		bytes = appendText(bytes, record)
 	}
 	r.bytes, r.size, r.checksum = bytes, int64(len(bytes)), crc32.Checksum(bytes, runTable)

@@ -25,7 +25,7 @@ func (b *Broker) settle(name []byte, handles []Handle, each []bool, reason strin
 		return 0, brokers.Receipt{}, err
 	}
 	defer b.release(q)
-	now := b.wall()
+	now := b.steady()
 	for i, h := range handles {
 		j := q.currentLocked(h)
 		if each != nil {
@@ -99,7 +99,7 @@ func (b *Broker) byID(name []byte, ids []uint64, states States, c change) (chang
 		if err != nil {
 			return changed, receipt, err
 		}
-		now := b.wall()
+		now := b.steady()
 		var cold *run
 		for ; len(ids) > 0; ids = ids[1:] {
 			j, ok := q.index.get(ids[0])
@@ -196,7 +196,7 @@ func (b *Broker) sliced(name []byte, states States, do func(q *queue, j *job, no
 			}
 			return true
 		})
-		now := b.wall()
+		now := b.steady()
 		for _, j := range slice {
 			do(q, j, now)
 		}

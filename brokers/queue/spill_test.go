@@ -509,9 +509,7 @@ func TestABacklogWhoseTimeIsOverComesBackPieceByPiece(t *testing.T) {
 	b.world.Lock() // what is fetched cannot come back yet
 	q.mu.Lock()
 	runs := q.runsLocked()
-	now := b.now()
-	now.wall += 2000
-	q.expireRunsLocked(now)
+	q.expireRunsLocked(b.steady() + 2000)
 	fetched := 0
 	for _, r := range runs {
 		if r.fetch != nil {

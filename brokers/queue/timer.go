@@ -6,44 +6,77 @@ import (
 	"time"
 )
 
-// longestWait is the longest a queue's timer sleeps: due times are wall-clock times, and the wall may be set.
+// longestWait is the longest a queue's timer sleeps: some jobs are due at dates, and the wall may be set.
 const longestWait = 60_000
 
-// armLocked makes sure that the queue looks at its times no later than at steady time at.
-func (q *queue) armLocked(at int64) {
-	if at >= q.timerAt || q.broker.loading.Load() || q.dropped {
+// driftSlack is how far apart two readings of the wall's lead may be, in milliseconds, although nobody has set the clock.
+const driftSlack = 5
+
+// followLocked moves the jobs that are due at a date when the wall clock was set: all of them at once.
+func (q *queue) followLocked() {
+	drift := q.broker.time.Now().Drift()
+	moved := drift - q.drift
+	if max(moved, -moved) <= driftSlack {
 		return
 	}
-	now := q.broker.now()
-	q.setTimerLocked(at, now)
+	q.drift = drift
+	if q.dated == nil {
+		return
+	}
+	q.dated.ascend(0, func(_ uint64, j *job) bool {
+		q.touchLocked(j)
+		if j.state != stateDelayed {
+			j.at -= moved
+			return true
+		}
+		q.delayed.remove(timed{at: j.at, id: j.id})
+		j.at -= moved
+		q.delayed.set(timed.before, timed{j.at, j.id, j})
+		return true
+	})
 }
 
-func (q *queue) setTimerLocked(at int64, now instant) {
-	if at-now.steady > longestWait {
-		at = now.steady + longestWait
+// dateLocked marks a job that is due at a date, undateLocked one that is so no more.
+func (q *queue) dateLocked(j *job) {
+	if q.dated == nil {
+		q.dated = &index{}
+	}
+	j.dated = true
+	q.dated.set(j)
+}
+
+func (q *queue) undateLocked(j *job) {
+	if !j.dated {
+		return
+	}
+	j.dated = false
+	if q.dated.remove(j.id); q.dated.count() == 0 {
+		q.dated = nil
+	}
+}
+
+// armLocked makes sure that the queue looks at its times no later than at a time.
+func (q *queue) armLocked(at int64) {
+	if at >= q.timerAt || at == foreverMS || q.broker.loading.Load() || q.dropped {
+		return
+	}
+	q.setTimerLocked(at, q.broker.steady())
+}
+
+func (q *queue) setTimerLocked(at, now int64) {
+	if at-now > longestWait {
+		at = now + longestWait
 	}
 	if at >= q.timerAt {
 		return
 	}
 	q.timerAt = at
-	wait := max(time.Duration(at-now.steady)*time.Millisecond, 0)
+	wait := max(time.Duration(at-now)*time.Millisecond, 0)
 	if q.timer == nil {
-		q.timer = q.broker.clock.AfterFunc(wait, q.tick)
+		q.timer = q.broker.time.AfterFunc(wait, q.tick)
 		return
 	}
 	q.timer.Reset(wait)
-}
-
-// armWallLocked is armLocked for a wall time.
-func (q *queue) armWallLocked(at int64) {
-	if q.broker.loading.Load() || q.dropped || at == foreverMS {
-		return
-	}
-	now := q.broker.now()
-	steady := at - now.wall + now.steady
-	if steady < q.timerAt {
-		q.setTimerLocked(steady, now)
-	}
 }
 
 // runExpiryRetry is how long after a failed fetch a run with an expired job is fetched again.
@@ -68,13 +101,14 @@ func (q *queue) tick() {
 
 // tickLocked handles up to a slice of what is due and sets the timer for the rest. It tells whether more is due now.
 func (q *queue) tickLocked() (more bool) {
-	now := q.broker.now()
+	q.followLocked()
+	now := q.broker.steady()
 	budget := sliceJobs
 	q.timerAt = math.MaxInt64
-	if q.pausedIn <= now.wall {
+	if q.pausedIn <= now {
 		q.pausedIn = 0
 	}
-	if q.pausedOut <= now.wall {
+	if q.pausedOut <= now {
 		q.pausedOut = 0
 	}
 	budget = q.expireLocked(now, budget)
@@ -94,21 +128,21 @@ func (q *queue) tickLocked() (more bool) {
 }
 
 // expireLocked drops waiting jobs whose TTL has run out, and dead letters too old.
-func (q *queue) expireLocked(now instant, budget int) int {
+func (q *queue) expireLocked(now int64, budget int) int {
 	for budget > 0 {
 		t, ok := q.expiring.min()
-		if !ok || t.at > now.wall {
+		if !ok || t.at > now {
 			break
 		}
-		q.changeLocked(t.job, change{verb: verbExpire}, now.wall, "")
+		q.changeLocked(t.job, change{verb: verbExpire}, now, "")
 		budget--
 	}
 	for budget > 0 && q.config.DeadTTL > 0 {
 		t, ok := q.dead.min()
-		if !ok || t.at+q.config.DeadTTL > now.wall {
+		if !ok || t.at+q.config.DeadTTL > now {
 			break
 		}
-		q.changeLocked(t.job, change{verb: verbExpire}, now.wall, "")
+		q.changeLocked(t.job, change{verb: verbExpire}, now, "")
 		budget--
 	}
 	q.commitLocked(false)
@@ -120,10 +154,10 @@ const runExpiryFetches = 4
 
 // expireRunsLocked fetches the first runs in which every TTL has run out. Their jobs expire when they are back, and then
 // the next are fetched: a whole backlog whose time is over, as after a long stop, must not come to RAM at once.
-func (q *queue) expireRunsLocked(now instant) {
+func (q *queue) expireRunsLocked(now int64) {
 	fetched := 0
 	q.runExpiry.scan(func(x runExpiry) bool {
-		if x.at > now.wall || fetched == runExpiryFetches {
+		if x.at > now || fetched == runExpiryFetches {
 			return false
 		}
 		q.fetchLocked(x.run)
@@ -133,10 +167,10 @@ func (q *queue) expireRunsLocked(now instant) {
 }
 
 // dueLocked makes delayed jobs ready. It has no record: a replay sees the same times.
-func (q *queue) dueLocked(now instant, budget int) int {
+func (q *queue) dueLocked(now int64, budget int) int {
 	for budget > 0 {
 		t, ok := q.delayed.min()
-		if !ok || t.at > now.wall {
+		if !ok || t.at > now {
 			break
 		}
 		q.touchLocked(t.job)
@@ -151,17 +185,17 @@ func (q *queue) dueLocked(now instant, budget int) int {
 const leaseExpired = "lease expired"
 
 // lapseLocked ends leases whose time is over: the attempt has failed; the wait was the lease, so the job is ready at once.
-func (q *queue) lapseLocked(now instant, budget int) int {
+func (q *queue) lapseLocked(now int64, budget int) int {
 	for budget > 0 {
 		t, ok := q.inflight.min()
-		if !ok || t.at > now.steady {
+		if !ok || t.at > now {
 			break
 		}
 		c := change{verb: verbLapse}
 		if q.failedLocked(t.job) {
 			c.verb = q.buriedVerb()
 		}
-		q.changeLocked(t.job, c, now.wall, leaseExpired)
+		q.changeLocked(t.job, c, now, leaseExpired)
 		budget--
 	}
 	q.commitLocked(false)
@@ -169,10 +203,10 @@ func (q *queue) lapseLocked(now instant, budget int) int {
 }
 
 // sweepLocked forgets dedup keys whose window is over. It has no record: entries hold their end.
-func (q *queue) sweepLocked(now instant, budget int) int {
+func (q *queue) sweepLocked(now int64, budget int) int {
 	for budget > 0 {
 		end, ok := q.dedup.soonest()
-		if !ok || end.until > now.wall {
+		if !ok || end.until > now {
 			break
 		}
 		q.dedup.remove(end.key, dedupEntry{until: end.until})
@@ -182,34 +216,32 @@ func (q *queue) sweepLocked(now instant, budget int) int {
 }
 
 // armAllLocked sets the timer for the next thing that is due.
-func (q *queue) armAllLocked(now instant) {
+func (q *queue) armAllLocked(now int64) {
 	next := int64(math.MaxInt64)
-	wall := func(at int64) {
-		next = min(next, at-now.wall+now.steady)
-	}
+	wake := func(at int64) { next = min(next, at) }
 	if t, ok := q.inflight.min(); ok {
-		next = t.at
+		wake(t.at)
 	}
 	if t, ok := q.delayed.min(); ok {
-		wall(t.at)
+		wake(t.at)
 	}
 	if t, ok := q.expiring.min(); ok {
-		wall(t.at)
+		wake(t.at)
 	}
 	if x, ok := q.runExpiry.min(); ok {
-		if x.at <= now.wall {
-			x.at = now.wall + runExpiryRetry // it is being fetched; should that fail it is tried again
+		if x.at <= now {
+			x.at = now + runExpiryRetry // it is being fetched; should that fail it is tried again
 		}
-		wall(x.at)
+		wake(x.at)
 	}
 	if t, ok := q.dead.min(); ok && q.config.DeadTTL > 0 {
-		wall(t.at + q.config.DeadTTL)
+		wake(t.at + q.config.DeadTTL)
 	}
 	if end, ok := q.dedup.soonest(); ok {
-		wall(end.until + dedupSlack)
+		wake(end.until + dedupSlack)
 	}
 	if q.pausedOut != 0 && q.pausedOut != foreverMS {
-		wall(q.pausedOut)
+		wake(q.pausedOut)
 	}
 	if next != math.MaxInt64 {
 		q.setTimerLocked(next, now)
