@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -17,11 +18,20 @@ const (
 	subscriptionsMax = 10000
 	// pendingMax is how many bytes of messages may wait for a confirmation to be written, as for any other output.
 	pendingMax = 32 << 20
+	// subscriptionBytesMax is how much memory the subscriptions of one connection may take.
+	subscriptionBytesMax = 64 << 20
+	// willMax is how many bytes of topic and payload a will may have.
+	willMax = 1 << 20
 	// replayChunk is how much of a retained replay is encoded at a time.
 	replayChunk = 64 << 10
 )
 
-var errTooManySubscriptions = brokers.Errorf("ERR", "a connection may hold at most %d subscriptions", subscriptionsMax)
+var (
+	errTooManySubscriptions  = brokers.Errorf("ERR", "a connection may hold at most %d subscriptions", subscriptionsMax)
+	errSubscriptionsTooLarge = brokers.Errorf("ERR", "the subscriptions of a connection may take at most %d bytes of memory", subscriptionBytesMax)
+	errWillTooLarge          = brokers.Errorf("TOOBIG", "a will has at most %d bytes", willMax)
+	errMemoryOfClients       = brokers.Errorf("OOM", "the memory for all clients (--maxmemory-clients) is used up")
+)
 
 // busConn is what the bus needs of a connection; *resp.Conn is one.
 type busConn interface {
@@ -29,6 +39,8 @@ type busConn interface {
 	RemoteAddr() net.Addr
 	FlushReplies()
 	Push(message *resp.Message) bool
+	Hold(n int)
+	TryHold(n int) bool
 	PullPushes(next func(buf []byte) (out []byte, done bool))
 	Kill()
 }
@@ -43,6 +55,7 @@ type busSession struct {
 
 	// What is subscribed to, by the name that ends it again. Shared filters are kept as $share/group/filter.
 	channels, patterns, shards, filters map[string]*interest
+	held                                int // memory of these
 
 	shown struct { // what other connections see, as of the last batch
 		name                       atomic.Pointer[string] // CLIENT SETNAME, for NWHO
@@ -67,6 +80,7 @@ type interest struct {
 	pubsub.Subscription
 	session *busSession
 	event   eventKind
+	memory  int    // that it takes, see subscriptionMemory
 	echo    string // the channel, pattern or filter as sent, which its events carry
 	ended   bool
 }
@@ -128,7 +142,7 @@ func (b *busSession) closed(ctx *Context, clean bool) {
 	if b.will != nil && !clean {
 		b.publishWill()
 	}
-	b.will = nil
+	_ = b.setWill(nil) // nothing is always allowed
 	b.batch.Flush()
 }
 
@@ -157,7 +171,7 @@ func (b *busSession) reset(ctx *Context) {
 	}
 	b.batch.Flush()
 	b.endAll()
-	b.will = nil
+	_ = b.setWill(nil) // nothing is always allowed
 }
 
 func (b *busSession) endAll() {
@@ -175,6 +189,54 @@ func (b *busSession) end(i *interest) {
 	i.ended = true
 	b.mu.Unlock()
 	b.broker.Unsubscribe(&i.Subscription)
+	b.giveBack(i.memory)
+}
+
+// subscriptionMemory is about how much memory a subscription takes, in the session and in the broker. A filter takes a node of the
+// broker's tree for each of its levels, which it may share with others.
+func subscriptionMemory(kind pubsub.Kind, name string) int {
+	const each, perLevel = 500, 200
+	memory := each + len(name)
+	if kind == pubsub.Filter && pubsub.HasWildcard(name) {
+		memory += len(name) + perLevel*(1+strings.Count(name, "/"))
+	}
+	return memory
+}
+
+// take takes the memory of subscriptions that are about to begin.
+func (b *busSession) take(memory int) error {
+	if b.held+memory > subscriptionBytesMax {
+		return errSubscriptionsTooLarge
+	}
+	if !b.conn.TryHold(memory) {
+		return errMemoryOfClients
+	}
+	b.held += memory
+	return nil
+}
+
+func (b *busSession) giveBack(memory int) {
+	b.held -= memory
+	b.conn.Hold(-memory)
+}
+
+// setWill leaves a will, or none.
+func (b *busSession) setWill(w *will) error {
+	if n := w.memory(); n > willMax {
+		return errWillTooLarge
+	} else if n > 0 && !b.conn.TryHold(n) {
+		return errMemoryOfClients
+	}
+	b.conn.Hold(-b.will.memory())
+	b.will = w
+	return nil
+}
+
+func (w *will) memory() int {
+	if w == nil {
+		return 0
+	}
+	return len(w.topic) + len(w.payload)
 }
 
 // begin starts subscriptions whose confirmations are in the reply buffer, and flushes these. The order on the wire is the

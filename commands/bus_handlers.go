@@ -194,6 +194,13 @@ func nsub(ctx *Context, args [][]byte) {
 	if err == nil && b.total()+len(request.filters) > subscriptionsMax {
 		err = errTooManySubscriptions
 	}
+	taken := 0
+	for _, one := range request.filters {
+		taken += subscriptionMemory(pubsub.Filter, one.filter)
+	}
+	if err == nil {
+		err = b.take(taken)
+	}
 	if err != nil {
 		ctx.fail(err)
 		return
@@ -211,6 +218,7 @@ func nsub(ctx *Context, args [][]byte) {
 		if old == nil || old.NoLocal != request.noLocal {
 			i := b.newFilterInterest(one, request.noLocal)
 			b.filters[one.key()] = i
+			taken -= i.memory
 			added = append(added, i)
 			if old != nil {
 				replaced = append(replaced, old)
@@ -218,6 +226,7 @@ func nsub(ctx *Context, args [][]byte) {
 		}
 		confirmFilter(ctx, inBand, "nsubscribe", []byte(one.echo), len(b.filters))
 	}
+	b.giveBack(taken) // of those that were there
 	b.begin(ctx, added, !request.noRetained)
 	for _, old := range replaced {
 		b.end(old)
@@ -225,7 +234,7 @@ func nsub(ctx *Context, args [][]byte) {
 }
 
 func (b *busSession) newFilterInterest(request filterRequest, noLocal bool) *interest {
-	i := &interest{session: b, event: eventFilter, echo: request.echo}
+	i := &interest{session: b, event: eventFilter, echo: request.echo, memory: subscriptionMemory(pubsub.Filter, request.filter)}
 	if request.group != "" {
 		i.event = eventShared
 	}
@@ -412,7 +421,7 @@ func nwill(ctx *Context, args [][]byte) {
 			ctx.fail(syntaxErrorNear(args[1]))
 			return
 		}
-		b.will = nil
+		_ = b.setWill(nil) // nothing is always allowed
 		ctx.W.OK()
 		return
 	}
@@ -424,9 +433,13 @@ func nwill(ctx *Context, args [][]byte) {
 		ctx.fail(err)
 		return
 	}
-	b.will = &will{
+	err = b.setWill(&will{
 		topic: append([]byte(nil), args[1]...), payload: append([]byte(nil), args[2]...),
 		retain: options.retain, expiry: options.expiry,
+	})
+	if err != nil {
+		ctx.fail(err)
+		return
 	}
 	ctx.W.OK()
 }

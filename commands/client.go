@@ -61,8 +61,8 @@ func (s *Server) clientSpec() Spec {
 }
 
 func clientSetName(ctx *Context, args [][]byte) {
-	if !validClientName(args[2]) {
-		ctx.W.Error("ERR Client names cannot contain spaces, newlines or special characters.")
+	if problem := clientNameProblem("Client names", args[2]); problem != "" {
+		ctx.W.Error(problem)
 		return
 	}
 	ctx.setName(args[2])
@@ -91,8 +91,8 @@ func clientGetName(ctx *Context, _ [][]byte) {
 
 func clientSetInfo(ctx *Context, args [][]byte) {
 	shown := &ctx.Session.shown
-	if !validClientName(args[3]) {
-		ctx.W.Error(fmt.Sprintf("ERR %s cannot contain spaces, newlines or special characters.", strings.ToLower(string(shorten(args[2])))))
+	if problem := clientNameProblem(strings.ToLower(string(shorten(args[2]))), args[3]); problem != "" {
+		ctx.W.Error(problem)
 		return
 	}
 	shown.Lock()
@@ -184,16 +184,17 @@ func clientList(ctx *Context, args [][]byte) {
 			return
 		}
 	}
-	var lines []string
+	var text strings.Builder
 	now := ctx.Server.Clock.Now()
 	ctx.Server.eachConn(func(c *resp.Conn) {
 		if (len(wanted) == 0 || wanted[c.ID()]) && listed(c) && (c == ctx.Conn || !isOwn(c.RemoteAddr())) {
 			if line := ctx.describe(c, now); line != "" {
-				lines = append(lines, line+"\n")
+				text.WriteString(line)
+				text.WriteByte('\n')
 			}
 		}
 	})
-	ctx.W.Verbatim(strings.Join(lines, ""))
+	ctx.W.Verbatim(text.String())
 }
 
 // ofType is the test for one of Redis' types of clients: subscribers are pubsub, others are normal, nobody is a replica or a

@@ -86,8 +86,8 @@ func hello(ctx *Context, args [][]byte) {
 			return
 		}
 	}
-	if rename && !validClientName(name) {
-		ctx.W.Error("ERR Client names cannot contain spaces, newlines or special characters.")
+	if problem := clientNameProblem("Client names", name); problem != "" {
+		ctx.W.Error(problem)
 		return
 	}
 	if login && !ctx.login(user, password) {
@@ -133,13 +133,21 @@ func (ctx *Context) setName(name []byte) {
 	ctx.Session.shown.Unlock()
 }
 
-func validClientName(name []byte) bool {
+// clientNameMax is how long a name may be that a client gives itself or its library: each connection keeps three, CLIENT LIST tells
+// them of all connections, and each entry of the slow log keeps one.
+const clientNameMax = 512
+
+// clientNameProblem says why such a name is not taken, and of what it is one; "" when it is.
+func clientNameProblem(what string, name []byte) string {
+	if len(name) > clientNameMax {
+		return fmt.Sprintf("ERR %s cannot be longer than %d bytes.", what, clientNameMax)
+	}
 	for _, b := range name {
 		if b < '!' || b > '~' {
-			return false
+			return "ERR " + what + " cannot contain spaces, newlines or special characters."
 		}
 	}
-	return true
+	return ""
 }
 
 func auth(ctx *Context, args [][]byte) {

@@ -2,6 +2,9 @@ package commands
 
 import (
 	"context"
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,4 +93,142 @@ func TestIdleClientsHoldNothing(t *testing.T) {
 	}
 	will.do("NWILL", "CLEAR")
 	eventually(t, "these are idle now", func() bool { return door.Counters().Connected == 2 })
+}
+
+// TestNamesAreBounded: what a client calls itself and its library is kept for each connection and told to whoever asks.
+func TestNamesAreBounded(t *testing.T) {
+	addr, door := openDoor(t, resp.Options{})
+	c := dialRaw(t, addr, 2)
+	name, long := strings.Repeat("n", clientNameMax), strings.Repeat("n", 30<<20)
+	for _, words := range [][]string{{"CLIENT", "SETNAME", name}, {"CLIENT", "SETINFO", "LIB-NAME", name}, {"CLIENT", "SETINFO", "LIB-VER", name}} {
+		if got := c.do(words...); got != "+OK\r\n" {
+			t.Errorf("%q: %q", words[:2], got)
+		}
+	}
+	for want, words := range map[string][]string{
+		"-ERR Client names cannot be longer than 512 bytes.\r\n": {"CLIENT", "SETNAME", long},
+		"-ERR lib-name cannot be longer than 512 bytes.\r\n":     {"CLIENT", "SETINFO", "LIB-NAME", long},
+		"-ERR lib-ver cannot be longer than 512 bytes.\r\n":      {"CLIENT", "SETINFO", "lib-ver", name + "n"},
+	} {
+		if got := c.do(words...); got != want {
+			t.Errorf("%q: %q", words[:2], got)
+		}
+	}
+	if got := c.do("HELLO", "3", "SETNAME", long); got != "-ERR Client names cannot be longer than 512 bytes.\r\n" {
+		t.Errorf("%q", got)
+	}
+	if got := c.do("CLIENT", "GETNAME"); got != "$512\r\n"+name+"\r\n" {
+		t.Errorf("the name changed: %.20q", got)
+	}
+	if got := c.do("CLIENT", "LIST"); len(got) > 4*clientNameMax {
+		t.Errorf("CLIENT LIST of %d bytes", len(got))
+	}
+	eventually(t, "nothing is held", func() bool { return door.Counters().Memory <= 64<<10 })
+}
+
+// TestWillsCount: a will is bounded, and all wills together are by the memory of all clients.
+func TestWillsCount(t *testing.T) {
+	addr, door := openDoor(t, resp.Options{MemoryMax: 6<<20 + 512<<10})
+	payload := strings.Repeat("w", 1_000_000)
+	if got := dialRaw(t, addr, 2).do("NWILL", "last", payload+payload); got != "-TOOBIG a will has at most 1048576 bytes\r\n" {
+		t.Errorf("%q", got)
+	}
+	var clients []*rawClient
+	for range 5 {
+		c := dialRaw(t, addr, 2)
+		if got := c.do("NWILL", "last", payload); got != "+OK\r\n" {
+			t.Errorf("%q", got)
+		}
+		clients = append(clients, c)
+	}
+	over := dialRaw(t, addr, 2)
+	if got := over.do("NWILL", "last", payload); got != "-OOM the memory for all clients (--maxmemory-clients) is used up\r\n" {
+		t.Errorf("%q", got)
+	}
+	for _, c := range clients {
+		if got := c.do("NWILL", "CLEAR"); got != "+OK\r\n" {
+			t.Errorf("%q", got)
+		}
+	}
+	if got := over.do("NWILL", "last", payload); got != "+OK\r\n" {
+		t.Errorf("%q", got)
+	}
+	over.do("RESET")
+	eventually(t, "nothing is held", func() bool { return door.Counters().Memory == 0 })
+}
+
+// TestSubscriptionsCount: what they take of the memory is about what is counted, and there is an end to it.
+func TestSubscriptionsCount(t *testing.T) {
+	addr, door := openDoor(t, resp.Options{MemoryMax: 256 << 20})
+	const count = 5000
+	for _, shape := range []struct{ name, word, pattern string }{
+		{"channels", "SUBSCRIBE", "channel-%d"},
+		{"long channels", "SUBSCRIBE", "%d" + strings.Repeat("c", 2000)},
+		{"globs", "PSUBSCRIBE", "news-%d-*"},
+		{"filters", "NSUB", "device/%d/+"},
+		{"deep filters", "NSUB", "%d" + strings.Repeat("/x", 100) + "/#"},
+		{"deep filters that share most levels", "NSUB", strings.Repeat("x/", 100) + "%d/#"},
+	} {
+		c := dialRaw(t, addr, 3)
+		before := heap()
+		for i := 0; i < count; i += 50 {
+			words := []string{shape.word}
+			for k := range 50 {
+				words = append(words, fmt.Sprintf(shape.pattern, i+k))
+			}
+			c.do(words...)
+			if shape.word != "NSUB" { // a confirmation each
+				for range 49 {
+					if _, err := readRaw(c.in); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		takes, counted := int64(heap())-int64(before), door.Counters().Memory
+		t.Logf("%s: a subscription takes %d bytes, %d are counted", shape.name, takes/count, counted/count)
+		if takes > 2*counted {
+			t.Errorf("%s: a subscription takes %d bytes, %d are counted", shape.name, takes/count, counted/count)
+		}
+		c.do("RESET")
+		eventually(t, "all is given back but for read buffers", func() bool { return door.Counters().Memory <= 1<<20 })
+	}
+
+	c, name := dialRaw(t, addr, 3), func(i int) string { return fmt.Sprint(i, strings.Repeat("/level", 10_000)) }
+	got := ""
+	for i := 0; i < 10_000 && !strings.HasPrefix(got, "-"); i++ {
+		got = c.do("SSUBSCRIBE", name(i), name(i))
+		if !strings.HasPrefix(got, "-") {
+			if _, err := readRaw(c.in); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if want := "-ERR the subscriptions of a connection may take at most 67108864 bytes of memory\r\n"; got != want {
+		t.Errorf("%q", got)
+	}
+	for range 4 { // each takes nearly as much
+		c := dialRaw(t, addr, 3)
+		for i := 0; i < 10_000 && strings.HasPrefix(got, "-ERR") || i == 0; i++ {
+			if got = c.do("SSUBSCRIBE", name(i)); !strings.HasPrefix(got, "-") {
+				got = "-ERR going on"
+			} else {
+				break
+			}
+		}
+	}
+	if want := "-OOM the memory for all clients (--maxmemory-clients) is used up\r\n"; got != want {
+		t.Errorf("%q", got)
+	}
+	if n := door.Counters(); n.CutForMemory != 0 || n.Memory > 256<<20 {
+		t.Errorf("%+v", n)
+	}
+}
+
+func heap() uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }

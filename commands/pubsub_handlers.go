@@ -51,6 +51,14 @@ func (f *family) subscribe(ctx *Context, args [][]byte) {
 		ctx.fail(err)
 		return
 	}
+	taken := 0
+	for _, word := range names {
+		taken += subscriptionMemory(f.kind(string(word)), string(word))
+	}
+	if err := b.take(taken); err != nil {
+		ctx.fail(err)
+		return
+	}
 	held := f.held(b)
 	if *held == nil {
 		*held = make(map[string]*interest, len(names))
@@ -59,13 +67,15 @@ func (f *family) subscribe(ctx *Context, args [][]byte) {
 	for _, word := range names {
 		if (*held)[string(word)] == nil {
 			name := string(word)
-			i := &interest{session: b, event: f.event, echo: name}
+			i := &interest{session: b, event: f.event, echo: name, memory: subscriptionMemory(f.kind(name), name)}
+			taken -= i.memory
 			i.Subscription = pubsub.Subscription{Subscriber: i, Owner: b.conn.ID(), Kind: f.kind(name), Name: name}
 			(*held)[name] = i
 			added = append(added, i)
 		}
 		confirm(ctx, f.begun, word, f.count(b))
 	}
+	b.giveBack(taken) // of those that were there
 	b.begin(ctx, added, true)
 }
 

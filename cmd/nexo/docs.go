@@ -70,6 +70,7 @@ func configurationReference() string {
 		}
 		fmt.Fprintf(&text, "| %s | %s | %s | %s |\n", name, strings.Join(variables, ", "), value, strings.ReplaceAll(described.GetUsage(), "|", `\|`))
 	}
+	text.WriteString(clientLimits)
 	text.WriteString(variablesReference())
 	return text.String()
 }
@@ -111,3 +112,30 @@ func variablesReference() string {
 		"| 3 | the data directory is damaged, and nothing was changed |\n")
 	return text.String()
 }
+
+// clientLimits is the chapter on what a client can make the server hold.
+const clientLimits = `
+## Limits of clients
+
+What clients make grow beyond small working buffers (64 KiB to read, up to 256 KiB of replies) is taken from one budget, ` + "`--maxmemory-clients`" + `:
+input that is not run, output that is not read (a message that many subscribers have not read counts once), wills and subscriptions. When it is used
+up, new wills and subscriptions are refused with ` + "`-OOM`" + `, a command that is still coming is refused if its client holds the most, and otherwise those
+who hold most are closed; a byte of one that moves nothing counts eightfold. ` + "`INFO`" + ` tells ` + "`used_memory_clients`, `evicted_clients` and `timed_out_clients`" + `.
+
+| What | Limit | Beyond it |
+|---|---|---|
+| argument of a command | ` + "`--proto-max-bulk-len`" + ` | read past and answered with an error, up to 4 GiB; then closed |
+| arguments of a command | ` + "`--max-arguments`" + ` | read past and answered with an error, up to 2,147,483,647; then closed |
+| command, and what is sent ahead of it | ` + "`--client-query-buffer-limit`" + ` | the command: read past and answered with an error; what is ahead: not read any further |
+| inline command | 64 KiB | closed |
+| before ` + "`AUTH`" + ` | 10 arguments, 16 KiB, 30 s for a command | closed |
+| command that has begun | 30 s without a byte of it | closed |
+| replies that are not read | 64 KiB and one reply; no further command is run | closed after ` + "`--client-write-timeout`" + ` without a byte either way, 1 s while the server stops |
+| pushes that are not read | 32 MiB, or 8 MiB for 60 s | closed |
+| payload of a job, an entry or a message | ` + "`--max-payload`" + ` | ` + "`-TOOBIG`" + ` |
+| will (` + "`NWILL`" + `) | 1 MiB | ` + "`-TOOBIG`" + ` |
+| subscriptions of a connection | 10,000, and 64 MiB of memory | error |
+| channel, pattern or filter | 65,535 bytes, 128 levels; glob 1,024 bytes | error |
+| names of ` + "`CLIENT SETNAME` and `SETINFO`" + ` | 512 bytes each | error |
+| slow log | 10,000 entries of 32 arguments of 128 bytes | the oldest goes, arguments are cut |
+`
