@@ -40,7 +40,7 @@ func (s *Server) clientSpec() Spec {
 			Argument{Name: "client-type", Type: "string", Token: "TYPE", Optional: true},
 			Argument{Name: "client-id", Type: "integer", Token: "ID", Optional: true, Multiple: true}),
 		sub("kill", "Closes connections", ":killed | +OK for the old form", -3, clientKill, Argument{Name: "filter", Type: "string", Multiple: true}),
-		sub("no-evict", "Accepted and shown by CLIENT LIST: clients are not evicted", "+OK", 3, clientNoEvict, word("ON", "OFF")),
+		sub("no-evict", "Keeps the connection from being closed when the memory for all clients is used up", "+OK", 3, clientNoEvict, word("ON", "OFF")),
 		sub("no-touch", "Accepted for compatibility", "+OK", 3, onOff, word("ON", "OFF")),
 		sub("unblock", "Ends another connection's blocking command", ":0 | :1", -3, clientUnblock,
 			Argument{Name: "client-id", Type: "integer"}, Argument{Name: "unblock-type", Type: "oneof", Optional: true, Arguments: word("TIMEOUT", "ERROR").Arguments}),
@@ -70,14 +70,12 @@ func clientSetName(ctx *Context, args [][]byte) {
 }
 
 func clientNoEvict(ctx *Context, args [][]byte) {
-	on := is(args[2], "ON")
-	if !on && !is(args[2], "OFF") {
+	spared := is(args[2], "ON")
+	if !spared && !is(args[2], "OFF") {
 		ctx.fail(errSyntax)
 		return
 	}
-	ctx.Session.shown.Lock()
-	ctx.Session.shown.noEvict = on
-	ctx.Session.shown.Unlock()
+	ctx.Conn.Spare(spared)
 	ctx.W.OK()
 }
 
@@ -135,7 +133,7 @@ func (ctx *Context) describe(c *resp.Conn, now time.Time) string {
 	for _, flag := range []struct {
 		letter string
 		holds  bool
-	}{{"P", channels+patterns+shards > 0}, {"b", c.Blocked()}, {"U", c.RemoteAddr().Network() == "unix"}, {"e", shown.noEvict}} {
+	}{{"P", channels+patterns+shards > 0}, {"b", c.Blocked()}, {"U", c.RemoteAddr().Network() == "unix"}, {"e", c.Spared()}} {
 		if flag.holds {
 			flags += flag.letter
 		}

@@ -302,9 +302,7 @@ func reset(ctx *Context, _ [][]byte) {
 	ctx.setName(nil)
 	ctx.setDatabase(0)
 	ctx.Session.replyOff, ctx.Session.replySkip = false, false
-	ctx.Session.shown.Lock()
-	ctx.Session.shown.noEvict = false
-	ctx.Session.shown.Unlock()
+	ctx.Conn.Spare(false)
 	ctx.Session.authenticated = !ctx.Server.config.passwordSet()
 	ctx.Conn.SetAuthenticated(ctx.Session.authenticated)
 	ctx.W.SimpleString("RESET")

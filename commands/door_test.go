@@ -160,7 +160,7 @@ func TestWillsCount(t *testing.T) {
 // TestSubscriptionsCount: what they take of the memory is about what is counted, and there is an end to it.
 func TestSubscriptionsCount(t *testing.T) {
 	addr, door := openDoor(t, resp.Options{MemoryMax: 240 << 20})
-	const count = 5000
+	const count = 2000
 	for _, shape := range []struct{ name, word, pattern string }{
 		{"channels", "SUBSCRIBE", "channel-%d"},
 		{"long channels", "SUBSCRIBE", "%d" + strings.Repeat("c", 2000)},
@@ -176,7 +176,9 @@ func TestSubscriptionsCount(t *testing.T) {
 			for k := range 50 {
 				words = append(words, fmt.Sprintf(shape.pattern, i+k))
 			}
-			c.do(words...)
+			if got := c.do(words...); strings.HasPrefix(got, "-") {
+				t.Fatalf("%s: %q", shape.name, got)
+			}
 			if shape.word != "NSUB" { // a confirmation each
 				for range 49 {
 					if _, err := readRaw(c.in); err != nil {
@@ -225,4 +227,24 @@ func heap() uint64 {
 	runtime.GC()
 	runtime.ReadMemStats(&stats)
 	return stats.HeapAlloc
+}
+
+// TestNoEvict: a client that asks for it is not closed for the memory of all; the next largest is.
+func TestNoEvict(t *testing.T) {
+	addr, door := openDoor(t, resp.Options{MemoryMax: 8 << 20})
+	spared, other := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
+	if got := spared.do("CLIENT", "NO-EVICT", "ON"); got != "+OK\r\n" {
+		t.Error(got)
+	}
+	other.do("PING")
+	left := 6
+	door.Each(func(c *resp.Conn) bool {
+		c.Hold(left << 20)
+		left--
+		return true
+	})
+	eventually(t, "one has gone", func() bool { n := door.Counters(); return n.CutForMemory == 1 && n.Connected == 1 })
+	if got := spared.do("PING"); got != "+PONG\r\n" {
+		t.Error(got)
+	}
 }

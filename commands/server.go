@@ -73,7 +73,6 @@ type Session struct {
 		name, libraryName, libraryVersion string
 		database                          int
 		proto                             int
-		noEvict                           bool
 		bus                               *busSession
 		owner                             *queue.Owner // of the leases bound to the connection; nil before the first
 	}

@@ -37,6 +37,10 @@ type ahead struct {
 func (a *ahead) begin(c *Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.beginLocked(c)
+}
+
+func (a *ahead) beginLocked(c *Conn) {
 	if a.changed == nil {
 		a.changed = make(chan struct{}, 1)
 	}
@@ -75,7 +79,11 @@ func (a *ahead) roomLocked(c *Conn) bool {
 		return true
 	}
 	size := min(max(2*cap(a.open), aheadChunkMin), aheadChunkMax)
-	if a.held+int(c.inputHeld.Load())+size > c.server.options.QueryBufferMax || !c.tryCharge(size) {
+	most := c.server.options.QueryBufferMax
+	if c.stranger.Load() {
+		most = min(most, unauthenticatedAhead)
+	}
+	if a.held+int(c.inputHeld.Load())+size > most || !c.tryCharge(size) {
 		return false
 	}
 	if len(a.open) > 0 {

@@ -79,6 +79,7 @@ type Conn struct {
 	inputHeld    atomic.Int64 // of these, for the read buffer
 	running      atomic.Bool  // a batch is under way
 	stranger     atomic.Bool  // the client is not authenticated
+	spared       atomic.Bool  // it is not cut for MemoryMax
 	busy         atomic.Pointer[func() bool]
 	admitted     bool // it holds a slot of the server's gate
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func command(words ...string) string {
@@ -153,4 +154,24 @@ func TestPushesCountForAll(t *testing.T) {
 		nc.Close()
 	}
 	eventually(t, "nothing is held", func() bool { n := s.Counters(); return n.Connected == 0 && n.Memory == 0 })
+}
+
+// TestStrangersHoldLittle: a client that is not authenticated is not read far ahead.
+func TestStrangersHoldLittle(t *testing.T) {
+	h := newTestHandler()
+	s := startServer(t, Options{WriteTimeout: 300 * time.Millisecond}, h)
+	c := dial(t, s)
+	c.send("STRANGER\r\n")
+	c.expect("+OK")
+	conn := h.only(t)
+	go func() { _, _ = io.WriteString(c.Conn, strings.Repeat("BIG\r\n", 8<<20)) }()
+	eventually(t, "it is held up", func() bool { return conn.QueryBuffer() > 0 })
+	most := 0
+	eventually(t, "it is cut", func() bool {
+		most = max(most, conn.QueryBuffer())
+		return s.Counters().CutForTime == 1
+	})
+	if most > 2*readBufferMax {
+		t.Errorf("%d bytes were held", most)
+	}
 }

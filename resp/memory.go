@@ -51,6 +51,12 @@ func (c *Conn) tryCharge(n int) bool {
 	return false
 }
 
+// Spare keeps the connection from being cut to make room for others, or no longer. Any goroutine.
+func (c *Conn) Spare(yes bool) { c.spared.Store(yes) }
+
+// Spared tells whether it is. Any goroutine.
+func (c *Conn) Spared() bool { return c.spared.Load() }
+
 // chargeInput takes what the read buffer has grown to. It returns an error when this connection is the one that must go.
 func (c *Conn) chargeInput(size int) error {
 	if c.payInput(size) > 0 && !c.server.relieve(c, 0) {
@@ -102,6 +108,7 @@ func (s *Server) relieve(asking *Conn, missed int64) bool {
 		case bytes <= 0:
 		case c.dead():
 			over -= bytes // on its way back
+		case c.spared.Load() && c != asking:
 		default:
 			holders = append(holders, holder{c, bytes, c.stuck(now)})
 		}

@@ -48,6 +48,7 @@ const (
 
 	unauthenticatedArguments = 10
 	unauthenticatedBulk      = 16 << 10
+	unauthenticatedAhead     = 64 << 10
 )
 
 func (o Options) withDefaults() Options {

@@ -78,19 +78,19 @@ func (a *ahead) beginWrite(c *Conn) {
 	}
 	a.stall = time.AfterFunc(stallAfter, func() {
 		a.mu.Lock()
-		writing := a.writing
-		a.mu.Unlock()
-		if writing {
-			a.begin(c)
+		defer a.mu.Unlock()
+		if a.writing {
+			a.beginLocked(c)
 		}
 	})
 }
 
 func (a *ahead) endWrite() {
-	if !a.stall.Stop() {
+	a.stall.Stop()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.writing, a.wanted = false, false
+	if a.reading || a.bytes > 0 || a.err != nil {
 		a.used = true
 	}
-	a.mu.Lock()
-	a.writing, a.wanted = false, false
-	a.mu.Unlock()
 }
