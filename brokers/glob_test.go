@@ -30,15 +30,40 @@ func TestGlobBombsEnd(t *testing.T) {
 	name := strings.Repeat("a", 1<<20)
 	for _, pattern := range []string{
 		strings.Repeat("*a", 1000) + "b",
-		strings.Repeat("a*", 10_000) + "b",
+		strings.Repeat("a*", 10_000) + "aab",
 		"*" + strings.Repeat("?", 1<<16) + "b",
 		"*" + strings.Repeat("[a-z]", 10_000) + "b",
 		"*[" + strings.Repeat("b", 1<<16),
 	} {
 		start := time.Now()
-		MatchGlob(pattern, name)
+		g := NewGlob(pattern)
+		matches := g.Match(name)
 		if took := time.Since(start); took > time.Second {
 			t.Errorf("%.20s... took %s", pattern, took)
+		}
+		if g.Err() == nil || matches || g.Match("a") {
+			t.Errorf("%.20s... said %v, error %v", pattern, matches, g.Err())
+		}
+	}
+}
+
+// TestLongGlobsAreDecided: a pattern that may be subscribed to and a name that may be published to, however they fit.
+func TestLongGlobsAreDecided(t *testing.T) {
+	name := strings.Repeat("a", 1<<16-2)
+	for _, vector := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"*" + strings.Repeat("a", 1000) + "b", name + "b", true},
+		{"*" + strings.Repeat("a", 1000) + "b", name + "c", false},
+		{"*" + strings.Repeat("a", 1000) + "b*", name[:1<<15] + "b" + name[:1<<14], true},
+		{strings.Repeat("*a", 500) + "b", name + "b", true},
+		{strings.Repeat("*[a-c]", 150) + "*" + strings.Repeat("?", 50) + "b", name + "b", true},
+		{strings.Repeat("*[a-c]", 150) + "*" + strings.Repeat("?", 50) + "x*b", name + "b", false},
+		{"*" + strings.Repeat("a", 1000) + "[", name, false},
+	} {
+		if got := MatchGlob(vector.pattern, vector.name); got != vector.want {
+			t.Errorf("%.20s...: %v", vector.pattern, got)
 		}
 	}
 }
@@ -54,7 +79,7 @@ func slowMatch(pattern, name string) bool {
 	if name == "" {
 		return false
 	}
-	g := glob{pattern: pattern, steps: globStepsMax}
+	g := Glob{pattern: pattern, steps: globStepsMax}
 	next, ok := g.one(0, name[0])
 	return ok && slowMatch(pattern[next:], name[1:])
 }
@@ -73,6 +98,12 @@ func FuzzMatchGlob(f *testing.F) {
 		}
 		if got := MatchGlob(pattern, name); got != want {
 			t.Errorf("MatchGlob(%q, %q) = %v", pattern, name, got)
+		}
+		if name == "" {
+			return
+		}
+		if got := followGlob(NewGlob(pattern), name); got != want {
+			t.Errorf("all positions of %q at once and %q: %v", pattern, name, got)
 		}
 	})
 }

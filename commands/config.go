@@ -96,13 +96,21 @@ func (s *settings) passwordHash() (hash [sha256.Size]byte, set bool) {
 }
 
 // matching returns the parameters whose names match one of the patterns, by name. The password is never told.
-func (s *settings) matching(patterns [][]byte) (names []string, values map[string]string) {
+func (s *settings) matching(patterns [][]byte) (names []string, values map[string]string, err error) {
+	globs := make([]*brokers.Glob, len(patterns))
+	for i, pattern := range patterns {
+		globs[i] = brokers.NewGlob(strings.ToLower(string(pattern)))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	values = map[string]string{}
 	for _, known := range s.names {
-		for _, pattern := range patterns {
-			if brokers.MatchGlob(strings.ToLower(string(pattern)), known) {
+		for i, pattern := range patterns {
+			matches := globs[i].Match(known)
+			if err := globs[i].Err(); err != nil {
+				return nil, nil, err
+			}
+			if matches {
 				name := known
 				if strings.EqualFold(string(pattern), name) {
 					name = string(pattern) // as the client wrote it
@@ -114,11 +122,15 @@ func (s *settings) matching(patterns [][]byte) (names []string, values map[strin
 		}
 	}
 	slices.Sort(names)
-	return names, values
+	return names, values, nil
 }
 
 func configGet(ctx *Context, args [][]byte) {
-	names, values := ctx.Server.config.matching(args[2:])
+	names, values, err := ctx.Server.config.matching(args[2:])
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
 	ctx.W.Map(len(names))
 	for _, name := range names {
 		ctx.W.BulkString(name)

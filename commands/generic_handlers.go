@@ -186,17 +186,40 @@ func persistCommand(ctx *Context, args [][]byte) {
 	ctx.number(boolInt(changed), receipt, nil)
 }
 
-// keyMatches is the glob of KEYS and SCAN: for them, as in Redis, a lone star stands for every key, the empty one included.
-func keyMatches(pattern, key string) bool { return pattern == "*" || brokers.MatchGlob(pattern, key) }
+// keyGlob is the glob of KEYS and SCAN: for them, as in Redis, a lone star stands for every key, the empty one included.
+type keyGlob struct {
+	*brokers.Glob // nil for every key
+}
+
+func newKeyGlob(pattern []byte) keyGlob {
+	if string(pattern) == "*" {
+		return keyGlob{}
+	}
+	return keyGlob{brokers.NewGlob(string(pattern))}
+}
+
+func (g keyGlob) matches(key string) bool { return g.Glob == nil || g.Match(key) }
+
+// problem is the error that a name could not be decided with.
+func (g keyGlob) problem() error {
+	if g.Glob == nil {
+		return nil
+	}
+	return g.Err()
+}
 
 func keysCommand(ctx *Context, args [][]byte) {
-	pattern := string(args[1])
+	glob := newKeyGlob(args[1])
 	var found []string
 	ctx.Server.Store.Keys(ctx.Session.Database, func(key string) {
-		if keyMatches(pattern, key) {
+		if glob.matches(key) {
 			found = append(found, key)
 		}
 	})
+	if err := glob.problem(); err != nil {
+		ctx.fail(err)
+		return
+	}
 	ctx.W.Array(len(found))
 	for _, key := range found {
 		ctx.W.BulkString(key)
@@ -205,11 +228,10 @@ func keysCommand(ctx *Context, args [][]byte) {
 
 // scanRequest is what the options of SCAN say.
 type scanRequest struct {
-	cursor  uint64
-	count   int
-	match   bool
-	pattern string
-	kind    string // "" for all
+	cursor uint64
+	count  int
+	glob   keyGlob // of every key without MATCH
+	kind   string  // "" for all
 }
 
 // scanCountMax bounds how much one SCAN or NSCAN call returns.
@@ -238,7 +260,7 @@ func parseScan(args [][]byte) (r scanRequest, err error) {
 			}
 			r.count = int(min(n, scanCountMax))
 		case is(args[i], "MATCH"):
-			r.match, r.pattern = true, string(word)
+			r.glob = newKeyGlob(word)
 		case is(args[i], "TYPE"):
 			r.kind = string(word)
 		default:
@@ -262,6 +284,10 @@ func scan(ctx *Context, args [][]byte) {
 		found = append(found, item.Key)
 		return store.Taken
 	})
+	if err := request.glob.problem(); err != nil {
+		ctx.fail(err)
+		return
+	}
 	ctx.W.Array(2)
 	ctx.W.BulkUint(next)
 	ctx.W.Array(len(found))
@@ -273,7 +299,7 @@ func scan(ctx *Context, args [][]byte) {
 // takes tells whether a key is one that the scan asks for.
 func (r *scanRequest) takes(item store.Item) bool {
 	return (r.kind == "" || strings.EqualFold(item.Kind.String(), r.kind)) &&
-		(!r.match || keyMatches(r.pattern, item.Key))
+		r.glob.matches(item.Key)
 }
 
 func randomkey(ctx *Context, args [][]byte) {

@@ -75,8 +75,8 @@ func (s *Server) commandList(ctx *Context, args [][]byte) {
 	switch {
 	case len(args) == 2:
 	case len(args) == 5 && is(args[2], "FILTERBY") && is(args[3], "PATTERN"):
-		pattern := strings.ToLower(string(args[4]))
-		keep = func(spec *Spec) bool { return brokers.MatchGlob(pattern, spec.Name) }
+		glob := brokers.NewGlob(strings.ToLower(string(args[4])))
+		keep = func(spec *Spec) bool { return glob.Match(spec.full) }
 	case len(args) == 5 && is(args[2], "FILTERBY") && is(args[3], "ACLCAT"):
 		category := strings.ToLower(string(args[4]))
 		keep = func(spec *Spec) bool { return spec.Group == category }

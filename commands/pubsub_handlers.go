@@ -88,8 +88,15 @@ func (f *family) admit(b *busSession, names [][]byte) error {
 		if len(name) > pubsub.NameMax {
 			return brokers.Errorf("ERR", "a channel or pattern has at most %d bytes", pubsub.NameMax)
 		}
-		if len(name) > pubsub.GlobMax && f.kind(string(name)) == pubsub.Glob {
-			return brokers.Errorf("ERR", "a glob pattern has at most %d bytes", pubsub.GlobMax)
+		switch f {
+		case channelFamily:
+			if err := pubsub.ValidateChannel(name); err != nil {
+				return err
+			}
+		case patternFamily:
+			if err := pubsub.ValidatePattern(string(name)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -147,7 +154,11 @@ func (ctx *Context) checkPayload(payload []byte) error {
 }
 
 func publish(ctx *Context, args [][]byte) {
-	if err := ctx.checkPayload(args[2]); err != nil {
+	err := pubsub.ValidateChannel(args[1])
+	if err == nil {
+		err = ctx.checkPayload(args[2])
+	}
+	if err != nil {
 		ctx.fail(err)
 		return
 	}
@@ -155,7 +166,11 @@ func publish(ctx *Context, args [][]byte) {
 }
 
 func publishShard(ctx *Context, args [][]byte) {
-	if err := ctx.checkPayload(args[2]); err != nil {
+	err := ctx.checkPayload(args[2])
+	if len(args[1]) > pubsub.NameMax {
+		err = brokers.Errorf("ERR", "a channel has at most %d bytes", pubsub.NameMax)
+	}
+	if err != nil {
 		ctx.fail(err)
 		return
 	}
@@ -172,7 +187,10 @@ func listChannels(ctx *Context, args [][]byte, shard bool) {
 	}
 	var pattern []byte
 	if len(args) == 3 {
-		pattern = args[2]
+		if pattern = args[2]; len(pattern) > pubsub.GlobMax {
+			ctx.fail(pubsub.ErrGlobLength)
+			return
+		}
 	}
 	names := ctx.Server.PubSub.Channels(pattern, shard)
 	ctx.W.Array(len(names))

@@ -22,12 +22,13 @@ func qexists(ctx *Context, args [][]byte) {
 func qlist(ctx *Context, args [][]byte) {
 	count, cursor := 100, uint64(0)
 	var match func(string) bool
+	glob := brokers.NewGlob("*")
 	o := optionsFrom(args, 1)
 	for o.next() {
 		switch {
 		case o.word("MATCH", 1<<0):
-			pattern := string(o.value())
-			match = func(name string) bool { return brokers.MatchGlob(pattern, name) }
+			glob = brokers.NewGlob(string(o.value()))
+			match = glob.Match
 		case o.word("COUNT", 1<<1):
 			count = int(o.integer(1, 10_000))
 		case o.word("CURSOR", 1<<2):
@@ -45,6 +46,10 @@ func qlist(ctx *Context, args [][]byte) {
 		return
 	}
 	names, next := ctx.Server.Queue.List(cursor, count, match)
+	if err := glob.Err(); err != nil {
+		ctx.fail(err)
+		return
+	}
 	ctx.W.Array(2)
 	ctx.W.BulkUint(next)
 	ctx.W.Array(len(names))

@@ -245,7 +245,7 @@ func parseNScan(args [][]byte) (r nscanRequest, err error) {
 		case o.word("PREFIX", bitFilter):
 			r.byPrefix, r.prefix = true, o.value()
 		case o.word("MATCH", bitFilter):
-			r.match, r.pattern = true, string(o.value())
+			r.glob = newKeyGlob(o.value())
 		case o.word("COUNT", bitCount):
 			r.count = int(o.integer(1, scanCountMax))
 		case o.word("TYPE", bitType):
@@ -326,6 +326,10 @@ func nscan(ctx *Context, args [][]byte) {
 			return
 		}
 		next = strconv.FormatUint(ctx.Server.Store.Scan(ctx.Session.Database, cursor, request.count, page.add), 10)
+	}
+	if err := request.glob.problem(); err != nil {
+		ctx.fail(err)
+		return
 	}
 	ctx.W.Array(2)
 	ctx.W.BulkString(next)

@@ -183,7 +183,12 @@ func xlist(ctx *Context, args [][]byte) {
 		ctx.fail(o.err)
 		return
 	}
-	names, more := ctx.Server.Stream.Names(after, count, func(name string) bool { return brokers.MatchGlob(pattern, name) })
+	glob := brokers.NewGlob(pattern)
+	names, more := ctx.Server.Stream.Names(after, count, glob.Match)
+	if err := glob.Err(); err != nil {
+		ctx.fail(err)
+		return
+	}
 	cursor := "0"
 	if more {
 		cursor = ">" + names[len(names)-1]

@@ -13,9 +13,9 @@ const (
 	NameMax = 65535
 	// LevelsMax is the most levels a topic or filter may have.
 	LevelsMax = 128
-	// GlobMax is the longest glob pattern in bytes. Matching one takes at most its length times that of the channel, in the
-	// publisher's time, so it is kept short.
-	GlobMax = 1024
+	// GlobMax is the longest glob pattern in bytes. Matching one takes the publisher's time, so it is kept short; up to this
+	// length every channel is decided.
+	GlobMax = brokers.GlobExactMax
 )
 
 // topicProblem says why a name is not a topic; "" when it is one.
@@ -55,6 +55,32 @@ func ValidateTopic(topic []byte) error {
 	}
 	if topic[0] == '$' {
 		return brokers.Errorf("RESERVED", "topics starting with $ are read-only")
+	}
+	return nil
+}
+
+// ErrGlobLength is returned for a glob pattern that is longer than GlobMax.
+var ErrGlobLength = brokers.Errorf("ERR", "a glob pattern has at most %d bytes", GlobMax)
+
+// ValidateChannel answers BADTOPIC for the name of a channel that no filter could ever match for its size: a message published there
+// would reach nobody who listens to everything. Any other name is a channel, if not a topic.
+func ValidateChannel(name []byte) error {
+	switch {
+	case len(name) > NameMax:
+		return brokers.Errorf("BADTOPIC", "topic is longer than %d bytes", NameMax)
+	case bytes.Count(name, separator) >= LevelsMax:
+		return brokers.Errorf("BADTOPIC", "topic has more than %d levels", LevelsMax)
+	}
+	return nil
+}
+
+// ValidatePattern answers an error for a pattern of PSUBSCRIBE, a filter or a glob, that no channel could ever match.
+func ValidatePattern(pattern string) error {
+	if strings.Count(pattern, "/") >= LevelsMax {
+		return brokers.Errorf("BADFILTER", "pattern has more than %d levels", LevelsMax)
+	}
+	if len(pattern) > GlobMax && !IsFilterPattern(pattern) {
+		return ErrGlobLength
 	}
 	return nil
 }
