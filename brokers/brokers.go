@@ -121,7 +121,7 @@ func (r Receipt) Wait() error {
 	}
 }
 
-// Error is an answer to the client: a code word and a text. Code words are listed in docs/errors of the contract;
+// Error is an answer to the client: a code word and a text. docs/errors.md lists the code words;
 // none is a word that client libraries retry on by themselves.
 type Error struct {
 	Code    string
