@@ -25,7 +25,7 @@ func (s *Server) serverSpecs() []Spec {
 		spec("time", "Answers the server's time: seconds and microseconds", "*2 $seconds $microseconds", 1, Loading|Fast, serverTime),
 		{Name: "memory", Group: "server", Summary: "Tells how much memory keys take", Since: "0.1.0", Arity: -2, Flags: ReadOnly, Subcommands: []Spec{
 			{Name: "usage", Group: "server", Summary: "Answers the bytes that a key takes, as maxmemory counts them", Since: "0.1.0", Reply: ":bytes | null", Arity: -3,
-				Flags: ReadOnly | Fast, FirstKey: 2, LastKey: 2, KeyStep: 1, Handler: memoryUsage, Arguments: []Argument{{Name: "key", Type: "key"},
+				Flags: ReadOnly, FirstKey: 2, LastKey: 2, KeyStep: 1, Handler: memoryUsage, Arguments: []Argument{{Name: "key", Type: "key"},
 					{Name: "count", Type: "integer", Token: "SAMPLES", Optional: true}}},
 			{Name: "stats", Group: "server", Summary: "Answers where the memory is", Since: "0.1.0", Reply: "%n name value", Arity: 2, Flags: ReadOnly, Handler: memoryStats},
 			{Name: "doctor", Group: "server", Summary: "Says whether the store is near its limit", Since: "0.1.0", Reply: "=text", Arity: 2, Flags: ReadOnly, Handler: memoryDoctor},

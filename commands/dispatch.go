@@ -238,6 +238,7 @@ func (spec *Spec) subcommand(word []byte) *Spec {
 func (spec *Spec) prepare(prefix string) {
 	spec.full = prefix + spec.Name
 	spec.stats = new(commandStats)
+	spec.detail = details[spec.full].of(spec)
 	spec.store = spec.isStore()
 	spec.long = spec.takesLong()
 	// Heavy is what only so many connections may do at a time: the work of the queues and streams, but for what is paced. The

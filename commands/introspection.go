@@ -2,6 +2,7 @@ package commands
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ func (s *Server) introspectionSpecs() []Spec {
 	spec := func(name, summary, reply string, arity int, handler Handler, arguments ...Argument) Spec {
 		return Spec{Name: name, Group: "server", Summary: summary, Since: "0.1.0", Reply: reply, Arity: arity, Flags: Loading, Handler: handler, Arguments: arguments}
 	}
+	command, arguments := Argument{Name: "command", Type: "string"}, Argument{Name: "arg", Type: "string", Optional: true, Multiple: true}
 	names := Argument{Name: "command-name", Type: "string", Optional: true, Multiple: true}
 	return []Spec{{Name: "command", Group: "server", Summary: "Describes the commands", Since: "0.1.0", Reply: "*n command", Arity: -1, Flags: Loading,
 		Handler: s.commandAll, Subcommands: []Spec{
@@ -30,7 +32,8 @@ func (s *Server) introspectionSpecs() []Spec {
 			spec("info", "Describes commands: arity, flags, keys", "*n command | null", -2, s.commandInfo, names),
 			spec("docs", "Documents commands: summary and arguments", "map of name and documentation", -2, s.commandDocs, names),
 			spec("getkeys", "Answers the keys in a command", "*n $key", -3, s.commandGetKeys,
-				Argument{Name: "command", Type: "string"}, Argument{Name: "arg", Type: "string", Optional: true, Multiple: true}),
+				command, arguments),
+			spec("getkeysandflags", "Answers the keys in a command, and what it does with each", "*n *2 $key *k +flag", -3, s.commandGetKeysAndFlags, command, arguments),
 			spec("help", "Lists the subcommands", "*n +line", 2, s.help("command")),
 		}}}
 }
@@ -66,20 +69,22 @@ func (s *Server) commandAll(ctx *Context, args [][]byte) {
 	}
 	ctx.W.Array(len(s.table))
 	for _, spec := range s.sorted() {
-		writeInfo(ctx.W, spec, "")
+		writeInfo(ctx.W, spec)
 	}
 }
 
+// commandList lists the commands and their subcommands, as Redis does.
 func (s *Server) commandList(ctx *Context, args [][]byte) {
 	keep := func(*Spec) bool { return true }
+	glob := brokers.NewGlob("*")
 	switch {
 	case len(args) == 2:
 	case len(args) == 5 && is(args[2], "FILTERBY") && is(args[3], "PATTERN"):
-		glob := brokers.NewGlob(strings.ToLower(string(args[4])))
+		glob = brokers.NewGlob(strings.ToLower(string(args[4])))
 		keep = func(spec *Spec) bool { return glob.Match(spec.full) }
 	case len(args) == 5 && is(args[2], "FILTERBY") && is(args[3], "ACLCAT"):
 		category := strings.ToLower(string(args[4]))
-		keep = func(spec *Spec) bool { return spec.Group == category }
+		keep = func(spec *Spec) bool { return slices.Contains(spec.allCategories(), category) }
 	case len(args) == 5 && is(args[2], "FILTERBY") && is(args[3], "MODULE"):
 		keep = func(*Spec) bool { return false }
 	default:
@@ -89,8 +94,17 @@ func (s *Server) commandList(ctx *Context, args [][]byte) {
 	var names []string
 	for _, spec := range s.sorted() {
 		if keep(spec) {
-			names = append(names, spec.Name)
+			names = append(names, spec.full)
 		}
+		for i := range spec.Subcommands {
+			if keep(&spec.Subcommands[i]) {
+				names = append(names, spec.Subcommands[i].full)
+			}
+		}
+	}
+	if err := glob.Err(); err != nil {
+		ctx.fail(err)
+		return
 	}
 	ctx.W.Array(len(names))
 	for _, name := range names {
@@ -98,14 +112,14 @@ func (s *Server) commandList(ctx *Context, args [][]byte) {
 	}
 }
 
-// named finds "get" or "config|get", and the prefix to show in front of a subcommand's name.
-func (s *Server) named(word []byte) (spec *Spec, prefix string) {
+// named finds "get" or "config|get", in any case.
+func (s *Server) named(word []byte) *Spec {
 	name, sub, split := strings.Cut(string(word), "|")
-	spec = find(s.table, []byte(name))
+	spec := find(s.table, []byte(name))
 	if spec == nil || !split {
-		return spec, ""
+		return spec
 	}
-	return spec.subcommand([]byte(sub)), spec.Name + "|"
+	return spec.subcommand([]byte(sub))
 }
 
 func (s *Server) commandInfo(ctx *Context, args [][]byte) {
@@ -115,8 +129,8 @@ func (s *Server) commandInfo(ctx *Context, args [][]byte) {
 	}
 	ctx.W.Array(len(args) - 2)
 	for _, word := range args[2:] {
-		if spec, prefix := s.named(word); spec != nil {
-			writeInfo(ctx.W, spec, prefix)
+		if spec := s.named(word); spec != nil {
+			writeInfo(ctx.W, spec)
 		} else {
 			ctx.W.Null()
 		}
@@ -127,11 +141,11 @@ var flagNames = []struct {
 	flag Flag
 	name string
 }{{Write, "write"}, {ReadOnly, "readonly"}, {DenyOOM, "denyoom"}, {Admin, "admin"}, {PubSub, "pubsub"}, {Loading, "loading"},
-	{NoAuth, "no_auth"}, {Blocking, "blocking"}, {Fast, "fast"}, {MayReplicate, "may_replicate"}}
+	{NoAuth, "no_auth"}, {Blocking, "blocking"}, {Fast, "fast"}}
 
-func writeInfo(w *resp.Writer, spec *Spec, prefix string) {
+func writeInfo(w *resp.Writer, spec *Spec) {
 	w.Array(10)
-	w.BulkString(prefix + spec.Name)
+	w.BulkString(spec.full)
 	w.Int(int64(spec.Arity))
 	var flags []string
 	for _, f := range flagNames {
@@ -139,16 +153,31 @@ func writeInfo(w *resp.Writer, spec *Spec, prefix string) {
 			flags = append(flags, f.name)
 		}
 	}
+	if spec.KeyCount > 0 {
+		flags = append(flags, "movablekeys")
+	}
 	writeWords(w, flags)
 	w.Int(int64(spec.FirstKey))
 	w.Int(int64(spec.LastKey))
-	w.Int(int64(spec.KeyStep))
-	writeWords(w, []string{"@" + spec.Group})
-	w.Array(0) // tips
-	w.Array(0) // key specifications
-	w.Array(len(spec.Subcommands))
+	w.Int(int64(boolInt(spec.FirstKey > 0)) * int64(spec.KeyStep))
+	categories := spec.allCategories()
+	for i := range categories {
+		categories[i] = "@" + categories[i]
+	}
+	writeWords(w, categories)
+	tips := strings.Fields(spec.detail.tips)
+	w.Set(len(tips))
+	for _, tip := range tips {
+		w.BulkString(tip)
+	}
+	keys := spec.keySpecs()
+	w.Set(len(keys))
+	for i := range keys {
+		keys[i].write(w)
+	}
+	w.Set(len(spec.Subcommands))
 	for i := range spec.Subcommands {
-		writeInfo(w, &spec.Subcommands[i], spec.Name+"|")
+		writeInfo(w, &spec.Subcommands[i])
 	}
 }
 
@@ -168,31 +197,27 @@ func (s *Server) commandDocs(ctx *Context, args [][]byte) {
 			all := s.sorted()
 			w.Map(len(all))
 			for _, spec := range all {
-				writeDocs(w, spec, "")
+				writeDocs(w, spec)
 			}
 			cache.reply = w.Bytes()
 		})
 		ctx.W.Raw(cache.reply)
 		return
 	}
-	type found struct {
-		spec   *Spec
-		prefix string
-	}
-	var all []found
+	var all []*Spec
 	for _, word := range args[2:] {
-		if spec, prefix := s.named(word); spec != nil {
-			all = append(all, found{spec, prefix})
+		if spec := s.named(word); spec != nil {
+			all = append(all, spec)
 		}
 	}
 	ctx.W.Map(len(all))
-	for _, f := range all {
-		writeDocs(ctx.W, f.spec, f.prefix)
+	for _, spec := range all {
+		writeDocs(ctx.W, spec)
 	}
 }
 
-func writeDocs(w *resp.Writer, spec *Spec, prefix string) {
-	w.BulkString(prefix + spec.Name)
+func writeDocs(w *resp.Writer, spec *Spec) {
+	w.BulkString(spec.full)
 	fields := 3 + boolInt(len(spec.Arguments) > 0) + boolInt(len(spec.Subcommands) > 0)
 	w.Map(int(fields))
 	for _, pair := range [][2]string{{"summary", spec.Summary}, {"since", spec.Since}, {"group", spec.Group}} {
@@ -207,7 +232,7 @@ func writeDocs(w *resp.Writer, spec *Spec, prefix string) {
 		w.BulkString("subcommands")
 		w.Map(len(spec.Subcommands))
 		for i := range spec.Subcommands {
-			writeDocs(w, &spec.Subcommands[i], spec.Name+"|")
+			writeDocs(w, &spec.Subcommands[i])
 		}
 	}
 }
@@ -245,34 +270,6 @@ func writeArguments(w *resp.Writer, arguments []Argument) {
 			w.BulkString("arguments")
 			writeArguments(w, a.Arguments)
 		}
-	}
-}
-
-func (s *Server) commandGetKeys(ctx *Context, args [][]byte) {
-	spec := find(s.table, args[2])
-	command := args[2:]
-	switch {
-	case spec == nil:
-		ctx.W.Error("ERR Invalid command specified")
-		return
-	case (spec.Arity > 0 && len(command) != spec.Arity) || len(command) < -spec.Arity:
-		ctx.W.Error("ERR Invalid number of arguments specified for command")
-		return
-	case spec.FirstKey == 0:
-		ctx.W.Error("ERR The command has no key arguments")
-		return
-	}
-	last := spec.LastKey
-	if last < 0 {
-		last += len(command)
-	}
-	var keys [][]byte
-	for i := spec.FirstKey; i <= last && i < len(command); i += max(1, spec.KeyStep) {
-		keys = append(keys, command[i])
-	}
-	ctx.W.Array(len(keys))
-	for _, key := range keys {
-		ctx.W.Bulk(key)
 	}
 }
 

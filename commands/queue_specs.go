@@ -101,7 +101,7 @@ func (s *Server) jobSpecs() []Spec {
 		{
 			Name: "qmpop", Summary: "Leases jobs of the first of several queues that has one ready",
 			Reply: "*2 $q *k *3 $handle $payload :attempt | null",
-			Arity: -3, Flags: Write | Blocking, FirstKey: 2, LastKey: 2, KeyStep: 1, Handler: qmpop,
+			Arity: -3, Flags: Write | Blocking, KeyCount: 1, KeyStep: 1, Handler: qmpop,
 			Arguments: append([]Argument{queueWord("n", "integer"), queueMany(q)}, popArguments()...),
 		},
 		{

@@ -20,7 +20,9 @@ type Spec struct {
 	Flags Flag
 	// FirstKey, LastKey and KeyStep say where the keys are, as in Redis' COMMAND; all 0 when there are none.
 	FirstKey, LastKey, KeyStep int
-	Arguments                  []Argument
+	// KeyCount is the place of the number of keys, when they follow one; a key then is every KeyStep-th word behind it.
+	KeyCount  int
+	Arguments []Argument
 
 	// Handler runs the command; nil when only Subcommands exist.
 	Handler     Handler
@@ -33,6 +35,7 @@ type Spec struct {
 
 	full         string        // the name, behind that of the command and a bar when it is a subcommand's
 	stats        *commandStats // what it has done, for INFO
+	detail       detail        // what COMMAND INFO tells besides
 	long         bool          // the slow log looks at it whatever its threshold; see takesLong
 	store        bool          // see isStore
 	heavy        bool          // takes a slot of the door's gate; see weigh

@@ -25,7 +25,7 @@ func (s *Server) storeValueSpecs() []Spec {
 			FirstKey: 1, LastKey: -1, KeyStep: 1, Summary: "Returns the string values of keys, as they are at one instant",
 			Arguments: []Argument{keysArgument}},
 		// The keys follow a count and may be followed by options: they are not at fixed places.
-		{Name: "nmset", Arity: -4, Flags: add, Handler: nmset, Reply: ":1 | :0 (condition false)",
+		{Name: "nmset", Arity: -4, Flags: add, KeyCount: 1, KeyStep: 2, Handler: nmset, Reply: ":1 | :0 (condition false)",
 			Summary: "Sets the string values of keys, all or none", Arguments: []Argument{
 				{Name: "n", Type: "integer"}, pairs, oneOf("condition", token("NX", "nx"), token("XX", "xx")), expirationWith()}},
 		{Name: "nincr", Arity: -2, Flags: add | Fast, Handler: nincr, Reply: ":new; BYFLOAT: $new",

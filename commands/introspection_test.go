@@ -1,0 +1,175 @@
+package commands
+
+import (
+	"bufio"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+)
+
+// otherwise are commands that both servers have and that are not the same: they have subcommands in one alone, are told to read here,
+// or do less.
+var otherwise = []string{"debug", "cluster", "memory|stats", "memory|doctor", "xdel"}
+
+// elements splits a reply that holds others.
+func elements(t *testing.T, reply string) (all []string) {
+	t.Helper()
+	in := bufio.NewReader(strings.NewReader(reply))
+	if _, err := in.ReadString('\n'); err != nil {
+		t.Fatalf("%q: %v", reply, err)
+	}
+	for in.Buffered() > 0 {
+		one, err := readRaw(in)
+		if err != nil {
+			t.Fatalf("%q: %v", reply, err)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// sortedElements is a reply that holds others in no order, with them in order.
+func sortedElements(t *testing.T, reply string) string {
+	t.Helper()
+	head, _, _ := strings.Cut(reply, "\r\n")
+	all := elements(t, reply)
+	sort.Strings(all)
+	return head + "\r\n" + strings.Join(all, "")
+}
+
+// TestCommandInfoIsThatOfRedis compares every command that both servers have: arity, places of the keys, categories, tips and key
+// specifications, and the flags that this server knows.
+func TestCommandInfoIsThatOfRedis(t *testing.T) {
+	otherArity := []string{"command|getkeys", "command|getkeysandflags"} // PING is a command, too, as in Redis 7.2
+	// Redis' flags that say nothing here: there are no scripts and no replicas, and what administrates is told from what reads.
+	known := []string{"write", "readonly", "denyoom", "pubsub", "blocking", "fast", "no_auth"}
+	redisAddr := openRedis(t)
+	for _, proto := range []int{2, 3} {
+		addr, server := openCoreDoor(t, Config{}, nil)
+		redis, nexo := dialRaw(t, redisAddr, proto), dialRaw(t, addr, proto)
+		var compare func(spec *Spec)
+		compared := 0
+		compare = func(spec *Spec) {
+			for i := range spec.Subcommands {
+				compare(&spec.Subcommands[i])
+			}
+			want, got := elements(t, redis.do("COMMAND", "INFO", spec.full)), elements(t, nexo.do("COMMAND", "INFO", spec.full))
+			if want[0][0] != '*' || slices.Contains(otherwise, spec.full) {
+				return
+			}
+			compared++
+			w, g := elements(t, want[0]), elements(t, got[0])
+			for i, what := range []string{"name", "arity", "flags", "first key", "last key", "step", "categories", "tips", "key specifications"} {
+				if i == 1 && slices.Contains(otherArity, spec.full) {
+					continue
+				}
+				switch i {
+				case 2:
+					if spec.Handler == nil {
+						continue // Redis tells no flags of a command that only has subcommands
+					}
+					w[i], g[i] = onlyKnown(t, w[i], known), onlyKnown(t, g[i], known)
+				case 6:
+					w[i], g[i] = sortedElements(t, w[i]), sortedElements(t, g[i])
+				}
+				if w[i] != g[i] {
+					t.Errorf("RESP%d %s: %s\n redis %q\n nexo  %q", proto, spec.full, what, w[i], g[i])
+				}
+			}
+		}
+		for _, spec := range server.sorted() {
+			compare(spec)
+		}
+		if compared < 120 {
+			t.Errorf("only %d commands were compared", compared)
+		}
+	}
+}
+
+func onlyKnown(t *testing.T, reply string, known []string) string {
+	var kept []string
+	for _, one := range elements(t, reply) {
+		if slices.Contains(known, strings.TrimSpace(strings.TrimPrefix(one, "+"))) {
+			kept = append(kept, strings.TrimSpace(one))
+		}
+	}
+	sort.Strings(kept)
+	return strings.Join(kept, " ")
+}
+
+// TestKeysAreThoseOfRedis asks both servers for the keys in commands.
+func TestKeysAreThoseOfRedis(t *testing.T) {
+	redisAddr := openRedis(t)
+	for _, proto := range []int{2, 3} {
+		addr, _ := openCoreDoor(t, Config{}, nil)
+		redis, nexo := dialRaw(t, redisAddr, proto), dialRaw(t, addr, proto)
+		for _, line := range []string{"SET k v", "SET k v GET", "SET k v EX 10", "SET k", "GET k", "OBJECT ENCODING x", "OBJECT FOO x", "MEMORY USAGE k", "memory usage k SAMPLES 5",
+			"CONFIG GET x", "MSET a 1 b", "MSET a 1 b 2", "RENAME a b", "DEL a b", "COPY a b DB 3", "SPUBLISH a b", "SUBSCRIBE a", "nothing x", "EXPIRE k 10", "GETEX k PERSIST",
+			"CLIENT LIST", "PUBLISH a b", "SCAN 0", "OBJECT HELP"} {
+			for _, command := range []string{"GETKEYS", "GETKEYSANDFLAGS"} {
+				compareReplies(t, redis, nexo, append([]string{"COMMAND", command}, strings.Fields(line)...))
+			}
+		}
+	}
+	addr, _ := openCoreDoor(t, Config{}, nil)
+	c := dialRaw(t, addr, 2)
+	for line, want := range map[string]string{
+		"NMSET 2 a 1 b 2 NX": "*2\r\n$1\r\na\r\n$1\r\nb\r\n", "NMSET 3 a 1 b 2": "-ERR Invalid arguments specified for command\r\n", "NMSET x a 1": "-ERR Invalid arguments specified for command\r\n",
+		"QMPOP 2 a b COUNT 3": "*2\r\n$1\r\na\r\n$1\r\nb\r\n", "NSET k v": "*1\r\n$1\r\nk\r\n", "QPUSH q x": "*1\r\n$1\r\nq\r\n",
+	} {
+		if got := c.do(append([]string{"COMMAND", "GETKEYS"}, strings.Fields(line)...)...); got != want {
+			t.Errorf("%s: %q", line, got)
+		}
+	}
+}
+
+// TestCommandListFilters compares what the filters keep of the commands that both servers have.
+func TestCommandListFilters(t *testing.T) {
+	addr, server := openCoreDoor(t, Config{}, nil)
+	redis, nexo := dialRaw(t, openRedis(t), 2), dialRaw(t, addr, 2)
+	all := func(c *rawClient, words ...string) map[string]bool {
+		names := map[string]bool{}
+		for _, one := range elements(t, c.do(append([]string{"COMMAND", "LIST"}, words...)...)) {
+			names[strings.Split(one, "\r\n")[1]] = true
+		}
+		return names
+	}
+	of, here := all(redis), all(nexo)
+	if !here["client|list"] || !here["object|encoding"] || !here["qpush"] {
+		t.Error("subcommands are not listed")
+	}
+	for _, filter := range []string{"ACLCAT string", "ACLCAT KEYSPACE", "aclcat dangerous", "ACLCAT connection", "ACLCAT admin", "ACLCAT read", "ACLCAT write", "ACLCAT fast", "ACLCAT slow",
+		"ACLCAT pubsub", "ACLCAT nothing", "PATTERN get*", "PATTERN OBJECT*", "PATTERN *|list", "MODULE x"} {
+		words := append([]string{"FILTERBY"}, strings.Fields(filter)...)
+		want, got := all(redis, words...), all(nexo, words...)
+		for name := range here {
+			if of[name] && !slices.Contains(otherwise, name) && want[name] != got[name] {
+				t.Errorf("%s: %s is listed %v, by redis %v", filter, name, got[name], want[name])
+			}
+		}
+	}
+	if got := all(nexo, "FILTERBY", "ACLCAT", "queue"); !got["qpush"] || got["get"] {
+		t.Errorf("the category queue: %v", got)
+	}
+	if got, want := nexo.do("COMMAND", "INFO", "CLIENT|list", "client|nothing", "get|x"), "*3\r\n*10\r\n$11\r\nclient|list\r\n"; !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "$-1\r\n$-1\r\n") {
+		t.Errorf("COMMAND INFO: %q", got)
+	}
+	if got := nexo.do("COMMAND", "COUNT"); got != fmt.Sprintf(":%d\r\n", len(server.table)) {
+		t.Errorf("COMMAND COUNT: %q", got)
+	}
+}
+
+// TestDetailsAreOfCommands: what is told of a command that is not there was meant for another.
+func TestDetailsAreOfCommands(t *testing.T) {
+	s, err := New(Deps{}, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range details {
+		if spec := s.named([]byte(name)); spec == nil || spec.full != name {
+			t.Errorf("there is no command %s", name)
+		}
+	}
+}
