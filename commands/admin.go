@@ -388,7 +388,7 @@ func (s *Server) infoStats(line func(format string, args ...any)) {
 	c := s.Store.Counters()
 	line("total_commands_processed:%d", s.counters.commands.Load())
 	line("instantaneous_ops_per_sec:%d", s.commandsPerSecond())
-	line("total_error_replies:%d", s.errorReplies())
+	line("total_error_replies:%d", s.errors.total.Load())
 	line("expired_keys:%d", c.Expired)
 	line("evicted_keys:%d", c.Evicted)
 	line("keyspace_hits:%d", c.Hits)

@@ -135,7 +135,7 @@ type Activity struct {
 // Activity reads the counters.
 func (s *Server) Activity() (a Activity) {
 	a.Commands, a.Rejected, a.Store = s.counters.commands.Load(), s.counters.rejected.Load(), s.counters.store.Load()
-	a.Errors = s.errorReplies()
+	a.Errors = s.errors.total.Load()
 	a.StreamRead, a.StreamAcked = s.counters.streamRead.Load(), s.counters.streamAcked.Load()
 	a.Latency = s.latencies.Counts()
 	return a

@@ -212,8 +212,7 @@ func (s *Server) gate(ctx *Context, spec *Spec) string {
 // refuse answers a command that did not run; spec is nil when it is unknown.
 func (ctx *Context) refuse(spec *Spec, text string) {
 	ctx.rejected++
-	code, _, _ := strings.Cut(text, " ")
-	ctx.Server.errors.add([]byte(code))
+	ctx.Server.ErrorReplied(text)
 	if spec != nil {
 		spec.stats.rejected.Add(1)
 	}

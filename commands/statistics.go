@@ -2,6 +2,7 @@ package commands
 
 import (
 	"bytes"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -173,13 +174,10 @@ func (e *errorStats) reset() {
 	e.byCode = nil
 }
 
-// errorReplies counts every error that a client was answered, those of the door among them.
-func (s *Server) errorReplies() uint64 {
-	n := s.errors.total.Load()
-	if s.door != nil {
-		n += s.door.Counters().ProtocolErrors
-	}
-	return n
+// ErrorReplied implements resp.ErrorWatcher: the door's own errors count with the others.
+func (s *Server) ErrorReplied(text string) {
+	code, _, _ := strings.Cut(text, " ")
+	s.errors.add([]byte(code))
 }
 
 // pace tells how many commands run a second. It is measured only while somebody asks, so that an idle server has nothing to do.

@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/brokertest"
+	"github.com/nexobroker/nexo/brokers/store"
 )
 
 // infoField is one field of INFO; "" when it is not told.
@@ -74,7 +76,7 @@ func TestErrorsOfAllKindsAreCounted(t *testing.T) {
 	step := func(what string, errors uint64) {
 		t.Helper()
 		want += errors
-		until(t, what, func() bool { return server.errorReplies() == want })
+		until(t, what, func() bool { return server.errors.total.Load() == want })
 	}
 	c.do("SET", "k", "v")
 	step("no error", 0)
@@ -100,6 +102,25 @@ func TestErrorsOfAllKindsAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	step("one of the door", 1)
+}
+
+// TestRepliesWhoseJournalFailsAreCounted: the door puts the error in the place of what the handler answered.
+func TestRepliesWhoseJournalFailsAreCounted(t *testing.T) {
+	journal := brokertest.NewJournal()
+	addr := openKeyspaceDoor(t, store.Options{Journal: journal, Durability: brokers.Always})
+	c, other := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
+	journal.SetAuto(false)
+	fmt.Fprint(c.conn, "SET a 1\r\nGET a\r\nSET b 2\r\n")
+	until(t, "both are in the journal", func() bool { return len(journal.Records()) == 2 })
+	journal.Fail(brokers.Errorf("IOERR", "the disk is gone"))
+	for _, want := range []string{"-IOERR the disk is gone\r\n", "$1\r\n1\r\n", "-IOERR the disk is gone\r\n"} {
+		if got, err := readRaw(c.in); got != want || err != nil {
+			t.Errorf("%q, %v, want %q", got, err, want)
+		}
+	}
+	if got := other.do("INFO", "errorstats"); !strings.Contains(got, "errorstat_IOERR:count=2\r\n") {
+		t.Errorf("%q", got)
+	}
 }
 
 // TestTimesAreThoseOfTheCommands: a call that takes long shows, a wait does not.

@@ -199,6 +199,7 @@ func (c *Conn) replaceFailed() {
 			rebuilt = append(rebuilt, replies[copied:a.from]...)
 			rebuilt = redcon.AppendError(rebuilt, err.Error())
 			copied = a.to
+			c.server.noteError(err.Error())
 		}
 	}
 	c.writer.buf = append(rebuilt, replies[copied:]...)
@@ -344,6 +345,7 @@ func (c *Conn) guard(part func()) {
 			c.endCommand()
 			c.commandStart = c.writer.Len()
 			c.writer.Error("ERR internal error")
+			c.server.noteError("ERR internal error")
 			c.settle()
 			c.deliver()
 		})
@@ -388,6 +390,7 @@ func (c *Conn) room() ([]byte, error) {
 		}
 		c.server.counters.memoryCuts.Add(1)
 		c.writer.Error(err.Error())
+		c.server.noteError(err.Error())
 		c.FlushReplies()
 		return nil, err
 	}
@@ -467,6 +470,7 @@ func (c *Conn) refuse(err error) {
 		level = c.server.options.Logger.Warn
 	} else {
 		c.writer.Error(err.Error())
+		c.server.noteError(err.Error())
 	}
 	level("connection closed for what it sent", "client", c.RemoteAddr().String(), "id", c.id, "error", err)
 }
