@@ -78,7 +78,7 @@ type Log struct {
 	logBytes    atomic.Int64 // written since the last snapshot
 	// snapshotBytes is the size of the last snapshot, asideBytes that of the files that keep room.
 	snapshotBytes, asideBytes atomic.Int64
-	bytesRead   int64        // by Open, then by Replay; see loaded
+	bytesRead                 int64 // by Open, then by Replay; see loaded
 
 	// waiting guards the waking of the Waits. The numbers are atomic so that a Wait that has nothing to wait for
 	// takes no lock.
