@@ -1,16 +1,10 @@
 package commands
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
-	"time"
 
-	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/resp"
 )
 
@@ -165,91 +159,6 @@ func auth(ctx *Context, args [][]byte) {
 	if ctx.login(user, password) {
 		ctx.W.OK()
 	}
-}
-
-// login checks the pair in constant time, and answers when it is wrong. An address that fails again and again waits
-// longer and longer, up to two seconds.
-func (ctx *Context) login(user, password []byte) bool {
-	host := hostOf(ctx.Conn.RemoteAddr())
-	if delay := ctx.Server.failures.delay(host, ctx.Server.Clock); delay > 0 {
-		if ctx.Conn.Block(delay, nil) == resp.Gone {
-			return false
-		}
-	}
-	given := sha256.Sum256(password)
-	wanted, set := ctx.Server.config.passwordHash()
-	right := !set || subtle.ConstantTimeCompare(given[:], wanted[:]) == 1
-	if !right || !bytes.Equal(user, []byte(defaultUser)) {
-		ctx.Server.failures.failed(host, ctx.Server.Clock)
-		ctx.W.Error(wrongPassText)
-		return false
-	}
-	ctx.Server.failures.succeeded(host)
-	ctx.Session.authenticated = true
-	ctx.Conn.SetAuthenticated(true)
-	return true
-}
-
-// loginFailures counts failed logins by address.
-type loginFailures struct {
-	mu     sync.Mutex
-	byHost map[string]loginFailure
-}
-
-type loginFailure struct {
-	count int
-	last  time.Time
-}
-
-const (
-	freeLoginFailures  = 5
-	loginFailuresMax   = 10_000 // addresses remembered
-	loginFailureMemory = time.Minute
-)
-
-func (f *loginFailures) delay(host string, clock brokers.Clock) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	known := f.byHost[host]
-	if known.count < freeLoginFailures || clock.Now().Sub(known.last) > loginFailureMemory {
-		return 0
-	}
-	return min(2*time.Second, 50*time.Millisecond<<min(known.count-freeLoginFailures, 6))
-}
-
-// recent tells whether the last failure of an address is less than wait ago.
-func (f *loginFailures) recent(host string, wait time.Duration, clock brokers.Clock) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return clock.Now().Sub(f.byHost[host].last) < wait
-}
-
-func (f *loginFailures) failed(host string, clock brokers.Clock) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.byHost == nil || len(f.byHost) >= loginFailuresMax {
-		f.byHost = map[string]loginFailure{}
-	}
-	now := clock.Now()
-	known := f.byHost[host]
-	if now.Sub(known.last) > loginFailureMemory {
-		known.count = 0
-	}
-	f.byHost[host] = loginFailure{count: known.count + 1, last: now}
-}
-
-func (f *loginFailures) succeeded(host string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.byHost, host)
-}
-
-func hostOf(addr net.Addr) string {
-	host, _, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		return addr.String()
-	}
-	return host
 }
 
 // denies tells whether protected mode keeps this client out: no password, and not from this machine.

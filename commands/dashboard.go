@@ -2,7 +2,6 @@ package commands
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
 	"net"
@@ -72,23 +71,6 @@ func (s *Server) Credentials() string {
 	return hex.EncodeToString(again[:])
 }
 
-// Login checks a user and password in constant time for a client of the dashboard at the given address. wait is how long the
-// client has to wait before it may try again, because it failed too often; then nothing was checked.
-func (s *Server) Login(host, user, password string) (right bool, wait time.Duration) {
-	if wait = s.failures.delay("dashboard "+host, s.Clock); wait > 0 && s.failures.recent("dashboard "+host, wait, s.Clock) {
-		return false, wait
-	}
-	given := sha256.Sum256([]byte(password))
-	wanted, set := s.config.passwordHash()
-	right = !set || subtle.ConstantTimeCompare(given[:], wanted[:]) == 1
-	if !right || user != defaultUser {
-		s.failures.failed("dashboard "+host, s.Clock)
-		return false, 0
-	}
-	s.failures.succeeded("dashboard " + host)
-	return true, 0
-}
-
 // Denies tells whether protected mode keeps clients at this address out.
 func (s *Server) Denies(remote net.Addr) bool { return s.deniesAddress(remote) }
 
@@ -117,6 +99,15 @@ func Secret(args [][]byte) bool {
 		}
 	}
 	return false
+}
+
+// NamingWords is how many words of a command, its name among them, tell what it is about and hold no payload or value.
+func (s *Server) NamingWords(name []byte) int {
+	spec := find(s.table, name)
+	if spec == nil || len(spec.Arguments) > 0 && spec.Arguments[0].Name == "message" {
+		return 1
+	}
+	return 2
 }
 
 // sampleEvery is how many commands of the store a connection runs at least from one sample of their latency to the next.

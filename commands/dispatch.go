@@ -26,6 +26,7 @@ func New(deps Deps, config Config) (*Server, error) {
 	if config.Loading != nil {
 		s.loading.Store(&config.Loading)
 	}
+	s.logins.clock = s.Clock
 	s.slow.slowerThan.Store(slowerThanDefault)
 	s.slow.max = slowEntriesDefault
 	for _, spec := range s.specs() {

@@ -36,7 +36,7 @@ type Server struct {
 	sessions sessions
 	counters counters
 	pause    pause
-	failures loginFailures
+	logins   logins
 	slow     slowLog
 	errors   errorStats
 	pace     pace
@@ -60,6 +60,7 @@ type Session struct {
 	stream   *streamState  // memory for stream replies; nil until it is first needed
 
 	authenticated bool
+	wrongLogin    bool // the last password was wrong
 	denied        bool // by protected mode
 	own           bool // of the process itself, see OwnNetwork
 	quit          bool // QUIT was sent: the will is not published

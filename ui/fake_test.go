@@ -35,6 +35,7 @@ type fakeSource struct {
 	clients  []Client
 	slow     []SlowCommand
 	ran      []string
+	logins   []bool // failedBefore of each
 	reply    Reply
 	asked    int // how often Totals was
 	see      func(topic, payload []byte, retained bool)
@@ -73,11 +74,12 @@ func (f *fakeSource) Credentials() string {
 	defer f.mu.Unlock()
 	return f.password
 }
-func (f *fakeSource) Login(_, user, password string) (bool, time.Duration) {
+func (f *fakeSource) Login(_ context.Context, _, user, password string, failedBefore bool) (right, checked bool) {
+	f.locked(func() { f.logins = append(f.logins, failedBefore) })
 	if password == "hurry" {
-		return false, 1500 * time.Millisecond
+		return false, false
 	}
-	return user == "default" && password == f.Credentials(), 0
+	return user == "default" && password == f.Credentials(), true
 }
 func (f *fakeSource) Denies(net.Addr) bool { return f.denied }
 func (f *fakeSource) Ready() error         { return f.readyErr }

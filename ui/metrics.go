@@ -12,13 +12,13 @@ const metricQueuesMax = 1000
 
 // metrics is GET /metrics, in the text format of Prometheus. It asks the source itself: a scrape is a reader like any other.
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case !readsOnly(r):
+	if !readsOnly(r) {
 		writeProblem(w, problem(http.StatusMethodNotAllowed, "METHOD", "only GET is answered here"))
 		return
-	case !s.loggedIn(r):
+	}
+	if p := s.authorize(r); p != nil {
 		w.Header().Set("WWW-Authenticate", `Basic realm="nexo"`)
-		writeProblem(w, problem(http.StatusUnauthorized, "NOAUTH", "the metrics want the user and password of AUTH"))
+		writeProblem(w, p)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")

@@ -1,7 +1,7 @@
 package ui
 
 import (
-	"fmt"
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -176,22 +177,66 @@ func (l *sessions) remove(name string) {
 	delete(l.byName, name)
 }
 
-// loggedIn tells whether a request may see anything: there is no password, it carries the cookie of a login, or the password
-// itself in an Authorization header, for scripts and for what collects the metrics.
-func (s *Server) loggedIn(r *http.Request) bool {
+// peer is what is known of a connection. It outlives its requests.
+type peer struct {
+	wrongLogin atomic.Bool // the last password it gave was wrong
+}
+
+type peerKey struct{}
+
+// ConnContext is for http.Server: it gives a connection its peer.
+func ConnContext(ctx context.Context, _ net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, &peer{})
+}
+
+func peerOf(r *http.Request) *peer {
+	if known, ok := r.Context().Value(peerKey{}).(*peer); ok {
+		return known
+	}
+	return &peer{}
+}
+
+// authorize is nil when a request may see anything: there is no password, it carries the cookie of a login, or the password itself
+// in an Authorization header, for scripts and for what collects the metrics.
+func (s *Server) authorize(r *http.Request) *Problem {
 	credentials := s.source.Credentials()
-	if credentials == "" {
-		return true
+	if credentials == "" || s.hasSession(r, credentials) {
+		return nil
 	}
-	if cookie, err := r.Cookie(cookieName); err == nil && s.sessions.valid(cookie.Value, credentials, s.options.Now()) {
-		return true
+	if user, password, given := r.BasicAuth(); given {
+		return s.checkPassword(r, user, password)
 	}
-	user, password, given := r.BasicAuth()
-	if !given {
-		return false
+	return problem(http.StatusUnauthorized, "NOAUTH", "log in first")
+}
+
+func (s *Server) hasSession(r *http.Request, credentials string) bool {
+	cookie, err := r.Cookie(cookieName)
+	return err == nil && s.sessions.valid(cookie.Value, credentials, s.options.Now())
+}
+
+// checkPassword may take a while, when many wrong passwords come from the same address.
+func (s *Server) checkPassword(r *http.Request, user, password string) *Problem {
+	from := peerOf(r)
+	right, checked := s.source.Login(r.Context(), remoteHost(r), user, password, from.wrongLogin.Load())
+	switch {
+	case !checked:
+		return problem(http.StatusTooManyRequests, "WAIT", "too many wrong passwords come from this address: the password was not checked, try again")
+	case !right:
+		from.wrongLogin.Store(true)
+		return problem(http.StatusUnauthorized, "WRONGPASS", "the user or the password is wrong")
 	}
-	right, _ := s.source.Login(remoteHost(r), user, password)
-	return right
+	from.wrongLogin.Store(false)
+	return nil
+}
+
+// staysLoggedIn makes the question whether a request that was let in would be let in again, without its password being checked anew.
+func (s *Server) staysLoggedIn(r *http.Request) func() bool {
+	before := s.source.Credentials()
+	bySession := s.hasSession(r, before)
+	return func() bool {
+		now := s.source.Credentials()
+		return now == "" || s.hasSession(r, now) || now == before && !bySession
+	}
 }
 
 type sessionState struct {
@@ -205,7 +250,7 @@ type sessionState struct {
 
 // session is what a page asks first. Before the login it tells nothing but that there is one.
 func (s *Server) session(r *http.Request) sessionState {
-	if !s.loggedIn(r) {
+	if s.authorize(r) != nil {
 		return sessionState{Login: true}
 	}
 	return sessionState{User: "default", ReadOnly: s.options.ReadOnly, Version: s.options.Version, Boot: s.boot, HidePayloads: s.options.HidePayloads}
@@ -229,18 +274,13 @@ func (s *Server) logInOrOut(w http.ResponseWriter, r *http.Request, name, prefix
 		cookie.MaxAge = -1
 	} else {
 		credentials := s.source.Credentials() // before the check: a password changed meanwhile makes the login void
-		right, wait := s.source.Login(remoteHost(r), body.optional("user", "default"), body.optional("password", ""))
+		user, password := body.optional("user", "default"), body.optional("password", "")
 		if err := body.err; err != nil {
 			writeProblem(w, problemOf(err))
 			return
 		}
-		if wait > 0 {
-			w.Header().Set("Retry-After", fmt.Sprint(int(wait.Seconds())+1))
-			writeProblem(w, problem(http.StatusTooManyRequests, "WAIT", "too many failed logins: try again in %v", wait.Round(time.Millisecond)))
-			return
-		}
-		if !right {
-			writeProblem(w, problem(http.StatusUnauthorized, "WRONGPASS", "the user or the password is wrong"))
+		if p := s.checkPassword(r, user, password); p != nil {
+			writeProblem(w, p)
 			return
 		}
 		cookie.Value, cookie.MaxAge = s.sessions.add(credentials, s.options.Now()), int(sessionLength.Seconds())

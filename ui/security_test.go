@@ -2,11 +2,14 @@ package ui
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,7 +183,7 @@ func TestLogin(t *testing.T) {
 	if status, header, body := ts.request("POST", "/api/login", `{"user":"default","password":"wrong"}`); status != 401 || code(body) != "WRONGPASS" || header.Get("Set-Cookie") != "" {
 		t.Errorf("wrong: %d %s", status, body)
 	}
-	if status, header, body := ts.request("POST", "/api/login", `{"user":"default","password":"hurry"}`); status != 429 || code(body) != "WAIT" || header.Get("Retry-After") != "2" {
+	if status, header, body := ts.request("POST", "/api/login", `{"user":"default","password":"hurry"}`); status != 429 || code(body) != "WAIT" || header.Get("Retry-After") != "1" {
 		t.Errorf("hurry: %d %s %s", status, body, header.Get("Retry-After"))
 	}
 	status, header, body := ts.request("POST", "/api/login", `{"user":"default","password":"right"}`)
@@ -212,6 +215,57 @@ func TestLogin(t *testing.T) {
 	} else {
 		ts.advance(sessionLength + time.Second)
 		expect("after twelve hours", 401, "Cookie: "+strings.Split(cookie, ";")[0])
+	}
+}
+
+// A connection that gave a wrong password waits behind those that did not, and a password that was not checked is not called wrong.
+func TestWrongPasswordsAreRememberedByConnection(t *testing.T) {
+	ts := newTestServer(t, Options{})
+	ts.http.Close()
+	ts.http = httptest.NewUnstartedServer(ts.ui)
+	ts.http.Config.ConnContext = ConnContext
+	ts.http.Start()
+	ts.source.password = "right"
+	basic := func(password string) string {
+		return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("default:"+password))
+	}
+	for i, c := range []struct {
+		path, password string
+		status         int
+		code           string
+	}{
+		{"/api/counts", "wrong", 401, "WRONGPASS"}, {"/metrics", "wrong", 401, "WRONGPASS"}, {"/metrics", "hurry", 429, "WAIT"}, {"/api/counts", "hurry", 429, "WAIT"},
+		{"/metrics", "right", 200, ""}, {"/api/counts", "right", 200, ""},
+	} {
+		if status, _, body := ts.request("GET", c.path, "", basic(c.password)); status != c.status || code(body) != c.code {
+			t.Errorf("%d %s with %s: %d %s", i, c.path, c.password, status, body)
+		}
+	}
+	if want := []bool{false, true, true, true, true, false}; !slices.Equal(ts.source.logins, want) {
+		t.Errorf("failed before: %v, want %v", ts.source.logins, want)
+	}
+}
+
+// A socket is not asked for its password again: a check would take a place in the line of logins, and time.
+func TestSocketKeepsItsLogin(t *testing.T) {
+	ts := newTestServer(t, Options{})
+	ts.source.password = "right"
+	r := httptest.NewRequest("GET", "/api/ws", nil)
+	r.SetBasicAuth("default", "right")
+	byPassword := ts.ui.staysLoggedIn(r)
+	r = httptest.NewRequest("GET", "/api/ws", nil)
+	r.AddCookie(&http.Cookie{Name: cookieName, Value: ts.ui.sessions.add(ts.source.Credentials(), ts.now)})
+	bySession := ts.ui.staysLoggedIn(r)
+	if !byPassword() || !bySession() {
+		t.Error("a login ended by itself")
+	}
+	ts.advance(sessionLength)
+	if !byPassword() || bySession() {
+		t.Error("a session outlived its time, or ended a password")
+	}
+	ts.source.locked(func() { ts.source.password = "new" })
+	if byPassword() || bySession() || len(ts.source.logins) != 0 {
+		t.Error("a login outlived its password, or a password was checked")
 	}
 }
 

@@ -175,8 +175,8 @@ func (s *Server) api(w http.ResponseWriter, r *http.Request, name, prefix string
 		s.logInOrOut(w, r, name, prefix)
 		return
 	}
-	if !s.loggedIn(r) {
-		writeProblem(w, problem(http.StatusUnauthorized, "NOAUTH", "log in first"))
+	if p := s.authorize(r); p != nil {
+		writeProblem(w, p)
 		return
 	}
 	read, reads := s.reads[name]
@@ -288,6 +288,9 @@ func replyProblem(text string) *Problem {
 func writeProblem(w http.ResponseWriter, p *Problem) {
 	text, _ := json.Marshal(map[string]any{"error": map[string]string{"code": p.Code, "message": p.Message}})
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if p.Status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "1")
+	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(text)
 }

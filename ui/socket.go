@@ -54,13 +54,15 @@ func (f *feed) serve(w http.ResponseWriter, r *http.Request) {
 	case !s.originAllowed(r):
 		writeProblem(w, problem(http.StatusForbidden, "ORIGIN", "the upgrade does not come from a page of this dashboard"))
 		return
-	case !s.loggedIn(r):
-		writeProblem(w, problem(http.StatusUnauthorized, "NOAUTH", "log in first"))
-		return
 	case r.URL.Query().Get("v") != "1":
 		writeProblem(w, problem(http.StatusBadRequest, "VERSION", "the feed has version %d", feedVersion))
 		return
 	}
+	if p := s.authorize(r); p != nil {
+		writeProblem(w, p)
+		return
+	}
+	stays := s.staysLoggedIn(r)
 	one := &socket{feed: f, out: make(chan []byte, queuedFrames), done: make(chan struct{}), subscriptions: map[int]*subscription{}}
 	if !f.enter(one) {
 		writeProblem(w, problem(http.StatusServiceUnavailable, "TOOMANY", "%d sockets are open", socketsMax))
@@ -81,7 +83,7 @@ func (f *feed) serve(w http.ResponseWriter, r *http.Request) {
 		ReadOnly bool   `json:"ro"`
 		Now      int64  `json:"now"`
 	}{"hello", feedVersion, s.boot, s.options.Version, s.options.ReadOnly, s.options.Now().UnixMilli()}))
-	f.work.Go(func() { one.write(func() bool { return s.loggedIn(r) }) })
+	f.work.Go(func() { one.write(stays) })
 	one.read()
 }
 

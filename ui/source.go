@@ -3,7 +3,6 @@ package ui
 import (
 	"context"
 	"net"
-	"time"
 )
 
 // Source is the server as the dashboard sees it. Its methods may be called from any goroutine; none of them changes anything
@@ -27,8 +26,9 @@ type ServerSource interface {
 
 	// Credentials names the password in force, "" when there is none; it changes with the password.
 	Credentials() string
-	// Login checks a password. wait is how long the client has to wait, because it failed too often.
-	Login(address, user, password string) (right bool, wait time.Duration)
+	// Login checks a password once its address may try one more; failedBefore tells that its connection has given a wrong one.
+	// checked is false when the wait became too long, or the context has ended.
+	Login(ctx context.Context, address, user, password string, failedBefore bool) (right, checked bool)
 	// Denies tells whether clients from this address are kept out as long as there is no password.
 	Denies(remote net.Addr) bool
 
@@ -289,6 +289,7 @@ type SlowCommand struct {
 	Args   []string `json:"args"`
 	Client string   `json:"client"`
 	Name   string   `json:"name"`
+	Naming int      `json:"-"` // how many of the words hold no payload
 }
 
 // Setting is one parameter of CONFIG.
@@ -304,4 +305,5 @@ type CommandSeen struct {
 	Addr   net.Addr
 	Args   [][]byte
 	Secret bool // the words may hold a password
+	Naming int  // how many of the words hold no payload
 }

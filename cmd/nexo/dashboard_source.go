@@ -71,8 +71,8 @@ func (s *source) Command(words []string) (ui.Command, bool) {
 
 func (s *source) Credentials() string { return s.commands.Credentials() }
 
-func (s *source) Login(address, user, password string) (bool, time.Duration) {
-	return s.commands.Login(address, user, password)
+func (s *source) Login(ctx context.Context, address, user, password string, failedBefore bool) (right, checked bool) {
+	return s.commands.Login(ctx, address, user, password, failedBefore)
 }
 
 func (s *source) Denies(remote net.Addr) bool { return s.commands.Denies(remote) }
@@ -142,7 +142,10 @@ func (s *source) Clients() (list []ui.Client) {
 
 func (s *source) SlowCommands() (list []ui.SlowCommand) {
 	for _, c := range s.commands.SlowCommands() {
-		list = append(list, ui.SlowCommand{ID: strconv.FormatInt(c.ID, 10), At: c.At.UnixMilli(), Micros: c.Took.Microseconds(), Args: c.Args, Client: c.Client, Name: c.Name})
+		list = append(list, ui.SlowCommand{
+			ID: strconv.FormatInt(c.ID, 10), At: c.At.UnixMilli(), Micros: c.Took.Microseconds(), Args: c.Args, Client: c.Client, Name: c.Name,
+			Naming: s.commands.NamingWords([]byte(c.Args[0])),
+		})
 	}
 	return list
 }
@@ -190,7 +193,7 @@ func (s *source) setTapLocked() {
 		sees = append(sees, see)
 	}
 	s.commands.SetTap(func(c commands.Tapped) {
-		seen := ui.CommandSeen{Client: c.Client, Addr: c.Addr, Args: c.Args, Secret: commands.Secret(c.Args)}
+		seen := ui.CommandSeen{Client: c.Client, Addr: c.Addr, Args: c.Args, Secret: commands.Secret(c.Args), Naming: s.commands.NamingWords(c.Args[0])}
 		for _, see := range sees {
 			see(seen)
 		}
