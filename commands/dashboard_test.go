@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -64,5 +65,36 @@ func TestTapAndActivity(t *testing.T) {
 	}
 	if activity.Store != 3 || samples != 1 || activity.Commands < 4 {
 		t.Errorf("%+v", activity)
+	}
+}
+
+// What follows the name of a command is a name too, or the command is known to begin with a payload. A new kind of first argument has
+// to be looked at.
+func TestNamingWords(t *testing.T) {
+	s, err := New(Deps{}, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := strings.Fields("section will index n cursor save-selector key arguments channel queue glob flush-type pattern shardchannel numreplicas stream topic filter username source")
+	for _, spec := range s.sorted() {
+		got := s.NamingWords([]byte(spec.Name))
+		first := ""
+		if len(spec.Arguments) > 0 {
+			first = spec.Arguments[0].Name
+			if inner := spec.Arguments[0].Arguments; len(inner) > 0 && spec.Arguments[0].Type == "block" && spec.Name != "hello" {
+				first = inner[0].Name
+			}
+		}
+		switch {
+		case first == "" || slices.Contains(names, first):
+			if got != 2 {
+				t.Errorf("%s: %d", spec.Name, got)
+			}
+		case got != 1:
+			t.Errorf("%s begins with %s: is that a name?", spec.Name, first)
+		}
+	}
+	if got := s.NamingWords([]byte("4111 1111")); got != 1 {
+		t.Errorf("an unknown command: %d", got)
 	}
 }

@@ -57,11 +57,14 @@ func (s *Server) changeRoutes() map[string]change {
 		return []string{"XAPPEND", b.need("name"), b.payload("payload", "b64")}
 	}, func(r Reply) any { return map[string]string{"offset": r.Text()} })
 	command("stream/verify", named("XVERIFY"), func(r Reply) any {
-		ok, firstBad := r.Field("ok").Int() == 1, ""
+		ok, firstBad, head := r.Field("ok").Int() == 1, "", r.Field("head").Text()
+		if s.options.HidePayloads {
+			head = "" // a payload that has few possible values could be found by its hash
+		}
 		if !ok {
 			firstBad = r.Field("first-bad").Text()
 		}
-		return map[string]any{"ok": ok, "from": r.Field("from").Text(), "to": r.Field("to").Text(), "head": r.Field("head").Text(), "firstBad": firstBad}
+		return map[string]any{"ok": ok, "from": r.Field("from").Text(), "to": r.Field("to").Text(), "head": head, "firstBad": firstBad}
 	})
 	command("group/create", func(b *body) []string {
 		return []string{"XGCREATE", b.need("stream"), b.need("name"), "START", b.optional("start", "first")}
@@ -189,6 +192,9 @@ func (s *Server) setKey(b *body) (any, error) {
 	}
 	line := []string{"NSET", key, value}
 	if before, found := b.bytes("ifEquals"); found {
+		if err := s.hides("it does not compare them"); err != nil {
+			return nil, err
+		}
 		line = append(line, "IFEQ", before)
 	} else {
 		line = append(line, "NX")
@@ -234,8 +240,8 @@ func (s *Server) console(b *body) (any, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	if s.options.HidePayloads {
-		return nil, problem(http.StatusForbidden, "HIDDEN", "this dashboard hides payloads and values, so it has no console")
+	if err := s.hides("it has no console"); err != nil {
+		return nil, err
 	}
 	if known, found := s.source.Command(line); found {
 		switch {

@@ -336,7 +336,7 @@ func TestTailOfCommandsHidesPasswords(t *testing.T) {
 	ts := newTestServer(t, Options{})
 	tail := &commandTail{server: ts.ui}
 	words := func(secret bool, args ...string) string {
-		c := CommandSeen{Client: 7, Addr: &net.TCPAddr{}, Secret: secret}
+		c := CommandSeen{Client: 7, Addr: &net.TCPAddr{}, Secret: secret, Naming: 2}
 		for _, arg := range args {
 			c.Args = append(c.Args, []byte(arg))
 		}
@@ -410,8 +410,8 @@ func TestPayloadsAreCutAndHidden(t *testing.T) {
 	if status, _, body := ts.request("POST", "/api/console", `{"args":["GET","a"]}`); status != 403 || code(body) != "HIDDEN" {
 		t.Errorf("the console of a dashboard that hides payloads: %d %s", status, body)
 	}
-	ts.source.slow = []SlowCommand{{ID: "1", Args: []string{"SET", "a", "secret"}}}
-	if _, _, body := ts.request("GET", "/api/slowlog", ""); !strings.Contains(body, `"args":["SET","a"]`) {
+	ts.source.slow = []SlowCommand{{ID: "1", Args: []string{"SET", "a", "secret"}, Naming: 2}, {ID: "2", Args: []string{"ECHO", "secret"}, Naming: 1}}
+	if _, _, body := ts.request("GET", "/api/slowlog", ""); !strings.Contains(body, `"args":["SET","a"]`) || strings.Contains(body, "secret") {
 		t.Errorf("the slow log of a dashboard that hides payloads: %s", body)
 	}
 }

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"net/http"
 	"sort"
 	"strconv"
 	"strings"
@@ -36,6 +37,17 @@ func cursor(next string) *string {
 	}
 	return &next
 }
+
+// hides refuses what would tell of payloads by what it finds, counts or changes: a text that is searched for can be spelled out letter
+// by letter.
+func (s *Server) hides(what string) error {
+	if !s.options.HidePayloads {
+		return nil
+	}
+	return problem(http.StatusForbidden, "HIDDEN", "this dashboard hides payloads and values, so %s", what)
+}
+
+const noSearch = "it does not search in them"
 
 // shown cuts a payload to what a list or a single row shows.
 func (s *Server) shown(p Payload, full bool) Payload {
@@ -81,7 +93,7 @@ func (s *Server) slowCommands() []SlowCommand {
 		return list
 	}
 	for i := range list {
-		shown := min(len(list[i].Args), 2)
+		shown := min(len(list[i].Args), list[i].Naming)
 		list[i].Args = append([]string{}, list[i].Args[:shown]...)
 	}
 	return list
@@ -139,6 +151,9 @@ func (s *Server) readJobs(q *query) (any, error) {
 		return nil, q.err
 	}
 	if match != "" {
+		if err := s.hides(noSearch); err != nil {
+			return nil, err
+		}
 		found, err := s.source.SearchJobs(name, state, q.text("cursor"), count, match)
 		return page[Job]{Rows: s.shownJobs(found.Rows), Next: cursor(found.Next), Scanned: &found.Scanned, Total: &found.Total}, err
 	}
@@ -197,9 +212,15 @@ func (s *Server) readEntries(q *query) (any, error) {
 		result.Next = cursor(strconv.FormatUint(next, 10))
 	}
 	for i := range result.Rows {
-		result.Rows[i].Payload = s.shown(result.Rows[i].Payload, false)
+		s.showEntry(&result.Rows[i], false)
 	}
 	return result, nil
+}
+
+func (s *Server) showEntry(e *Entry, full bool) {
+	if e.Payload = s.shown(e.Payload, full); s.options.HidePayloads {
+		e.Fields = nil
+	}
 }
 
 func (s *Server) readEntry(q *query) (any, error) {
@@ -214,7 +235,7 @@ func (s *Server) readEntry(q *query) (any, error) {
 	if len(list) == 0 || list[0].Offset != offset {
 		return nil, NotFound("NOENTRY", "there is no entry %d: it is not written yet, or retention has taken it", offset)
 	}
-	list[0].Payload = s.shown(list[0].Payload, full)
+	s.showEntry(&list[0], full)
 	return list[0], nil
 }
 
@@ -232,7 +253,7 @@ func (s *Server) readParked(q *query) (any, error) {
 		result.Next = cursor(strconv.FormatUint(next, 10))
 	}
 	for i := range result.Rows {
-		result.Rows[i].Payload = s.shown(result.Rows[i].Payload, false)
+		s.showEntry(&result.Rows[i].Entry, false)
 	}
 	return result, nil
 }

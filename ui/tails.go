@@ -167,7 +167,7 @@ func (t *streamTail) drain() (items [][]byte, dropped, seen int, err error) {
 		return nil, 0, 0, err
 	}
 	for _, entry := range entries {
-		entry.Payload = t.server.shown(entry.Payload, false)
+		t.server.showEntry(&entry, false)
 		items = append(items, encode(entry))
 	}
 	t.next = high + 1
@@ -274,7 +274,7 @@ func (t *commandTail) words(c CommandSeen) []string {
 			return append(list, "... ("+strconv.Itoa(len(c.Args)-i-1)+" more)")
 		case c.Secret:
 			list = append(list, "(redacted)")
-		case t.server.options.HidePayloads && i > 0:
+		case t.server.options.HidePayloads && i+1 >= c.Naming:
 			list = append(list, "(hidden)")
 		case len(arg) > tailArgument:
 			list = append(list, string(arg[:tailArgument])+"... ("+strconv.Itoa(len(arg)-tailArgument)+" more bytes)")

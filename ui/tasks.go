@@ -140,6 +140,11 @@ func (s *Server) bulk(b *body) (any, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
+	if match != "" {
+		if err := s.hides(noSearch); err != nil {
+			return nil, err
+		}
+	}
 	if isDryRun(b) {
 		if match == "" {
 			_, total, err := s.source.Jobs(queue, state, 0, 1)

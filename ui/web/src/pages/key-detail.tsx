@@ -13,6 +13,7 @@ import { bytes, exact } from '../format/number'
 import { fromBase64, readPayload } from '../format/payload'
 import { moment, span } from '../format/time'
 import { problemOf } from '../http/client'
+import { useSession } from '../session'
 import { EditKey, ExpireKey } from './key-dialogs'
 
 /** Editing more than this in a text field is no pleasure, and saving it would send it back whole. */
@@ -27,6 +28,7 @@ interface Props {
 export function KeyDetailPanel({ db, name, onClose }: Props) {
   const [editing, setEditing] = useState<Uint8Array | null>(null)
   const [expiring, setExpiring] = useState(false)
+  const { hidePayloads } = useSession()
   const queries = useQueryClient()
   const { data, error, dataUpdatedAt } = useQuery({
     queryKey: ['key', db, name],
@@ -34,7 +36,8 @@ export function KeyDetailPanel({ db, name, onClose }: Props) {
     refetchInterval: 2000,
   })
   const value = data?.value
-  const editable = value !== undefined && value !== null && value.size <= editLimit && isText(value)
+  // Even an empty value: a save compares with what is there, which a dashboard that hides values does not do.
+  const editable = !hidePayloads && value !== undefined && value !== null && value.size <= editLimit && isText(value)
   const loadAll = async () => {
     const { value: whole } = await fetchKey(db, name, true)
     if (!whole) throw new Error('The key holds something else now')

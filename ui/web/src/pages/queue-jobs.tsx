@@ -19,6 +19,7 @@ import { problemOf } from '../http/client'
 import { useEscape } from '../keys'
 import { useSearch } from '../queries/search'
 import { useWindowed } from '../queries/window'
+import { useSession } from '../session'
 import { BulkDialog } from './bulk-dialog'
 import { JobDetail } from './job-detail'
 
@@ -30,7 +31,8 @@ interface Props {
 
 export function QueueJobs({ queue, state, deadCount }: Props) {
   const { get, set } = useAddress()
-  const match = get('match') ?? ''
+  const { hidePayloads } = useSession()
+  const match = hidePayloads ? '' : (get('match') ?? '') // what is hidden cannot be searched
   const open = get('job')
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set())
   const [bulk, setBulk] = useState<JobAction | null>(null)
@@ -76,7 +78,7 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
     <div className="split" data-open={open !== null}>
       <Panel
         label="Jobs"
-        title={<SearchField label="Search in payloads and reasons" name="match" />}
+        title={hidePayloads ? <h2 className="grow">Jobs</h2> : <SearchField label="Search in payloads and reasons" name="match" />}
         actions={
           <div className="row wrap">
             {chosen.size > 0 ? (

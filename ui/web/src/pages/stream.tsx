@@ -165,12 +165,14 @@ function Verified({ result, onClose }: { result: Verification; onClose: () => vo
           items={[
             ['From', result.from],
             ['To', result.to],
-            ['Head', <code key="head">{result.head}</code>],
+            ['Head', result.head ? <code key="head">{result.head}</code> : 'hidden by this server'],
           ]}
         />
-        <p className="muted">
-          Compare the head with one that you noted earlier: it changes when any entry before it does.
-        </p>
+        {result.head && (
+          <p className="muted">
+            Compare the head with one that you noted earlier: it changes when any entry before it does.
+          </p>
+        )}
       </div>
     </Dialog>
   )
