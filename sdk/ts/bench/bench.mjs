@@ -1,17 +1,22 @@
-// What bench/run runs. Each line is the median of some rounds; what is compared takes turns, so that a busy machine slows
-// both. The servers are started here, on free ports, with their data in a temporary directory.
+// What bench/run runs: `bench/run [rounds] [part ...]`, the parts being store, queue and consume. Each line is the median of
+// some rounds; what is compared takes turns, so that a busy machine slows both. The servers are started here, on free ports,
+// with their data in a temporary directory. NEXO_SDK_OTHER is the directory of another build of this package, if one is to
+// be compared with this one.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { createClient } from '@redis/client';
 import { Queue, Worker } from 'bullmq';
 import { NexoClient } from '../dist/esm/index.js';
 
 const rounds = Number(process.argv[2] ?? 5);
+const parts = process.argv.length > 3 ? process.argv.slice(3) : ['store', 'queue', 'consume'];
 const sets = 40_000;
 const jobs = 10_000;
+const entries = 8_000;
 const payload = { to: 'somebody@example.com', subject: 'hello', body: 'x'.repeat(100) };
 const data = mkdtempSync(join(tmpdir(), 'nexo-bench-'));
 const servers = [];
@@ -74,32 +79,15 @@ async function compare(title, ...contestants) {
   }
 }
 
-try {
-  const nexo = await start(process.env.NEXO_BIN, (port) => [
-    'server',
-    '--port',
-    port,
-    '--dashboard=false',
-    '--data',
-    join(data, 'nexo'),
+const startNexo = (name, fsync) =>
+  start(process.env.NEXO_BIN, (port) => [
+    ...['server', '--port', port, '--dashboard=false', '--fsync', fsync, '--data', join(data, name)],
   ]);
-  const redis = await start('redis-server', (port) => [
-    '--port',
-    port,
-    '--save',
-    '',
-    '--appendonly',
-    'yes',
-    '--appendfsync',
-    'everysec',
-    '--dir',
-    data,
-  ]);
-  console.log(`node ${process.version}, ${cpus().length} cores, ${cpus()[0].model}`);
 
-  const client = await NexoClient.connect({ host: '127.0.0.1', port: nexo });
+async function measureStore(port) {
+  const client = await NexoClient.connect({ host: '127.0.0.1', port });
   const connectPlain = async (options) => {
-    const plain = createClient({ socket: { host: '127.0.0.1', port: nexo }, ...options });
+    const plain = createClient({ socket: { host: '127.0.0.1', port }, ...options });
     plain.on('error', () => {});
     return plain.connect();
   };
@@ -123,9 +111,11 @@ try {
       { name: 'the same without time limits', run: measure((i) => unlimited.set(key(i), words)) },
     );
   }
-  await limited.close();
-  await unlimited.close();
+  await Promise.all([limited.close(), unlimited.close(), client.close()]);
+}
 
+async function measureQueue(port, redis) {
+  const client = await NexoClient.connect({ host: '127.0.0.1', port });
   const queue = await client.queue('bench').create();
   const nexoRun = async () => {
     let handled = 0;
@@ -166,6 +156,74 @@ try {
   );
   await bull.close();
   await client.close();
+}
+
+/** What is there already is consumed with the options that a subscription has by default, to the last acknowledgement. */
+async function measureConsumers(port, fsync) {
+  const builds = [['this build', NexoClient]];
+  if (process.env.NEXO_SDK_OTHER !== undefined) {
+    const other = await import(pathToFileURL(join(process.env.NEXO_SDK_OTHER, 'dist/esm/index.js')));
+    builds.push(['the build in NEXO_SDK_OTHER', other.NexoClient]);
+  }
+  const clients = await Promise.all(builds.map(([, Client]) => Client.connect({ host: '127.0.0.1', port })));
+  let serial = 0;
+  /** Runs from the first request for messages until all of them are acknowledged. */
+  const consume = async (count, fill, subscribe) => {
+    await fill();
+    let handled = 0;
+    let all;
+    const done = new Promise((resolve) => {
+      all = resolve;
+    });
+    const began = performance.now();
+    const subscription = await subscribe(() => void (++handled === count && all()));
+    await done;
+    await subscription.stop();
+    return count / ((performance.now() - began) / 1000);
+  };
+  const batches = (count) => Array.from({ length: count / 1000 }, () => Array(1000).fill(payload));
+  const contest = (name, run) => builds.map(([build], i) => ({ name: `${name}, ${build}`, run: () => run(clients[i]) }));
+  await compare(
+    `stream: ${entries.toLocaleString('en')} entries, one handler, fsync ${fsync}`,
+    ...contest('consume', async (client) => {
+      const stream = await client.stream(`consume-${++serial}`).create();
+      const fill = () => Promise.all(batches(entries).map((batch) => stream.appendMany(batch)));
+      const rate = await consume(entries, fill, (callback) => stream.subscribe('g', callback));
+      const { pending, lag } = await stream.group('g');
+      if (pending + lag !== 0) throw new Error(`${pending} entries are pending and ${lag} to come`);
+      await stream.delete();
+      return rate;
+    }),
+  );
+  await compare(
+    `queue: ${jobs.toLocaleString('en')} jobs, five handlers, fsync ${fsync}`,
+    ...contest('drain', async (client) => {
+      const queue = await client.queue(`drain-${++serial}`).create();
+      const fill = () => Promise.all(batches(jobs).map((batch) => queue.addMany(batch)));
+      const rate = await consume(jobs, fill, (callback) => queue.subscribe(callback));
+      const { ready, inflight, acked } = await queue.stats();
+      if (ready + inflight !== 0 || acked !== jobs) throw new Error(`${acked} of ${jobs} jobs are acknowledged`);
+      await queue.delete();
+      return rate;
+    }),
+  );
+  await Promise.all(clients.map((client) => client.close()));
+}
+
+try {
+  console.log(`node ${process.version}, ${cpus().length} cores, ${cpus()[0].model}`);
+  const always = await startNexo('always', 'always');
+  if (parts.includes('store')) await measureStore(always);
+  if (parts.includes('queue')) {
+    const redis = await start('redis-server', (port) => [
+      ...['--port', port, '--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec', '--dir', data],
+    ]);
+    await measureQueue(always, redis);
+  }
+  if (parts.includes('consume')) {
+    await measureConsumers(always, 'always');
+    await measureConsumers(await startNexo('interval', 'interval'), 'interval');
+  }
 } finally {
   for (const child of servers) child.kill('SIGKILL');
   await Promise.all(
