@@ -1,6 +1,6 @@
 // What bench/run runs: `bench/run [rounds] [part ...]`, the parts being store, queue and consume. Each line is the median of
 // some rounds; what is compared takes turns, so that a busy machine slows both. The servers are started here, on free ports,
-// with their data in a temporary directory. NEXO_SDK_OTHER is the directory of another build of this package, if one is to
+// with their data in a temporary directory. OTHER_BUILD is the directory of another build of this package, if one is to
 // be compared with this one.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -31,8 +31,12 @@ async function freePort() {
 
 async function start(binary, flags) {
   const port = await freePort();
-  const child = spawn(binary, [...flags(port)], { stdio: 'ignore' });
+  const child = spawn(binary, flags(port).map(String), { stdio: ['ignore', 'ignore', 'pipe'] });
   servers.push(child);
+  let log = '';
+  child.stderr.on('data', (text) => {
+    log += text;
+  });
   for (let attempt = 0; ; attempt++) {
     const client = createClient({ socket: { host: '127.0.0.1', port, reconnectStrategy: false } });
     client.on('error', () => {});
@@ -42,7 +46,7 @@ async function start(binary, flags) {
       await client.close();
       return port;
     } catch (error) {
-      if (attempt === 200) throw new Error(`${binary} does not start: ${error}`);
+      if (attempt === 200 || child.exitCode !== null) throw new Error(`${binary} does not start: ${error}\n${log}`);
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
@@ -161,9 +165,9 @@ async function measureQueue(port, redis) {
 /** What is there already is consumed with the options that a subscription has by default, to the last acknowledgement. */
 async function measureConsumers(port, fsync) {
   const builds = [['this build', NexoClient]];
-  if (process.env.NEXO_SDK_OTHER !== undefined) {
-    const other = await import(pathToFileURL(join(process.env.NEXO_SDK_OTHER, 'dist/esm/index.js')));
-    builds.push(['the build in NEXO_SDK_OTHER', other.NexoClient]);
+  if (process.env.OTHER_BUILD !== undefined) {
+    const other = await import(pathToFileURL(join(process.env.OTHER_BUILD, 'dist/esm/index.js')));
+    builds.push(['the build in OTHER_BUILD', other.NexoClient]);
   }
   const clients = await Promise.all(builds.map(([, Client]) => Client.connect({ host: '127.0.0.1', port })));
   let serial = 0;

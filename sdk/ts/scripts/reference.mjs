@@ -1,8 +1,9 @@
 // Writes API.md, the reference, from the declarations that the compiler made: what the package exports, with its doc comments.
 //
 //   node scripts/reference.mjs            writes it (after npm run build)
-//   node scripts/reference.mjs --check    fails when it is not what the sources say, or a method of a class has no doc comment
-import { readFileSync, writeFileSync } from 'node:fs';
+//   node scripts/reference.mjs --check    fails when it is not what the sources say, a method of a class has no doc comment, or
+//                                         something that is exported speaks of a type that is not
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -12,6 +13,8 @@ const titles = {
   codec: 'Codec',
   connection: 'Connection',
   consumer: 'Subscriptions',
+  dlq: 'Dead-letter queues',
+  entries: 'Entries and groups',
   errors: 'Errors',
   options: 'Options',
   otel: '@nexobroker/client/otel',
@@ -20,7 +23,10 @@ const titles = {
   store: 'Store',
   stream: 'Streams',
 };
-const order = ['client', 'options', 'store', 'pubsub', 'queue', 'stream', 'consumer', 'errors', 'codec', 'connection', 'otel'];
+const order = [
+  ...['client', 'options', 'store', 'pubsub', 'queue', 'dlq', 'stream', 'entries', 'consumer', 'errors', 'codec'],
+  ...['connection', 'otel'],
+];
 
 /** The names that index.ts exports, by the module they come from. */
 function exportedNames() {
@@ -90,6 +96,19 @@ function describe(name, { doc, code }, undocumented) {
   return text;
 }
 
+/** Types that callers meet, by what is exported, and cannot name. */
+function unnameable(names, text) {
+  const exported = new Set([...names.values()].flat());
+  const declared = readdirSync(declarations)
+    .filter((file) => file.endsWith('.d.ts') && file !== 'index.d.ts')
+    .flatMap((file) => [
+      ...readFileSync(join(declarations, file), 'utf8').matchAll(/^(?:export )?(?:declare )?(?:class|interface|type) (\w+)/gm),
+    ])
+    .map(([, name]) => name);
+  const code = [...text.join('\n').matchAll(/```ts\n(.*?)```/gs)].map(([, lines]) => lines).join('\n');
+  return [...new Set(declared)].filter((name) => !exported.has(name) && new RegExp(`\\b${name}\\b`).test(code));
+}
+
 const undocumented = [];
 const names = exportedNames();
 names.set('otel', ['openTelemetry', 'OpenTelemetryOptions']); // an entry of its own
@@ -118,5 +137,7 @@ if (!process.argv.includes('--check')) {
   writeFileSync(path, reference);
 } else {
   if (readFileSync(path, 'utf8') !== reference) throw new Error('API.md is stale: npm run build && npm run reference');
+  const hidden = unnameable(names, text);
+  if (hidden.length > 0) throw new Error(`spoken of and not exported: ${hidden.join(', ')}`);
   if (undocumented.length > 0) throw new Error(`without a doc comment: ${undocumented.join(', ')}`);
 }

@@ -1,9 +1,54 @@
 import type { Arg } from './connection.js';
-import { RequestTimeoutError } from './errors.js';
+import { isAway, RequestTimeoutError } from './errors.js';
 import type { CallEnd } from './options.js';
+import { asError } from './thrown.js';
+import { longestTimerMs } from './timers.js';
 
-/** The longest that a timer of Node can wait. */
-const longestTimerMs = 2 ** 31 - 1;
+const nothing = (): void => {};
+
+/**
+ * A server that goes away is no reason for the process to end: a promise that is rejected for that and that nobody looks at
+ * counts as looked at. Those who wait for it are told all the same; the log tells how many calls it were.
+ */
+export function forgive(promise: Promise<unknown> | undefined, error: unknown): void {
+  if (isAway(error)) promise?.catch(nothing);
+}
+
+/** The same for what consists of several calls. */
+export function forgiving<T>(run: () => Promise<T>): Promise<T> {
+  const promise = new Promise<T>((resolve, reject) => {
+    run().then(resolve, (error: unknown) => {
+      forgive(promise, error);
+      reject(error as Error);
+    });
+  });
+  return promise;
+}
+
+/** What goes wrong while a call is being made rejects it. */
+export function attempt<T>(make: () => Promise<T>): Promise<T> {
+  try {
+    return make();
+  } catch (error) {
+    return Promise.reject(error as Error);
+  }
+}
+
+/** What a reply of 0 or 1 means. */
+export function isOne(reply: number): boolean {
+  return reply === 1;
+}
+
+/** How a call is made. */
+export interface CallSetup {
+  args: readonly Arg[];
+  /** How long it may take; 0 is without limit. */
+  limitMs: number;
+  signal: AbortSignal | undefined;
+  ended: ((end: CallEnd) => void) | undefined;
+  /** Makes what the caller gets of the reply. */
+  read: ((reply: never) => unknown) | undefined;
+}
 
 /** A call that waits for its answer: a link in the ring of those with the same time limit. Whatever settles it first counts. */
 export class Call {
@@ -12,28 +57,22 @@ export class Call {
   isPending = true;
   previous: Call = this;
   next: Call = this;
+  /** What the caller waits for. */
+  promise: Promise<unknown> | undefined;
   readonly #calls: Calls;
-  readonly #resolve: (reply: never) => void;
+  readonly #setup: CallSetup | undefined;
+  readonly #resolve: (value: never) => void;
   readonly #reject: (error: Error) => void;
-  readonly #ended: ((end: CallEnd) => void) | undefined;
-  readonly #signal: AbortSignal | undefined;
   readonly #aborted: (() => void) | undefined;
 
-  constructor(
-    calls: Calls,
-    command: string,
-    resolve: (reply: never) => void,
-    reject: (error: Error) => void,
-    signal?: AbortSignal,
-    ended?: (end: CallEnd) => void,
-  ) {
+  constructor(calls: Calls, setup: CallSetup | undefined, resolve: (value: never) => void, reject: (error: Error) => void) {
     this.#calls = calls;
-    this.command = command;
+    this.#setup = setup;
+    this.command = setup === undefined ? '' : String(setup.args[0]);
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#ended = ended;
+    const signal = setup?.signal;
     if (signal !== undefined) {
-      this.#signal = signal;
       this.#aborted = () => this.fail(signal.reason as Error);
       signal.addEventListener('abort', this.#aborted, { once: true });
     }
@@ -42,15 +81,28 @@ export class Call {
   answer(reply: unknown): void {
     if (this.isPending) {
       this.#settle();
-      this.#ended?.({ milliseconds: performance.now() - this.began, reply });
-      this.#resolve(reply as never);
+      this.#setup?.ended?.({ milliseconds: performance.now() - this.began, reply });
+      const read = this.#setup?.read;
+      if (read === undefined) {
+        this.#resolve(reply as never);
+        return;
+      }
+      let value: unknown;
+      try {
+        value = read(reply as never);
+      } catch (error) {
+        this.#reject(error as Error);
+        return;
+      }
+      this.#resolve(value as never);
     }
   }
 
   fail(error: Error): void {
     if (this.isPending) {
       this.#settle();
-      this.#ended?.({ milliseconds: performance.now() - this.began, error });
+      this.#setup?.ended?.({ milliseconds: performance.now() - this.began, error: asError(error) });
+      forgive(this.promise, error);
       this.#reject(error);
     }
   }
@@ -60,7 +112,7 @@ export class Call {
     this.previous.next = this.next;
     this.next.previous = this.previous;
     if (this.#aborted !== undefined) {
-      this.#signal?.removeEventListener('abort', this.#aborted);
+      this.#setup?.signal?.removeEventListener('abort', this.#aborted);
     }
     this.#calls.settled();
   }
@@ -70,17 +122,14 @@ export class Call {
 class Ring {
   /** Stands for the beginning and the end. */
   readonly anchor: Call;
+  readonly #calls: Calls;
   readonly #limitMs: number;
   readonly #emptied: () => void;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(calls: Calls, limitMs: number, emptied: () => void) {
-    this.anchor = new Call(
-      calls,
-      '',
-      () => {},
-      () => {},
-    );
+    this.anchor = new Call(calls, undefined, nothing, nothing);
+    this.#calls = calls;
     this.#limitMs = limitMs;
     this.#emptied = emptied;
   }
@@ -104,14 +153,18 @@ class Ring {
   #expire(): void {
     this.#timer = undefined;
     const latest = performance.now() - this.#limitMs;
-    for (let call = this.anchor.next; call !== this.anchor; call = this.anchor.next) {
-      if (call.began > latest) {
-        this.#wait(call.began - latest);
-        return;
-      }
+    let late = 0;
+    let call = this.anchor.next;
+    for (; call !== this.anchor && call.began <= latest; call = this.anchor.next) {
       call.fail(new RequestTimeoutError(call.command, this.#limitMs));
+      late++;
     }
-    this.#emptied();
+    if (call === this.anchor) {
+      this.#emptied();
+    } else {
+      this.#wait(call.began - latest);
+    }
+    if (late > 0) this.#calls.late(late, this.#limitMs);
   }
 
   failAll(error: Error): void {
@@ -129,27 +182,36 @@ class Ring {
  */
 export class Calls {
   readonly #rings = new Map<number, Ring>();
+  /** Is told how many calls had no answer in time. */
+  readonly late: (count: number, limitMs: number) => void;
   #count = 0;
   #drained: (() => void)[] = [];
 
-  /** A call begins that may take so long; 0 is without limit. */
-  begin(
-    args: readonly Arg[],
-    limitMs: number,
-    resolve: (reply: never) => void,
-    reject: (error: Error) => void,
-    signal: AbortSignal | undefined,
-    ended: ((end: CallEnd) => void) | undefined,
-  ): Call {
+  constructor(late: (count: number, limitMs: number) => void) {
+    this.late = late;
+  }
+
+  /** How many wait. */
+  get count(): number {
+    return this.#count;
+  }
+
+  begin(setup: CallSetup, resolve: (value: never) => void, reject: (error: Error) => void): Call {
+    const { limitMs } = setup;
     let ring = this.#rings.get(limitMs);
     if (ring === undefined) {
       ring = new Ring(this, limitMs, () => this.#rings.delete(limitMs));
       this.#rings.set(limitMs, ring);
     }
-    const call = new Call(this, String(args[0]), resolve, reject, signal, ended);
+    const call = new Call(this, setup, resolve, reject);
     ring.append(call);
     this.#count++;
     return call;
+  }
+
+  /** Something that is no call yet is waited for as if it were one, until settled() is called for it. */
+  expect(): void {
+    this.#count++;
   }
 
   settled(): void {

@@ -1,11 +1,12 @@
 import { EventEmitter } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type Arg, NexoConnection, type Reply } from './connection.js';
-import { type CallOpts, type NexoOptions, parseUrl, type TypedOptions } from './options.js';
+import { attempt } from './calls.js';
+import { type Arg, NexoConnection, type RedisClient, type Reply } from './connection.js';
+import { type CallOpts, type CloseOptions, checked, fromZero, type NexoOptions, parseUrl, type TypedOptions } from './options.js';
 import { NexoTopic, Subscriptions } from './pubsub.js';
 import { type ConsumerHost, NexoQueue } from './queue.js';
 import { NexoStore } from './store.js';
 import { NexoStream } from './stream.js';
+import { pause } from './timers.js';
 
 interface Running {
   stop(): Promise<void>;
@@ -46,12 +47,17 @@ export class NexoClient
       adopt: (consumer) => this.#running.add(consumer),
       dismiss: (consumer) => this.#running.delete(consumer),
     };
-    for (const event of ['connect', 'reconnect'] as const) {
-      this.connection.on(event, () => this.emit(event));
-    }
+    this.connection.on('connect', () => this.emit('connect'));
+    this.connection.on('reconnect', () => {
+      const calls = this.connection.rejectedCalls;
+      if (calls > 0) this.connection.log('warn', `connected again; ${calls} calls were rejected`);
+      this.emit('reconnect');
+    });
     this.connection.on('disconnect', (error) => {
       if (!this.connection.isClosed) {
-        this.connection.log('warn', `disconnected${error === undefined ? '' : `: ${error.message}`}`);
+        const calls = this.connection.rejectedCalls;
+        const rejected = calls === 0 ? '' : `; ${calls} calls under way are rejected`;
+        this.connection.log('warn', `disconnected${error === undefined ? '' : `: ${error.message}`}${rejected}`);
       }
       this.emit('disconnect', error);
     });
@@ -65,7 +71,7 @@ export class NexoClient
 
   /** Connects to a server: by options, or by a URL such as `nexo://user:password@localhost:7654`. */
   static async connect(options: NexoOptions | string = {}): Promise<NexoClient> {
-    const client = new NexoClient(typeof options === 'string' ? parseUrl(options) : options);
+    const client = new NexoClient(checked(typeof options === 'string' ? parseUrl(options) : options));
     await client.connection.open();
     if (client.connection.options.onShutdownSignal) {
       client.#closeOnSignal();
@@ -79,22 +85,22 @@ export class NexoClient
   }
 
   /** The client of @redis/client beneath, for commands that this SDK has no method for. */
-  get redis(): NexoConnection['redis'] {
+  get redis(): RedisClient {
     return this.connection.redis;
   }
 
   /** A queue by name. Without options it is the object that was asked for with this name before, if any. */
-  queue<T = unknown>(name: string, options?: TypedOptions<T>): NexoQueue<T> {
+  queue<T = any>(name: string, options?: TypedOptions<T>): NexoQueue<T> {
     return this.#once(this.#queues, name, options, () => new NexoQueue<T>(this.#host, name, options));
   }
 
   /** A stream by name. */
-  stream<T = unknown>(name: string, options?: TypedOptions<T>): NexoStream<T> {
+  stream<T = any>(name: string, options?: TypedOptions<T>): NexoStream<T> {
     return this.#once(this.#streams, name, options, () => new NexoStream<T>(this.#host, name, options));
   }
 
   /** A topic, or a filter with `+` and `#`. */
-  pubsub<T = unknown>(topic: string, options?: TypedOptions<T>): NexoTopic<T> {
+  pubsub<T = any>(topic: string, options?: TypedOptions<T>): NexoTopic<T> {
     return this.#once(this.#topics, topic, options, () => new NexoTopic<T>(this.#subscriptions, topic, options));
   }
 
@@ -109,22 +115,25 @@ export class NexoClient
   }
 
   /** Any command; bulk strings are answered as Buffers. */
-  async command<R = Reply>(args: readonly Arg[], o?: CallOpts): Promise<R> {
-    return this.connection.send<R>(args, o);
+  command<R = Reply>(args: readonly Arg[], o?: CallOpts): Promise<R> {
+    return attempt(() => {
+      const copy = args.map((arg) => (typeof arg === 'string' ? arg : Buffer.from(arg)));
+      return this.connection.send<R>(copy, o);
+    });
   }
 
   /** How many milliseconds the server takes to answer. */
-  async ping(o?: CallOpts): Promise<number> {
+  ping(o?: CallOpts): Promise<number> {
     const began = performance.now();
-    await this.connection.send(['PING'], o);
-    return performance.now() - began;
+    return this.connection.send(['PING'], o, () => performance.now() - began);
   }
 
   /** What the server tells of itself: versions, memory, counters. */
-  async info(o?: CallOpts): Promise<ServerInfo> {
-    const text = String(await this.connection.text(['INFO'], o));
-    const fields = text.split('\r\n').filter((line) => line !== '' && !line.startsWith('#'));
-    return Object.fromEntries(fields.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]));
+  info(o?: CallOpts): Promise<ServerInfo> {
+    return this.connection.text<string, ServerInfo>(['INFO'], o, (text) => {
+      const fields = text.split('\r\n').filter((line) => line !== '' && !line.startsWith('#'));
+      return Object.fromEntries(fields.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]));
+    });
   }
 
   /** Ends at once: what is under way is rejected, what was taken goes back to the server. */
@@ -141,13 +150,15 @@ export class NexoClient
    * Ends in order: subscriptions stop, handlers and calls under way finish, acknowledgements are sent. After timeoutMs
    * (10,000) what is left is cut off.
    */
-  async close(o: { timeoutMs?: number } = {}): Promise<void> {
+  async close(o: CloseOptions = {}): Promise<void> {
+    const { timeoutMs = 10_000 } = o;
+    fromZero('timeoutMs', timeoutMs);
     const finish = async (): Promise<void> => {
       await Promise.allSettled([...this.#running].map((consumer) => consumer.stop()));
       await this.connection.close();
     };
     const limit = new AbortController();
-    await Promise.race([finish(), sleep(o.timeoutMs ?? 10_000, undefined, { signal: limit.signal }).catch(() => undefined)]);
+    await Promise.race([finish(), pause(timeoutMs, limit.signal)]);
     limit.abort();
     this.disconnect();
   }

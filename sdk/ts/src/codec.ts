@@ -3,8 +3,13 @@
  * was. sdk/codec-vectors.json holds its vectors.
  */
 
+import { parseJson, writeJson } from './json.js';
+
+/** The ways to write and read values. */
+export const codecs = ['auto', 'json', 'text', 'bytes'] as const;
+
 /** How a value is written or read: by the codec's rules, or explicitly. */
-export type Codec = 'auto' | 'json' | 'text' | 'bytes';
+export type Codec = (typeof codecs)[number];
 
 /** What is written for a Buffer that is valid UTF-8, in front of it, so that it does not come back as text. */
 const marker = Buffer.from([0xff, 0x6e, 0x62]);
@@ -26,7 +31,7 @@ function jsonOf(text: string): { value: unknown } | undefined {
   const first = text[0];
   if (first === '{' || first === '[' || first === '"') {
     try {
-      return { value: JSON.parse(text) };
+      return { value: parseJson(text) };
     } catch {
       return undefined;
     }
@@ -58,8 +63,8 @@ function buffer(bytes: Uint8Array): Buffer {
 }
 
 /**
- * Encodes a value for a command. What is text stays a string: the connection joins strings and writes them at once, while each
- * Buffer is a write of its own.
+ * Encodes a value for a command: nothing that the caller does with the value afterwards changes what is sent. What is text
+ * stays a string: the connection joins strings and writes them at once, while each Buffer is a write of its own.
  */
 export function encodeArg(value: unknown, as: Codec = 'auto'): string | Buffer {
   const bytes = bytesOf(value);
@@ -67,34 +72,40 @@ export function encodeArg(value: unknown, as: Codec = 'auto'): string | Buffer {
     if (bytes === undefined) {
       throw new TypeError("{as: 'bytes'} takes a Buffer or a Uint8Array");
     }
-    return buffer(bytes);
+    return Buffer.from(bytes);
   }
   if (as === 'text') {
     return String(value);
   }
   if (as === 'auto' && bytes !== undefined) {
     return utf8(bytes) === undefined && !buffer(bytes).subarray(0, marker.length).equals(marker)
-      ? buffer(bytes)
+      ? Buffer.from(bytes)
       : Buffer.concat([marker, bytes]);
   }
   if (as === 'auto' && typeof value === 'string' && jsonOf(value) === undefined && value.isWellFormed()) {
     return value;
   }
-  const json = JSON.stringify(value === undefined ? null : value);
+  if (as === 'auto' && typeof value === 'bigint') {
+    throw new TypeError('a bigint alone cannot be sent: it would come back as text. Send its text, or an object that holds it');
+  }
+  const json = writeJson(value === undefined ? null : value);
   if (json === undefined) {
     throw new TypeError(`a ${typeof value} cannot be sent`);
   }
   return json;
 }
 
-/** Encodes a value. Throws a TypeError for what cannot be written: functions, symbols, bigint inside JSON, cycles. */
+/**
+ * Encodes a value. Throws a TypeError for what cannot be written: functions, symbols, cycles, a bigint alone or one within JSON
+ * that a number holds.
+ */
 export function encode(value: unknown, as: Codec = 'auto'): Buffer {
   const arg = encodeArg(value, as);
   return typeof arg === 'string' ? Buffer.from(arg) : arg;
 }
 
 /** Decodes a payload. */
-export function decode<T = unknown>(payload: Uint8Array, as: Codec = 'auto'): T {
+export function decode<T = any>(payload: Uint8Array, as: Codec = 'auto'): T {
   const bytes = buffer(payload);
   if (as === 'bytes') {
     return bytes as T;
@@ -104,7 +115,7 @@ export function decode<T = unknown>(payload: Uint8Array, as: Codec = 'auto'): T 
     return text as T;
   }
   if (as === 'json') {
-    return JSON.parse(text as string) as T;
+    return parseJson(text as string) as T;
   }
   if (text === undefined) {
     return (bytes.subarray(0, marker.length).equals(marker) ? bytes.subarray(marker.length) : bytes) as T;

@@ -1,15 +1,18 @@
 import { EventEmitter } from 'node:events';
 import { createClient, RESP_TYPES } from '@redis/client';
-import { type Call, Calls } from './calls.js';
+import { type Call, Calls, forgive } from './calls.js';
 import { ConnectionClosedError, fromReply, NexoError, NotConnectedError } from './errors.js';
-import type { CallEnd, CallOpts, LogLevel, NexoOptions, NexoTelemetry } from './options.js';
+import { type CallEnd, type CallOpts, type LogLevel, logLevels, type NexoOptions, type NexoTelemetry } from './options.js';
+import { stackOf } from './thrown.js';
+import { after, type Timer } from './timers.js';
 
 export type Arg = string | Buffer;
 
 /** What a command may answer. Bulk strings are Buffers; maps are objects in text replies. */
 export type Reply = Buffer | string | number | bigint | boolean | null | Reply[] | { [key: string]: Reply };
 
-type Client = ReturnType<typeof makeClient>;
+/** The client of @redis/client beneath. */
+export type RedisClient = ReturnType<typeof makeClient>;
 
 function makeClient(o: NexoOptions) {
   const tls = o.tls === undefined || o.tls === false ? {} : { tls: true as const, ...(o.tls === true ? {} : o.tls) };
@@ -33,14 +36,16 @@ const noOptions: CallOpts = {};
  */
 export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Error?]; reconnect: []; error: [Error] }> {
   readonly options: NexoOptions;
-  readonly #client: Client;
+  readonly #client: RedisClient;
   /** The same, with answers as Buffers. Options that are given with each command are copied with each command. */
-  readonly #binary: Client;
+  readonly #binary: RedisClient;
   #ready = false;
   readonly #ended = new AbortController();
-  #retry: NodeJS.Timeout | undefined;
+  #retry: Timer | undefined;
   #attempt = 0;
-  readonly #calls = new Calls();
+  readonly #calls = new Calls((count, ms) => this.log('warn', `${count} calls had no answer within ${ms} ms and were rejected`));
+  /** Calls that were rejected since the connection was lost. */
+  #rejected = 0;
   /** Calls that wait for a connection. */
   #unsent: { call: Call; run: () => Promise<unknown> }[] = [];
   #waiters: (() => void)[] = [];
@@ -49,7 +54,7 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
     super();
     this.options = options;
     this.#client = makeClient(options);
-    this.#binary = this.#client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer }) as unknown as Client;
+    this.#binary = this.#client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer }) as unknown as RedisClient;
     // The client tells of a broken socket by an error; without a listener it would end the process.
     this.#client.on('error', (error: Error) => this.#lost(error));
     this.#client.on('end', () => this.#lost());
@@ -57,7 +62,7 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
   }
 
   /** The client of @redis/client beneath. */
-  get redis(): Client {
+  get redis(): RedisClient {
     return this.#client;
   }
 
@@ -67,6 +72,11 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
 
   get isClosed(): boolean {
     return this.ended.aborted;
+  }
+
+  /** How many calls were rejected since the connection was lost the last time, because it was. */
+  get rejectedCalls(): number {
+    return this.#rejected;
   }
 
   /** Aborted when the connection is closed for good. */
@@ -122,6 +132,7 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
     }
     this.#ready = false;
     const reason = new ConnectionClosedError(undefined, error === undefined ? undefined : { cause: error });
+    this.#rejected = this.#calls.count;
     this.#calls.failAll(reason);
     this.emit('disconnect', error);
     if (!this.isClosed) {
@@ -142,7 +153,7 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
     }
     const delay = Math.min(maxMs, minMs * 2 ** this.#attempt);
     this.#attempt++;
-    this.#retry = setTimeout(() => void this.#reconnect(), delay * (1 + Math.random() / 2));
+    this.#retry = after(delay * (1 + Math.random() / 2), () => void this.#reconnect());
   }
 
   async #reconnect(): Promise<void> {
@@ -177,39 +188,56 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
     return this.#ready;
   }
 
-  /** Sends a command; bulk strings are answered as Buffers. */
-  send<R = Reply>(args: readonly Arg[], o: CallOpts = noOptions): Promise<R> {
-    return this.#call(args, o, () => this.#binary.sendCommand<R>(args));
+  /**
+   * Sends a command; bulk strings are answered as Buffers. `read` makes the result of the answer. The Buffers among the
+   * arguments are sent as they are at the end of the turn of the event loop; client.command() copies them.
+   */
+  send<R = Reply, V = R>(args: readonly Arg[], o?: CallOpts, read?: (reply: R) => V): Promise<V> {
+    return this.#call(args, o, () => this.#binary.sendCommand<R>(args), read);
   }
 
   /** Sends a command whose answer is text: bulk strings are strings. */
-  text<R = Reply>(args: readonly Arg[], o: CallOpts = noOptions): Promise<R> {
-    return this.#call(args, o, () => this.#client.sendCommand<R>(args));
+  text<R = Reply, V = R>(args: readonly Arg[], o?: CallOpts, read?: (reply: R) => V): Promise<V> {
+    return this.#call(args, o, () => this.#client.sendCommand<R>(args), read);
   }
 
   /** Runs a call of the client beneath with this connection's time limit, telemetry and errors. */
-  guard<R>(args: readonly Arg[], run: () => Promise<R>, o: CallOpts = noOptions): Promise<R> {
+  guard<R>(args: readonly Arg[], run: () => Promise<R>, o?: CallOpts): Promise<R> {
     return this.#call(args, o, run);
   }
 
-  #call<R>(args: readonly Arg[], o: CallOpts, run: () => Promise<R>): Promise<R> {
+  #call<R, V>(args: readonly Arg[], o: CallOpts = noOptions, run: () => Promise<R>, read?: (reply: R) => V): Promise<V> {
     if (!this.#ready && (this.isClosed || this.options.offline !== 'queue')) {
-      return Promise.reject(this.isClosed ? closed() : new NotConnectedError());
+      this.#rejected++;
+      const error = this.isClosed ? closed() : new NotConnectedError();
+      const rejected = Promise.reject(error);
+      forgive(rejected, error);
+      return rejected;
     }
-    if (o.signal?.aborted) {
-      return Promise.reject(o.signal.reason as Error);
+    const { signal } = o;
+    if (signal?.aborted) {
+      return Promise.reject(signal.reason as Error);
     }
     const timeoutMs = o.timeoutMs ?? this.options.requestTimeoutMs ?? 15_000;
     const limitMs = timeoutMs > 0 && Number.isFinite(timeoutMs) ? timeoutMs : 0;
     const ended = this.options.telemetry === undefined ? undefined : this.#observe(this.options.telemetry, args);
-    return new Promise<R>((resolve, reject) => {
-      const call = this.#calls.begin(args, limitMs, resolve, reject, o.signal, ended);
-      if (this.#ready) {
-        dispatch(call, run);
-      } else {
-        this.#unsent.push({ call, run });
-      }
+    let call!: Call;
+    const promise = new Promise<V>((resolve, reject) => {
+      call = this.#calls.begin({ args, limitMs, signal, ended, read }, resolve, reject);
     });
+    call.promise = promise;
+    if (this.#ready) {
+      dispatch(call, run);
+    } else {
+      this.#unsent.push({ call, run });
+    }
+    return promise;
+  }
+
+  /** What will become a call is waited for by close(), too. */
+  preparing<V>(call: Promise<V>): Promise<V> {
+    this.#calls.expect();
+    return call.finally(() => this.#calls.settled());
   }
 
   /** Tells telemetry of a call. What goes wrong there is no matter of the call. */
@@ -221,20 +249,27 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
         try {
           ended?.(end);
         } catch (error) {
-          this.log('error', `telemetry: ${(error as Error).stack}`);
+          this.log('error', `telemetry: ${stackOf(error)}`);
         }
       };
     } catch (error) {
-      this.log('error', `telemetry: ${(error as Error).stack}`);
+      this.log('error', `telemetry: ${stackOf(error)}`);
       return undefined;
     }
   }
 
-  /** Tells the logger, when the level asks for it. */
+  /** Tells the logger, when the level asks for it. A logger that throws changes nothing else. */
   log(level: Exclude<LogLevel, 'silent'>, message: string): void {
-    const levels: LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent'];
-    if (levels.indexOf(level) >= levels.indexOf(this.options.logLevel ?? 'warn')) {
-      (this.options.logger ?? console)[level](`nexo: ${message}`);
+    if (logLevels.indexOf(level) < logLevels.indexOf(this.options.logLevel ?? 'warn')) {
+      return;
+    }
+    const { logger = console } = this.options;
+    const text = `nexo: ${message}`;
+    try {
+      if (typeof logger === 'function') logger(level, text);
+      else logger[level](text);
+    } catch (error) {
+      console.error(`nexo: the logger failed: ${stackOf(error)}; it was told: ${message}`);
     }
   }
 
@@ -244,7 +279,7 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
       return;
     }
     this.#ended.abort();
-    clearTimeout(this.#retry);
+    this.#retry?.cancel();
     if (this.#client.isOpen) {
       this.#client.destroy();
     }
@@ -258,7 +293,7 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
 
   /** Waits for what is under way, then ends. */
   async close(): Promise<void> {
-    // A call that was made just before may still have to encode its value.
+    // Acknowledgements are sent at the end of the turn of the event loop.
     await new Promise((resolve) => setImmediate(resolve));
     if (this.#ready) {
       await this.#calls.drained();

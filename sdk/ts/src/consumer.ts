@@ -1,12 +1,13 @@
 import { AsyncResource } from 'node:async_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { NexoConnection } from './connection.js';
-import { ConnectionClosedError, NotConnectedError, RequestTimeoutError } from './errors.js';
+import { isAway, RequestTimeoutError, ServerError } from './errors.js';
 import type { MessageBegin, MessageEnd, NexoOptions } from './options.js';
+import { stackOf } from './thrown.js';
+import { every, pause, type Timer } from './timers.js';
 
 /** What subscribe() answers. */
 export interface Subscription extends AsyncDisposable {
-  /** Takes no more messages, gives those back that were not begun, and waits for the handlers that run. */
+  /** Takes no more messages, gives those back that were not begun, and waits for the handlers that run and what settles theirs. */
   stop(): Promise<void>;
 }
 
@@ -14,13 +15,16 @@ export interface Subscription extends AsyncDisposable {
 export interface Source<M> {
   /** Waits for up to count messages; runs on the consumer's own connection. */
   fetch(connection: NexoConnection, count: number): Promise<M[]>;
-  /** Handles one message to its end. It does not throw. */
-  handle(message: M): Promise<void>;
+  /**
+   * Handles one message, and resolves when the server has answered to what settles it. It calls handled() as soon as the
+   * handler is done and that was sent: then the next one may begin. It does not throw.
+   */
+  handle(message: M, handled: () => void): Promise<void>;
   /** Gives back messages that no handler has begun. */
   release(messages: M[]): Promise<void>;
   /** The connection is gone: what it held is the server's again, and no handler has begun these messages. */
   lost(unbegun: M[]): void;
-  /** The connection is new; nothing is fetched before this is done. */
+  /** What a lost connection held and nobody has begun is given back; nothing is fetched before this is done. */
   reconnected(connection: NexoConnection): Promise<void>;
   /** Called every few seconds with what is held, while there is something. */
   renew(messages: M[]): Promise<void>;
@@ -37,7 +41,9 @@ export interface ConsumerOptions {
 
 /**
  * One loop of fetching on a connection of its own, so that waiting for messages holds nobody up, and up to `concurrency`
- * handlers. Messages wait here in the order they came; no more than `batchSize` are held at a time.
+ * handlers. Messages wait here in the order they came; no more than `batchSize` wait or are being handled. A handler's place is
+ * free when the handler is done: what settles its message is on its way then, behind what settled those before it, and costs
+ * no handler the time of an fsync. No more than `batchSize` messages have been begun and are not settled.
  */
 export class Consumer<M> implements Subscription {
   readonly #source: Source<M>;
@@ -49,13 +55,16 @@ export class Consumer<M> implements Subscription {
   #lost = 0;
   #introduced = 0;
   #waiting: M[] = [];
-  readonly #running = new Map<M, Promise<void>>();
+  /** Messages that have a handler now. */
+  readonly #running = new Set<M>();
+  /** Those that were begun and are not settled, with what resolves when they are. */
+  readonly #begun = new Map<M, Promise<void>>();
   readonly #stopping = new AbortController();
   #fetching = false;
   #stop: Promise<void> | undefined;
   #loop: Promise<void> | undefined;
   #room: (() => void) | undefined;
-  #renewal: NodeJS.Timeout | undefined;
+  #renewal: Timer | undefined;
   readonly #ended: () => void;
 
   constructor(main: NexoConnection, name: string, source: Source<M>, options: ConsumerOptions, ended: () => void) {
@@ -87,7 +96,7 @@ export class Consumer<M> implements Subscription {
     }
     signal?.addEventListener('abort', this.#aborted, { once: true });
     if (this.#options.renewMs > 0) {
-      this.#renewal = setInterval(() => void this.#renew(), this.#options.renewMs);
+      this.#renewal = every(this.#options.renewMs, () => void this.#renew());
     }
     this.#loop = root.runInAsyncScope(() => this.#run());
     return this;
@@ -108,7 +117,7 @@ export class Consumer<M> implements Subscription {
     try {
       this.#options.onError(error);
     } catch (thrown) {
-      this.#main.log('error', `onError: ${(thrown as Error).stack}`);
+      this.#main.log('error', `onError: ${stackOf(thrown)}`);
     }
   }
 
@@ -124,7 +133,7 @@ export class Consumer<M> implements Subscription {
   }
 
   async #run(): Promise<void> {
-    let pause = 50;
+    let pauseMs = 50;
     while (!this.#stopped) {
       const room = this.#options.batchSize - this.#waiting.length - this.#running.size;
       if (room < Math.max(1, this.#options.batchSize / 2) && this.#waiting.length + this.#running.size > 0) {
@@ -145,7 +154,7 @@ export class Consumer<M> implements Subscription {
         this.#fetching = true;
         const messages = await this.#source.fetch(this.#connection, room);
         this.#fetching = false;
-        pause = 50;
+        pauseMs = 50;
         if (lost === this.#lost) {
           this.#waiting.push(...messages);
           this.#begin();
@@ -162,27 +171,37 @@ export class Consumer<M> implements Subscription {
         } else if (this.#connection.isConnected) {
           // The server refuses: the queue was deleted, the disk is full. Not a reason to hammer it.
           this.#report(error as Error);
-          await sleep(pause, undefined, { signal: this.stopping }).catch(() => undefined);
-          pause = Math.min(5000, pause * 2);
+          await pause(pauseMs, this.stopping);
+          pauseMs = Math.min(5000, pauseMs * 2);
         }
       }
     }
   }
 
   #begin(): void {
-    while (this.#running.size < this.#options.concurrency && this.#waiting.length > 0 && !this.#stopped) {
+    const { batchSize, concurrency } = this.#options;
+    while (this.#running.size < concurrency && this.#begun.size < batchSize && this.#waiting.length > 0 && !this.#stopped) {
       const message = this.#waiting.shift() as M;
-      const done = this.#source.handle(message).finally(() => {
+      this.#running.add(message);
+      const handled = (): void => {
+        if (this.#running.delete(message)) this.#goOn();
+      };
+      const settled = this.#source.handle(message, handled).finally(() => {
         this.#running.delete(message);
-        this.#begin();
-        this.#room?.();
+        this.#begun.delete(message);
+        this.#goOn();
       });
-      this.#running.set(message, done);
+      this.#begun.set(message, settled);
     }
   }
 
+  #goOn(): void {
+    this.#begin();
+    this.#room?.();
+  }
+
   async #renew(): Promise<void> {
-    const held = [...this.#running.keys(), ...this.#waiting];
+    const held = [...this.#begun.keys(), ...this.#waiting];
     if (held.length === 0 || !this.#main.isConnected) {
       return;
     }
@@ -204,7 +223,7 @@ export class Consumer<M> implements Subscription {
     // The wait is ended from the main connection: cutting it off could lose what is on its way to us.
     while (this.#fetching && this.#connection.isConnected && this.#main.isConnected) {
       await this.#main.send(['CLIENT', 'UNBLOCK', String(this.#clientId)]).catch(() => undefined);
-      await Promise.race([this.#loop, sleep(20)]);
+      await Promise.race([this.#loop, pause(20)]);
     }
     if (!this.#connection.isConnected || !this.#main.isConnected) {
       this.#connection.destroy();
@@ -214,12 +233,16 @@ export class Consumer<M> implements Subscription {
     if (unbegun.length > 0 && this.#main.isConnected) {
       await this.#source.release(unbegun).catch((error: Error) => this.#report(error));
     }
-    await Promise.allSettled(this.#running.values());
+    await Promise.allSettled(this.#begun.values());
+    if (this.#introduced !== this.#lost && this.#main.isConnected) {
+      // What a lost connection was given need not wait until its time ends.
+      await this.#source.reconnected(this.#main).catch((error: Error) => this.#report(error));
+    }
     this.#finish();
   }
 
   #finish(): void {
-    clearInterval(this.#renewal);
+    this.#renewal?.cancel();
     this.#options.signal?.removeEventListener('abort', this.#aborted);
     this.#connection.destroy();
     this.#ended();
@@ -252,21 +275,23 @@ export async function settle<R>(connection: NexoConnection, run: () => Promise<R
     try {
       return await run();
     } catch (error) {
-      const broken = error instanceof ConnectionClosedError || error instanceof NotConnectedError;
+      // One that had no answer in time may have been done, and the server is there: the lease decides.
+      const broken = isAway(error) && !(error instanceof RequestTimeoutError);
       if (!broken || !(await connection.connected())) {
         throw error;
       }
+      if (error instanceof ServerError) await pause(100, connection.ended); // it is there, and not ready yet
     }
   }
 }
 
+/** How long a request may take that waits so long for messages; 0 is without limit. */
+export function waitLimitMs(connection: NexoConnection, waitMs: number): number {
+  return waitMs === 0 ? 0 : waitMs + (connection.options.requestTimeoutMs ?? 15_000);
+}
+
 /** What runs for long, or for many, belongs to none of the contexts (of a request, of a span) that it was begun in. */
 const root = new AsyncResource('NexoClient');
-
-/** What a handler threw, which may be anything. */
-export function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
-}
 
 /** Handles a message, surrounded by telemetry; nothing that goes wrong there keeps the message from being handled. */
 export async function observed(
@@ -288,7 +313,7 @@ export async function observed(
   try {
     await telemetry.message({ ...begin, host, port }, once);
   } catch (error) {
-    connection.log('error', `telemetry: ${(error as Error).stack}`);
+    connection.log('error', `telemetry: ${stackOf(error)}`);
   }
   await once();
 }

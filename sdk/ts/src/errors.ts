@@ -52,3 +52,13 @@ export function fromReply(message: string): NexoError {
   const code = /^[A-Z][A-Z0-9]*/.exec(message)?.[0] ?? 'ERR';
   return missing.has(code) ? new NotFoundError(code, message) : new ServerError(code, message);
 }
+
+/** Whether the server, or the way to it, is not there now. Whether what was sent was done is not known, or it was not. */
+export function isAway(error: unknown): boolean {
+  return (
+    error instanceof ConnectionClosedError ||
+    error instanceof NotConnectedError ||
+    error instanceof RequestTimeoutError ||
+    (error instanceof ServerError && error.code === 'LOADING')
+  );
+}

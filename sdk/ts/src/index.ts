@@ -5,8 +5,10 @@
  */
 export { NexoClient, type ServerInfo } from './client.js';
 export { type Codec, decode, encode } from './codec.js';
-export type { Arg, NexoConnection, Reply } from './connection.js';
+export type { Arg, NexoConnection, RedisClient, Reply } from './connection.js';
 export type { Subscription } from './consumer.js';
+export { type DeadJob, type DeadPeekOptions, NexoDLQ, type ReplayOptions } from './dlq.js';
+export type { AppendedRange, EntryJson, GroupInfo, StreamEntry, StreamInfo, StreamMessage } from './entries.js';
 export {
   ConnectionClosedError,
   NexoError,
@@ -20,36 +22,43 @@ export type {
   CallBegin,
   CallEnd,
   CallOpts,
+  CloseOptions,
   Logger,
+  LogHandler,
   LogLevel,
   MessageBegin,
   MessageEnd,
   NexoOptions,
   NexoTelemetry,
+  ReconnectOptions,
+  TlsOptions,
   TypedOptions,
 } from './options.js';
-export { type MessageMeta, NexoTopic, type PublishOptions } from './pubsub.js';
+export { type MessageMeta, NexoTopic, type PublishOptions, type TopicMessagesOptions } from './pubsub.js';
 export {
   type AddOptions,
-  type DeadJob,
-  NexoDLQ,
+  type Backoff,
+  type JobState,
+  type NackOptions,
   NexoQueue,
   type PeekedJob,
+  type PeekOptions,
   type PushOptions,
   type QueueConfig,
   type QueueMessage,
+  type QueuePushOptions,
   type QueueStats,
+  type QueueSubscribeOptions,
   type SubscribeOptions,
 } from './queue.js';
-export { NexoMap, NexoStore, type ReadOptions, type SetOptions } from './store.js';
+export { NexoMap, NexoStore, type ReadOptions, type ScanOptions, type SetManyOptions, type SetOptions } from './store.js';
 export {
+  type AppendManyOptions,
   type AppendOptions,
-  type GroupInfo,
   NexoStream,
   type StreamConfig,
-  type StreamEntry,
-  type StreamInfo,
-  type StreamMessage,
   type StreamPosition,
+  type StreamReadOptions,
   type StreamSubscribeOptions,
+  type TailOptions,
 } from './stream.js';

@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import type { Codec } from './codec.js';
+import { type Codec, codecs } from './codec.js';
 import { ValidationError } from './errors.js';
+import { textOf } from './thrown.js';
 
 /** Receives what the SDK has to say; the console fits. */
 export interface Logger {
@@ -10,7 +11,13 @@ export interface Logger {
   error(message: string): void;
 }
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+/** The levels, from all to nothing. */
+export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+
+export type LogLevel = (typeof logLevels)[number];
+
+/** The same as one function. */
+export type LogHandler = (level: Exclude<LogLevel, 'silent'>, message: string) => void;
 
 /** A call that begins. */
 export interface CallBegin {
@@ -58,6 +65,23 @@ export interface NexoTelemetry {
   message?(begin: MessageBegin, handle: () => Promise<MessageEnd>): Promise<void>;
 }
 
+/** What Node's tls.connect takes. */
+export interface TlsOptions {
+  ca?: string | Buffer;
+  cert?: string | Buffer;
+  key?: string | Buffer;
+  rejectUnauthorized?: boolean;
+  servername?: string;
+}
+
+/** Delays between attempts to reconnect: minMs (500) with jitter, doubled up to maxMs (5,000). */
+export interface ReconnectOptions {
+  minMs?: number;
+  maxMs?: number;
+  /** Then the client gives up, and tells so by the event `error`; default never. */
+  maxAttempts?: number;
+}
+
 export interface NexoOptions {
   /** Default localhost. */
   host?: string;
@@ -66,15 +90,12 @@ export interface NexoOptions {
   username?: string;
   password?: string;
   /** true, or the options of Node's tls.connect. */
-  tls?:
-    | boolean
-    | { ca?: string | Buffer; cert?: string | Buffer; key?: string | Buffer; rejectUnauthorized?: boolean; servername?: string };
+  tls?: boolean | TlsOptions;
   /** Shown in CLIENT LIST and in the dashboard. */
   name?: string;
   /** How long a call may take; default 15,000. */
   requestTimeoutMs?: number;
-  /** Delays between attempts to reconnect: minMs (500) with jitter, doubled up to maxMs (5,000). */
-  reconnect?: { minMs?: number; maxMs?: number; maxAttempts?: number };
+  reconnect?: ReconnectOptions;
   /** What calls do while there is no connection: be rejected with NotConnectedError (default), or wait for it. */
   offline?: 'reject' | 'queue';
   /** On SIGTERM and SIGINT: close(), then let the signal have its effect. Default false. */
@@ -82,7 +103,8 @@ export interface NexoOptions {
   telemetry?: NexoTelemetry;
   /** How values are written and read where a call does not say; default auto. */
   codec?: Codec;
-  logger?: Logger;
+  /** An object such as the console, which is the default, or a function. */
+  logger?: Logger | LogHandler;
   /** Default warn. */
   logLevel?: LogLevel;
 }
@@ -94,9 +116,18 @@ export interface CallOpts {
   timeoutMs?: number;
 }
 
+/** Options of close(). */
+export interface CloseOptions {
+  /** Default 10,000; Infinity is without limit. */
+  timeoutMs?: number;
+}
+
 /** Options of a typed queue, stream or topic. */
 export interface TypedOptions<T> {
-  /** Any Standard Schema (zod, valibot, ...): messages are checked before they are sent and before a handler sees them. */
+  /**
+   * Any Standard Schema (zod, valibot, ...): messages are checked before they are sent and before a handler sees them. With one
+   * that answers a promise a message is sent when that resolves, and refused when the value was changed until then.
+   */
   schema?: StandardSchemaV1<unknown, T>;
   as?: Codec;
 }
@@ -130,22 +161,69 @@ export function parseUrl(text: string): NexoOptions {
   return options;
 }
 
-/** Checks a value against the schema, and returns what the schema makes of it. */
-export async function validate<T>(schema: StandardSchemaV1<unknown, T> | undefined, value: unknown, what: string): Promise<T> {
+/** Refuses options that would fail later, where nobody could be told. Answers a copy. */
+export function checked(options: NexoOptions): NexoOptions {
+  const { logger, logLevel, offline, codec, reconnect = {}, requestTimeoutMs } = options;
+  const methods = ['debug', 'info', 'warn', 'error'] as const;
+  if (
+    logger !== undefined &&
+    typeof logger !== 'function' &&
+    (typeof logger !== 'object' || logger === null || methods.some((name) => typeof logger[name] !== 'function'))
+  ) {
+    throw new ValidationError('logger is neither a function nor an object with the methods debug, info, warn and error');
+  }
+  oneOf('logLevel', logLevel, logLevels);
+  oneOf('offline', offline, ['reject', 'queue']);
+  oneOf('codec', codec, codecs);
+  fromZero('requestTimeoutMs', requestTimeoutMs);
+  fromZero('reconnect.minMs', reconnect.minMs);
+  fromZero('reconnect.maxMs', reconnect.maxMs);
+  fromZero('reconnect.maxAttempts', reconnect.maxAttempts);
+  return { ...options };
+}
+
+function oneOf(name: string, value: unknown, known: readonly string[]): void {
+  if (value !== undefined && !known.includes(value as string)) {
+    throw new ValidationError(`${name} is ${textOf(value)}, which is none of ${known.join(', ')}`);
+  }
+}
+
+/** Refuses what is no number from 0 on; Infinity is one. */
+export function fromZero(name: string, value: unknown): void {
+  if (value !== undefined && !(typeof value === 'number' && value >= 0)) {
+    throw new ValidationError(`${name} is ${textOf(value)}, not a number from 0 on`);
+  }
+}
+
+/** Checks a value against the schema, and returns what the schema makes of it: at once, when the schema answers at once. */
+export function validate<T>(schema: StandardSchemaV1<unknown, T> | undefined, value: unknown, what: string): T | Promise<T> {
   if (schema === undefined) {
     return value as T;
   }
-  const result = await schema['~standard'].validate(value);
-  if (result.issues !== undefined) {
-    throw new ValidationError(`${what}: ${result.issues.map((issue) => issue.message).join('; ')}`, result.issues);
-  }
-  return result.value;
+  const read = (result: StandardSchemaV1.Result<T>): T => {
+    if (result.issues !== undefined) {
+      throw new ValidationError(`${what}: ${result.issues.map((issue) => issue.message).join('; ')}`, result.issues);
+    }
+    return result.value;
+  };
+  const result = schema['~standard'].validate(value);
+  return result instanceof Promise ? result.then(read) : read(result);
 }
 
 /** Milliseconds for the wire: a whole number that is not negative. */
 export function milliseconds(name: string, value: number): string {
-  if (!Number.isFinite(value) || value < 0) {
+  const rounded = Math.round(value);
+  if (!Number.isSafeInteger(rounded) || value < 0) {
     throw new ValidationError(`${name} is ${value}, not a number of milliseconds from 0 on`);
   }
-  return String(Math.round(value));
+  return String(rounded);
+}
+
+/** Refuses numbers that are not whole and at least 1. */
+export function positive(numbers: Record<string, number>): void {
+  for (const [name, value] of Object.entries(numbers)) {
+    if (!Number.isInteger(value) || value < 1) {
+      throw new ValidationError(`${name} is ${value}, not a whole number from 1 on`);
+    }
+  }
 }

@@ -1,8 +1,10 @@
-import { decode, encodeArg } from './codec.js';
-import type { Arg, NexoConnection } from './connection.js';
+import { attempt, forgiving } from './calls.js';
+import type { NexoConnection } from './connection.js';
 import { settle } from './consumer.js';
 import { NexoError, ValidationError } from './errors.js';
-import { type CallOpts, milliseconds, type TypedOptions, validate } from './options.js';
+import { type CallOpts, milliseconds, positive, type TypedOptions } from './options.js';
+import { Payloads } from './payload.js';
+import { stackOf } from './thrown.js';
 
 export interface MessageMeta {
   /** The topic that it was published to. */
@@ -14,6 +16,16 @@ export interface PublishOptions extends CallOpts {
   retain?: boolean;
   /** How long a retained message is kept. */
   ttlMs?: number;
+}
+
+/** How messages() keeps what the loop has not read yet. */
+export interface TopicMessagesOptions {
+  /** Ends the loop. */
+  signal?: AbortSignal;
+  /** How many messages may wait; default 1,000. */
+  buffer?: number;
+  /** What happens when more would: the oldest is dropped (default), or the loop ends with an error. */
+  overflow?: 'drop-oldest' | 'error';
 }
 
 type Listener = (payload: Buffer, topic: Buffer) => void;
@@ -57,21 +69,23 @@ export class Subscriptions {
     return entered;
   }
 
-  async remove(filter: string): Promise<void> {
+  remove(filter: string): Promise<void> {
     const listener = this.#listeners.get(filter);
     if (listener === undefined) {
-      return;
+      return Promise.resolve();
     }
     this.#listeners.delete(filter);
-    try {
-      await this.connection.guard(['UNSUBSCRIBE', filter], () => this.#leave(filter, listener));
-    } catch (error) {
-      if (this.connection.isConnected) {
-        throw error;
+    return forgiving(async () => {
+      try {
+        await this.connection.guard(['UNSUBSCRIBE', filter], () => this.#leave(filter, listener));
+      } catch (error) {
+        if (this.connection.isConnected) {
+          throw error;
+        }
+        // Without a connection the server knows no subscription. The client beneath would renew it with the next one.
+        this.#leaveLater(filter, listener);
       }
-      // Without a connection the server knows no subscription. The client beneath would renew it with the next one.
-      this.#leaveLater(filter, listener);
-    }
+    });
   }
 
   #leave(filter: string, listener: Listener): Promise<void> {
@@ -96,11 +110,26 @@ function isFilter(topic: string): boolean {
   return levels.includes('+') || levels.at(-1) === '#';
 }
 
+const longestName = 65_535;
+const mostLevels = 128;
+
+/** Says why nobody can subscribe to a text; undefined when it is a topic or a filter. The rules are the server's. */
+function problemOf(filter: string): string | undefined {
+  const levels = filter.split('/');
+  if (filter === '') return 'is empty';
+  if (Buffer.byteLength(filter) > longestName) return `is longer than ${longestName} bytes`;
+  if (filter.includes('\0') || !filter.isWellFormed()) return 'holds a NUL character or half a surrogate pair';
+  if (levels.length > mostLevels) return `has more than ${mostLevels} levels`;
+  if (levels.slice(0, -1).includes('#')) return "has '#' before its last level";
+  const torn = levels.find((level) => level.length > 1 && /[+#]/.test(level));
+  return torn === undefined ? undefined : `has the level '${torn}': '+' and '#' must fill theirs`;
+}
+
 /** A topic, or a filter with `+` (one level) and `#` (all levels that follow). */
-export class NexoTopic<T = unknown> {
+export class NexoTopic<T = any> {
   readonly name: string;
   readonly #subscriptions: Subscriptions;
-  readonly #options: TypedOptions<T>;
+  readonly #payloads: Payloads<T>;
 
   constructor(subscriptions: Subscriptions, name: string, options: TypedOptions<T> = {}) {
     if (isFilter(name) && /[*?[\\]/.test(name)) {
@@ -108,24 +137,25 @@ export class NexoTopic<T = unknown> {
     }
     this.name = name;
     this.#subscriptions = subscriptions;
-    this.#options = options;
+    this.#payloads = new Payloads(subscriptions.connection, options, `message of ${name}`);
   }
 
   /** Publishes a message to all who are subscribed now, and answers nothing about them. */
-  async publish(data: T, o: PublishOptions = {}): Promise<void> {
-    if (isFilter(this.name)) {
-      throw new ValidationError(`"${this.name}" is a filter: only a topic can be published to`);
-    }
-    const value = await validate(this.#options.schema, data, `message to ${this.name}`);
-    const args: Arg[] = ['NPUB', this.name, encodeArg(value, this.#options.as ?? this.#subscriptions.connection.options.codec)];
-    if (o.retain) args.push('RETAIN');
-    if (o.ttlMs !== undefined) {
-      if (!o.retain) {
-        throw new ValidationError('ttlMs is for retained messages');
+  publish(data: T, o: PublishOptions = {}): Promise<void> {
+    return attempt(() => {
+      if (isFilter(this.name)) {
+        throw new ValidationError(`"${this.name}" is a filter: only a topic can be published to`);
       }
-      args.push('PX', milliseconds('ttlMs', o.ttlMs));
-    }
-    await this.#subscriptions.connection.send(args, o);
+      const words: string[] = o.retain ? ['RETAIN'] : [];
+      if (o.ttlMs !== undefined) {
+        if (!o.retain) {
+          throw new ValidationError('ttlMs is for retained messages');
+        }
+        words.push('PX', milliseconds('ttlMs', o.ttlMs));
+      }
+      const { connection } = this.#subscriptions;
+      return this.#payloads.send(data, (payload) => connection.send(['NPUB', this.name, payload, ...words], o, () => undefined));
+    });
   }
 
   /**
@@ -133,39 +163,41 @@ export class NexoTopic<T = unknown> {
    * a reconnect, and what was published meanwhile is missed. A callback that throws is logged.
    */
   async subscribe(callback: (data: T, meta: MessageMeta) => unknown): Promise<void> {
+    const problem = problemOf(this.name);
+    if (problem !== undefined) {
+      throw new ValidationError(`the filter "${this.name}" ${problem}`);
+    }
     const { connection } = this.#subscriptions;
     await this.#subscriptions.add(this.name, (payload, topic) => {
       void (async () => {
         try {
-          const raw = decode(payload, this.#options.as ?? connection.options.codec);
-          const data =
-            this.#options.schema === undefined ? (raw as T) : await validate(this.#options.schema, raw, `message of ${topic}`);
-          await callback(data, { topic: topic.toString() });
+          const data = this.#payloads.read(payload);
+          await callback(data instanceof Promise ? await data : data, { topic: topic.toString() });
         } catch (error) {
-          connection.log('error', `subscription to ${this.name}: ${(error as Error).stack}`);
+          connection.log('error', `subscription to ${this.name}: message of ${topic}: ${stackOf(error)}`);
         }
       })();
     });
   }
 
   /** Ends the subscription; nothing happens when there is none. */
-  async unsubscribe(): Promise<void> {
-    await this.#subscriptions.remove(this.name);
+  unsubscribe(): Promise<void> {
+    return this.#subscriptions.remove(this.name);
   }
 
   /**
    * The messages as an async iterable, until the signal is aborted or the client closed. At most `buffer` (1,000) wait for the
    * loop; then the oldest is dropped, or the loop ends with an error.
    */
-  async *messages(
-    o: { signal?: AbortSignal; buffer?: number; overflow?: 'drop-oldest' | 'error' } = {},
-  ): AsyncGenerator<{ data: T; meta: MessageMeta }> {
+  async *messages(o: TopicMessagesOptions = {}): AsyncGenerator<{ data: T; meta: MessageMeta }> {
+    const { buffer = 1000 } = o;
+    if (buffer !== Number.POSITIVE_INFINITY) positive({ buffer });
     const waiting: { data: T; meta: MessageMeta }[] = [];
     let wake: (() => void) | undefined;
     let overflowed = false;
     const awaken = (): void => wake?.();
     await this.subscribe((data, meta) => {
-      if (waiting.length >= (o.buffer ?? 1000)) {
+      if (waiting.length >= buffer) {
         overflowed = true;
         if (o.overflow !== 'error') waiting.shift();
       }
@@ -177,7 +209,7 @@ export class NexoTopic<T = unknown> {
     try {
       while (!ended.aborted && !o.signal?.aborted) {
         if (overflowed && o.overflow === 'error') {
-          throw new NexoError('OVERFLOW', `more than ${o.buffer ?? 1000} messages of "${this.name}" wait to be read`);
+          throw new NexoError('OVERFLOW', `more than ${buffer} messages of "${this.name}" wait to be read`);
         }
         const next = waiting.shift();
         if (next !== undefined) {
@@ -195,7 +227,7 @@ export class NexoTopic<T = unknown> {
   }
 
   /** Forgets the retained message of the topic, or those that the filter matches; answers how many there were. */
-  async clearRetained(o?: CallOpts): Promise<number> {
+  clearRetained(o?: CallOpts): Promise<number> {
     return this.#subscriptions.connection.send<number>(['NRDEL', this.name], o);
   }
 }

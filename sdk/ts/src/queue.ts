@@ -1,16 +1,23 @@
-import { decode, encodeArg } from './codec.js';
+import { attempt, isOne } from './calls.js';
 import type { Arg, NexoConnection } from './connection.js';
-import { asError, Batch, Consumer, observed, type Source, type Subscription, settle } from './consumer.js';
+import { Consumer, observed, type Source, type Subscription, waitLimitMs } from './consumer.js';
+import { NexoDLQ } from './dlq.js';
 import { NexoError, ValidationError } from './errors.js';
-import { type CallOpts, milliseconds, type TypedOptions, validate } from './options.js';
+import { type HeldJob, Holding, JobMessage, type RawJob, Settler } from './job.js';
+import { type CallOpts, milliseconds, positive, type TypedOptions } from './options.js';
+import { Payloads } from './payload.js';
+import { asError } from './thrown.js';
+
+/** The delay between attempts. */
+export type Backoff = 'none' | { type: 'fixed'; delayMs: number } | { type: 'exponential'; delayMs: number; maxMs: number };
 
 export interface QueueConfig {
   /** How long a job may be worked on before it is given to another; renewed while a handler runs. Default 30,000. */
   visibilityTimeoutMs?: number;
-  /** Attempts after the first one, before a job goes to the dead-letter queue. Default 4. */
+  /** Deliveries in all, before a job goes to the dead-letter queue: 0 and 1 are one, without a retry. Default 5. */
   maxRetries?: number;
-  /** Delay between attempts; default exponential, from 1 s up to 5 min. */
-  backoff?: 'none' | { type: 'fixed'; delayMs: number } | { type: 'exponential'; delayMs: number; maxMs: number };
+  /** Default exponential, from 1 s up to 5 min. */
+  backoff?: Backoff;
   /** How long dead jobs are kept; default for ever. */
   dlqMaxAgeMs?: number;
   /** How long a jobId keeps others with the same one away; default 5 min. */
@@ -34,8 +41,14 @@ export interface AddOptions extends PushOptions {
   jobId?: string;
 }
 
+/** The same, by another name. */
+export type QueuePushOptions = AddOptions;
+
 export interface SubscribeOptions {
-  /** Jobs held at a time, those being handled included. Default 50. */
+  /**
+   * Jobs held at a time, those being handled included; as many may have been handled whose acknowledgement is on its way.
+   * Default 50.
+   */
   batchSize?: number;
   /** Longest wait of one request for jobs. Default 20,000. */
   waitMs?: number;
@@ -49,8 +62,16 @@ export interface SubscribeOptions {
   onError?: (error: Error) => void;
 }
 
+export interface NackOptions {
+  /** Until the next attempt; default the queue's backoff. */
+  delayMs?: number;
+}
+
+/** The same, by another name. */
+export type QueueSubscribeOptions = SubscribeOptions;
+
 /** A job as a handler gets it. When the handler settles nothing itself, it is acknowledged, or has failed if it throws. */
-export interface QueueMessage<T> {
+export interface QueueMessage<T = any> {
   readonly id: string;
   readonly data: T;
   /** 1 the first time. */
@@ -61,22 +82,13 @@ export interface QueueMessage<T> {
   /** Done. False when the job is no longer ours, or was settled already. A broken connection is waited for. */
   ack(): Promise<boolean>;
   /** Failed: tried again later, or dead after the last attempt. */
-  nack(reason: string, o?: { delayMs?: number }): Promise<boolean>;
+  nack(reason: string, o?: NackOptions): Promise<boolean>;
   /** Keeps the job for so long from now. */
   extend(milliseconds: number): Promise<boolean>;
   /** Given back as if it had not been taken. */
   release(): Promise<boolean>;
   /** Dead at once. */
   toDlq(reason: string): Promise<boolean>;
-}
-
-export interface DeadJob<T> {
-  id: string;
-  data: T;
-  attempts: number;
-  failureReason: string;
-  failedAt: Date;
-  priority: number;
 }
 
 export interface QueueStats {
@@ -92,9 +104,19 @@ export interface QueueStats {
   acked: number;
 }
 
-export interface PeekedJob<T> {
+/** What a job can be. */
+export type JobState = 'ready' | 'delayed' | 'inflight' | 'dead';
+
+/** Which jobs to look at. */
+export interface PeekOptions extends CallOpts {
+  offset?: number;
+  /** Default 10. */
+  limit?: number;
+}
+
+export interface PeekedJob<T = any> {
   id: string;
-  state: string;
+  state: JobState;
   data: T;
   priority: number;
   attempts: number;
@@ -106,95 +128,77 @@ export interface PeekedJob<T> {
 /** What a queue needs of its client. */
 export interface ConsumerHost {
   readonly connection: NexoConnection;
-  /** What is subscribed to: `queue name`, or `stream name` and its group. */
+  /** The queues that are subscribed to. */
   readonly subscribed: Set<string>;
   adopt(consumer: { stop(): Promise<void>; abandon(): void }): void;
   dismiss(consumer: { stop(): Promise<void>; abandon(): void }): void;
 }
 
 /** A durable queue of jobs. Pushing makes it; subscribing to one that does not exist is an error. */
-export class NexoQueue<T = unknown> {
+export class NexoQueue<T = any> {
   readonly name: string;
   /** Jobs that have failed for good. */
   readonly dlq: NexoDLQ<T>;
   readonly #host: ConsumerHost;
-  readonly #options: TypedOptions<T>;
+  readonly #payloads: Payloads<T>;
 
   constructor(host: ConsumerHost, name: string, options: TypedOptions<T> = {}) {
     this.name = name;
     this.#host = host;
-    this.#options = options;
-    this.dlq = new NexoDLQ<T>(host.connection, name, (payload) => this.#decode(payload));
+    this.#payloads = new Payloads(host.connection, options, `job of ${name}`);
+    this.dlq = new NexoDLQ<T>(host.connection, name, (payload) => this.#payloads.decode(payload));
   }
 
   get #connection(): NexoConnection {
     return this.#host.connection;
   }
 
-  #decode(payload: Buffer): T {
-    return decode<T>(payload, this.#options.as ?? this.#connection.options.codec);
-  }
-
-  async #encode(data: T): Promise<Arg> {
-    const value = await validate(this.#options.schema, data, `job of ${this.name}`);
-    return encodeArg(value, this.#options.as ?? this.#connection.options.codec);
-  }
-
   /** Makes the queue. One that exists must have the same configuration, or none may be given. */
-  async create(config: QueueConfig = {}, o?: CallOpts): Promise<this> {
-    const args = ['QCREATE', this.name];
-    const duration = (word: string, name: string, value: number | undefined): void => {
-      if (value !== undefined) args.push(word, milliseconds(name, value));
-    };
-    duration('LEASE', 'visibilityTimeoutMs', config.visibilityTimeoutMs);
-    if (config.maxRetries !== undefined) args.push('MAXATTEMPTS', String(config.maxRetries + 1));
-    const { backoff } = config;
-    if (backoff === 'none') args.push('BACKOFF', 'NONE');
-    else if (backoff?.type === 'fixed') args.push('BACKOFF', 'FIXED', milliseconds('backoff.delayMs', backoff.delayMs));
-    else if (backoff !== undefined) {
-      args.push('BACKOFF', 'EXP', milliseconds('backoff.delayMs', backoff.delayMs), milliseconds('backoff.maxMs', backoff.maxMs));
-    }
-    duration('DLQTTL', 'dlqMaxAgeMs', config.dlqMaxAgeMs);
-    duration('DEDUPWINDOW', 'dedupeWindowMs', config.dedupeWindowMs);
-    if (config.maxLength !== undefined) args.push('MAXLEN', String(config.maxLength));
-    if (args.length === 2) args.push('IFNX');
-    await this.#connection.send(args, o);
-    return this;
+  create(config: QueueConfig = {}, o?: CallOpts): Promise<this> {
+    return attempt(() => this.#connection.send(['QCREATE', this.name, ...configWords(config)], o, () => this));
   }
 
   /** Whether there is such a queue. */
-  async exists(o?: CallOpts): Promise<boolean> {
-    return (await this.#connection.send<number>(['QEXISTS', this.name], o)) === 1;
+  exists(o?: CallOpts): Promise<boolean> {
+    return this.#connection.send(['QEXISTS', this.name], o, isOne);
   }
 
   /** Deletes the queue with all its jobs; false when there was none. */
-  async delete(o?: CallOpts): Promise<boolean> {
-    return (await this.#connection.send<number>(['QDROP', this.name], o)) === 1;
+  delete(o?: CallOpts): Promise<boolean> {
+    return this.#connection.send(['QDROP', this.name], o, isOne);
   }
 
   /** Pushes a job. When the promise resolves it is as durable as the queue is. */
-  async push(data: T, o?: AddOptions): Promise<void> {
-    await this.add(data, o);
+  push(data: T, o: AddOptions = {}): Promise<void> {
+    return this.#add(data, o, () => undefined);
   }
 
   /** Pushes a job and answers its id. */
-  async add(data: T, o: AddOptions = {}): Promise<string> {
-    const args: Arg[] = ['QPUSH', this.name, await this.#encode(data), ...pushWords(o)];
-    if (o.jobId === undefined) {
-      return String(await this.#connection.send(args, o));
-    }
-    const [id] = await this.#connection.send<[Buffer, number]>([...args, 'DEDUP', o.jobId], o);
-    return id.toString();
+  add(data: T, o: AddOptions = {}): Promise<string> {
+    // With an id of the application the answer is a pair, whose second part tells whether it was known.
+    return this.#add<string>(data, o, (reply) => String(Array.isArray(reply) ? reply[0] : reply));
+  }
+
+  #add<V>(data: T, o: AddOptions, read: (reply: Buffer | [Buffer, number]) => V): Promise<V> {
+    return attempt(() => {
+      const words = pushWords(o);
+      if (o.jobId !== undefined) words.push('DEDUP', o.jobId);
+      return this.#payloads.send(data, (payload) => this.#connection.send(['QPUSH', this.name, payload, ...words], o, read));
+    });
   }
 
   /** Pushes up to 1,000 jobs, all or none, and answers their ids. */
-  async addMany(items: readonly T[], o: PushOptions = {}): Promise<string[]> {
-    if (items.length === 0) {
-      return [];
-    }
-    const payloads = await Promise.all(items.map((item) => this.#encode(item)));
-    const args: Arg[] = ['QMPUSH', this.name, String(items.length), ...payloads, ...pushWords(o)];
-    return (await this.#connection.send<Buffer[]>(args, o)).map(String);
+  addMany(items: readonly T[], o: PushOptions = {}): Promise<string[]> {
+    return attempt(() => {
+      if (items.length === 0) {
+        return Promise.resolve([]);
+      }
+      const words = pushWords(o);
+      return this.#payloads.sendAll(items, (payloads) => {
+        const args: Arg[] = ['QMPUSH', this.name, String(payloads.length), ...payloads, ...words];
+        return this.#connection.send<Buffer[], string[]>(args, o, (ids) => ids.map(String));
+      });
+    });
   }
 
   /**
@@ -205,7 +209,7 @@ export class NexoQueue<T = unknown> {
     return this.#consume(callback, o);
   }
 
-  async #consume(callback: (data: T, message: QueueMessage<T>) => unknown, o: SubscribeOptions): Promise<Consumer<HeldJob>> {
+  async #consume(callback: (data: T, message: JobMessage<T>) => unknown, o: SubscribeOptions): Promise<Consumer<HeldJob>> {
     const { subscribed } = this.#host;
     const key = `queue ${this.name}`;
     if (subscribed.has(key)) {
@@ -221,35 +225,33 @@ export class NexoQueue<T = unknown> {
   }
 
   async #subscribe(
-    callback: (data: T, message: QueueMessage<T>) => unknown,
+    callback: (data: T, message: JobMessage<T>) => unknown,
     o: SubscribeOptions,
     ended: () => void,
   ): Promise<Consumer<HeldJob>> {
     const { batchSize = 50, waitMs = 20_000, concurrency = 5 } = o;
     positive({ batchSize, concurrency });
+    const wait = milliseconds('waitMs', waitMs);
     const connection = this.#connection;
     const config = await connection.text<Record<string, string>>(['QCONFIG', 'GET', this.name, 'lease']);
     const lease = Number(config.lease);
     const onError = o.onError ?? ((error: Error) => connection.log('error', `queue ${this.name}: ${error.message}`));
     const settler = new Settler(connection, this.name);
-    let generation = new AbortController();
+    let holding = new Holding();
     const source: Source<HeldJob> = {
       fetch: async (own, count) => {
-        const args = ['QPOP', this.name, 'COUNT', String(count), 'BLOCK', milliseconds('waitMs', waitMs), 'BIND', 'META'];
-        const { signal } = generation;
+        const args = ['QPOP', this.name, 'COUNT', String(count), 'BLOCK', wait, 'BIND', 'META'];
+        const now = holding;
         const jobs = await own.send<RawJob[] | null>(args, { timeoutMs: waitLimitMs(connection, waitMs) });
-        return (jobs ?? []).map((raw) => ({ raw, handle: raw[0].toString(), signal }));
+        return (jobs ?? []).map((raw) => ({ raw, handle: raw[0].toString(), holding: now }));
       },
-      handle: (held) => this.#handle(held, callback, settler, onError),
+      handle: (held, handled) => this.#handle(held, handled, callback, settler, onError),
       release: async (list) => {
-        await settler.many(
-          'release',
-          list.map(({ handle }) => handle),
-        );
+        await settler.release(list.map(({ handle }) => handle));
       },
       lost: () => {
-        generation.abort();
-        generation = new AbortController();
+        holding.lose();
+        holding = new Holding();
       },
       reconnected: async () => {},
       renew: async (list) => {
@@ -272,60 +274,37 @@ export class NexoQueue<T = unknown> {
 
   async #handle(
     held: HeldJob,
-    callback: (data: T, message: QueueMessage<T>) => unknown,
+    handled: () => void,
+    callback: (data: T, message: JobMessage<T>) => unknown,
     settler: Settler,
     onError: (error: Error) => void,
   ): Promise<void> {
-    const [, payload, attempt, meta] = held.raw;
-    const id = held.handle.slice(0, held.handle.indexOf('-'));
+    const [, payload, attempts] = held.raw;
     let data: T | undefined;
     let unfit: Error | undefined;
     try {
-      data = this.#decode(payload);
-      if (this.#options.schema !== undefined) {
-        data = await validate(this.#options.schema, data, `job of ${this.name}`);
-      }
+      data = await this.#payloads.read(payload);
     } catch (error) {
-      unfit = error as Error;
-      data = undefined;
+      unfit = asError(error);
     }
-    await observed(this.#connection, { source: 'queue', name: this.name, id, attempt, data }, async () => {
+    const message = new JobMessage<T>(held, data as T, settler);
+    await observed(this.#connection, { source: 'queue', name: this.name, id: message.id, attempt: attempts, data }, async () => {
       let failure = unfit;
-      try {
-        if (unfit !== undefined) {
-          // Trying again cannot help.
-          await settler.nack(held.handle, { reason: unfit.message, dead: true });
-          return failure;
-        }
-        let settled = false;
-        const once = (run: () => Promise<boolean>): Promise<boolean> => {
-          settled = true;
-          return run();
-        };
-        const message: QueueMessage<T> = {
-          id,
-          data: data as T,
-          attempts: attempt,
-          enqueuedAt: new Date(Number(meta['pushed-at'])),
-          signal: held.signal,
-          ack: () => once(() => settler.ack(held.handle)),
-          nack: (reason, n) => once(() => settler.nack(held.handle, { reason, ...n })),
-          extend: (ms) => settler.extend(held.handle, ms),
-          release: () => once(() => settler.many('release', [held.handle]).then((n) => n === 1)),
-          toDlq: (reason) => once(() => settler.nack(held.handle, { reason, dead: true })),
-        };
+      if (unfit === undefined) {
         try {
           await callback(message.data, message);
         } catch (error) {
           failure = asError(error);
         }
-        if (!settled) {
-          if (failure === undefined) await settler.ack(held.handle);
-          else await settler.nack(held.handle, { reason: failure.message || String(failure) });
-        }
+      }
+      try {
+        // Trying again what does not fit cannot help.
+        const settled = message.finish(failure, unfit !== undefined);
+        handled();
+        await settled;
       } catch (error) {
         // The job comes back when its lease ends.
-        onError(error as Error);
+        onError(asError(error));
       }
       return failure;
     });
@@ -336,34 +315,21 @@ export class NexoQueue<T = unknown> {
    * what is not when the loop ends is given back.
    */
   async *messages(o: SubscribeOptions = {}): AsyncGenerator<QueueMessage<T>> {
-    const waiting: QueueMessage<T>[] = [];
-    const given = new Set<QueueMessage<T>>();
+    const waiting: JobMessage<T>[] = [];
+    const given = new Set<JobMessage<T>>();
     let wake: (() => void) | undefined;
-    const giveBack = async (messages: Iterable<QueueMessage<T>>): Promise<void> => {
+    const giveBack = async (messages: Iterable<JobMessage<T>>): Promise<void> => {
       // Without a connection it is given back already.
       await Promise.all([...messages].map((message) => message.release().catch(() => false)));
     };
     const subscription = await this.#consume(
       (_, message) =>
-        new Promise<void>((done) => {
-          const ended =
-            <A extends unknown[]>(run: (...a: A) => Promise<boolean>) =>
-            async (...a: A): Promise<boolean> => {
-              given.delete(own);
-              try {
-                return await run(...a);
-              } finally {
-                done();
-              }
-            };
-          const own: QueueMessage<T> = {
-            ...message,
-            ack: ended(message.ack),
-            nack: ended(message.nack),
-            release: ended(message.release),
-            toDlq: ended(message.toDlq),
+        new Promise<void>((done, failed) => {
+          message.onSettle = (settled) => {
+            given.delete(message);
+            settled.then(() => done(), failed);
           };
-          waiting.push(own);
+          waiting.push(message);
           wake?.();
         }),
       { concurrency: o.batchSize ?? 50, ...o },
@@ -389,187 +355,83 @@ export class NexoQueue<T = unknown> {
     }
   }
 
-  /** Counts of jobs by state, and since the server began. */
-  async stats(o?: CallOpts): Promise<QueueStats> {
-    const info = await this.#connection.text<Record<string, string | number>>(['QINFO', this.name], o);
-    const number = (name: string): number => Number(info[name] ?? 0);
-    return {
-      ready: number('ready'),
-      delayed: number('delayed'),
-      inflight: number('inflight'),
-      dead: number('dead'),
-      waiters: number('waiters'),
-      bytes: number('bytes'),
-      oldestReadyMs: number('oldest-ready-ms'),
-      paused: String(info.paused),
-      pushed: number('pushed'),
-      acked: number('acked'),
-    };
+  /** Counts of jobs by state, and since the queue was made. */
+  stats(o?: CallOpts): Promise<QueueStats> {
+    return this.#connection.text<Record<string, string | number>, QueueStats>(['QINFO', this.name], o, (info) => {
+      const number = (name: string): number => Number(info[name] ?? 0);
+      return {
+        ready: number('ready'),
+        delayed: number('delayed'),
+        inflight: number('inflight'),
+        dead: number('dead'),
+        waiters: number('waiters'),
+        bytes: number('bytes'),
+        oldestReadyMs: number('oldest-ready-ms'),
+        paused: String(info.paused),
+        pushed: number('pushed'),
+        acked: number('acked'),
+      };
+    });
   }
 
   /** Gives out no jobs (default), takes none, or both. */
-  async pause(side: 'out' | 'in' | 'all' = 'out', o?: CallOpts): Promise<void> {
-    await this.#connection.send(['QPAUSE', this.name, side.toUpperCase()], o);
+  pause(side: 'out' | 'in' | 'all' = 'out', o?: CallOpts): Promise<void> {
+    return this.#connection.send(['QPAUSE', this.name, side.toUpperCase()], o, () => undefined);
   }
 
   /** Ends a pause, of both sides. */
-  async resume(o?: CallOpts): Promise<void> {
-    await this.#connection.send(['QRESUME', this.name], o);
+  resume(o?: CallOpts): Promise<void> {
+    return this.#connection.send(['QRESUME', this.name], o, () => undefined);
   }
 
   /** Deletes all jobs, or those in some states, and answers how many. */
-  async purge(states: readonly ('ready' | 'delayed' | 'inflight' | 'dead')[] = [], o?: CallOpts): Promise<number> {
+  purge(states: readonly JobState[] = [], o?: CallOpts): Promise<number> {
     return this.#connection.send<number>(['QPURGE', this.name, ...states.map((state) => state.toUpperCase())], o);
   }
 
   /** Looks at jobs without taking them. */
-  async peek(
-    state: 'ready' | 'delayed' | 'inflight' | 'dead' = 'ready',
-    o: { offset?: number; limit?: number } & CallOpts = {},
-  ): Promise<{ total: number; items: PeekedJob<T>[] }> {
-    const args = [
-      'QPEEK',
-      this.name,
-      'STATE',
-      state.toUpperCase(),
-      'OFFSET',
-      String(o.offset ?? 0),
-      'COUNT',
-      String(o.limit ?? 10),
-    ];
-    const [total, , jobs] = await this.#connection.send<[number, number, Record<string, Buffer | number>[]]>(args, o);
-    const items = jobs.map((job) => ({
-      id: String(job.id),
-      state: String(job.state),
-      data: this.#decode(job.payload as Buffer),
-      priority: Number(job.priority),
-      attempts: Number(job.attempts),
-      pushedAt: new Date(Number(job['pushed-at'])),
-      dueAt: Number(job['due-at']) === 0 ? null : new Date(Number(job['due-at'])),
-      lastReason: String(job['last-reason']),
+  peek(state: JobState = 'ready', o: PeekOptions = {}): Promise<{ total: number; items: PeekedJob<T>[] }> {
+    const { offset = 0, limit = 10 } = o;
+    const args = ['QPEEK', this.name, 'STATE', state.toUpperCase(), 'OFFSET', String(offset), 'COUNT', String(limit)];
+    type Reply = [total: number, next: number, jobs: Record<string, Buffer | number>[]];
+    return this.#connection.send<Reply, { total: number; items: PeekedJob<T>[] }>(args, o, ([total, , jobs]) => ({
+      total,
+      items: jobs.map((job) => ({
+        id: String(job.id),
+        state: String(job.state) as JobState,
+        data: this.#payloads.decode(job.payload as Buffer),
+        priority: Number(job.priority),
+        attempts: Number(job.attempts),
+        pushedAt: new Date(Number(job['pushed-at'])),
+        dueAt: Number(job['due-at']) === 0 ? null : new Date(Number(job['due-at'])),
+        lastReason: String(job['last-reason']),
+      })),
     }));
-    return { total, items };
   }
 }
 
-type RawJob = [handle: Buffer, payload: Buffer, attempt: number, meta: Record<string, number>];
-
-interface HeldJob {
-  raw: RawJob;
-  handle: string;
-  signal: AbortSignal;
-}
-
-/** Settles jobs, those of one turn of the event loop with one command. */
-class Settler {
-  readonly #connection: NexoConnection;
-  readonly #queue: string;
-  readonly #acks: Batch<string, boolean>;
-
-  constructor(connection: NexoConnection, queue: string) {
-    this.#connection = connection;
-    this.#queue = queue;
-    this.#acks = new Batch(async (handles) => {
-      const counts = await settle(connection, () => connection.send<number[]>(['QACK', queue, ...handles, 'EACH']));
-      return counts.map((count) => count === 1);
-    });
-  }
-
-  ack(handle: string): Promise<boolean> {
-    return this.#acks.add(handle);
-  }
-
-  async nack(handle: string, o: { reason: string; delayMs?: number; dead?: boolean }): Promise<boolean> {
-    const args = ['QNACK', this.#queue, handle, 'REASON', o.reason.slice(0, 1000)];
-    if (o.delayMs !== undefined) args.push('DELAY', milliseconds('delayMs', o.delayMs));
-    if (o.dead) args.push('DEAD');
-    return (await settle(this.#connection, () => this.#connection.send<number>(args))) === 1;
-  }
-
-  async extend(handle: string, ms: number): Promise<boolean> {
-    return (await this.#connection.send<number>(['QEXTEND', this.#queue, milliseconds('extend', ms), handle])) === 1;
-  }
-
-  async many(_: 'release', handles: string[]): Promise<number> {
-    return settle(this.#connection, () => this.#connection.send<number>(['QNACK', this.#queue, ...handles, 'RELEASE']));
-  }
-}
-
-/** The dead-letter queue: jobs that failed for good, the last one first. */
-export class NexoDLQ<T = unknown> {
-  readonly #connection: NexoConnection;
-  readonly #queue: string;
-  readonly #decode: (payload: Buffer) => T;
-
-  constructor(connection: NexoConnection, queue: string, decodePayload: (payload: Buffer) => T) {
-    this.#connection = connection;
-    this.#queue = queue;
-    this.#decode = decodePayload;
-  }
-
-  /** Looks at dead jobs without moving them; `match` is a text in the payload or in the reason,
-   * looked for in the first 10,000. */
-  async peek(limit = 10, offset = 0, o: { match?: string } & CallOpts = {}): Promise<{ total: number; items: DeadJob<T>[] }> {
-    const args = ['QDLQ', 'LIST', this.#queue, 'OFFSET', String(offset), 'COUNT', String(limit)];
-    if (o.match !== undefined) args.push('MATCH', o.match);
-    type Entry = [id: Buffer, payload: Buffer, attempts: number, reason: Buffer, failedAt: number, priority: number];
-    const [total, entries] = await this.#connection.send<[number, Entry[]]>(args, o);
-    const items = entries.map(([id, payload, attempts, reason, failedAt, priority]) => ({
-      id: id.toString(),
-      data: this.#decode(payload),
-      attempts,
-      failureReason: reason.toString(),
-      failedAt: new Date(failedAt),
-      priority,
-    }));
-    return { total, items };
-  }
-
-  /** Makes a dead job ready again; false when there is no such one. */
-  async moveToQueue(id: string, o?: CallOpts): Promise<boolean> {
-    return (await this.#connection.send<number>(['QDLQ', 'REPLAY', this.#queue, id], o)) === 1;
-  }
-
-  /** Deletes a dead job; false when there is no such one. */
-  async delete(id: string, o?: CallOpts): Promise<boolean> {
-    return (await this.#connection.send<number>(['QDLQ', 'DEL', this.#queue, id], o)) === 1;
-  }
-
-  /** Deletes all dead jobs and answers how many. */
-  async purge(o?: CallOpts): Promise<number> {
-    return this.#connection.send<number>(['QDLQ', 'PURGE', this.#queue], o);
-  }
-
-  /** Makes dead jobs ready again: all, those with a text in the payload or in the reason, or so many; answers how many. */
-  async replayAll(o: { filter?: string; limit?: number } & CallOpts = {}): Promise<number> {
-    if (o.filter === undefined && o.limit === undefined) {
-      return this.#connection.send<number>(['QDLQ', 'REPLAY', this.#queue, 'ALL'], o);
+function configWords(config: QueueConfig): string[] {
+  const words: string[] = [];
+  const duration = (word: string, name: string, value: number | undefined): void => {
+    if (value !== undefined) words.push(word, milliseconds(name, value));
+  };
+  duration('LEASE', 'visibilityTimeoutMs', config.visibilityTimeoutMs);
+  const { backoff, maxRetries } = config;
+  if (maxRetries !== undefined) {
+    if (!Number.isInteger(maxRetries) || maxRetries < 0) {
+      throw new ValidationError(`maxRetries is ${maxRetries}, not a whole number from 0 on`);
     }
-    // All are found before any is replayed: those that die again meanwhile are not replayed again.
-    const ids = await this.#find(o.filter, o.limit ?? Number.POSITIVE_INFINITY, o);
-    let replayed = 0;
-    for (let i = 0; i < ids.length; i += 1000) {
-      const args = ['QDLQ', 'REPLAY', this.#queue, ...ids.slice(i, i + 1000)];
-      replayed += await this.#connection.send<number>(args, o);
-    }
-    return replayed;
+    words.push('MAXATTEMPTS', String(Math.max(1, maxRetries)));
   }
-
-  /** The ids of dead jobs, the newest first. */
-  async #find(text: string | undefined, limit: number, o: CallOpts): Promise<string[]> {
-    const ids = new Set<string>(); // pages overlap when jobs die meanwhile
-    let offset = 0;
-    while (offset >= 0 && ids.size < limit) {
-      const args = ['QPEEK', this.#queue, 'STATE', 'DEAD', 'OFFSET', String(offset), 'COUNT', '1000'];
-      if (text !== undefined) args.push('MATCH', text);
-      const [, next, jobs] = await this.#connection.send<[number, number, { id: number }[]]>(args, o);
-      for (const { id } of jobs) {
-        if (ids.size < limit) ids.add(String(id));
-      }
-      offset = next;
-    }
-    return [...ids];
+  if (backoff === 'none') words.push('BACKOFF', 'NONE');
+  else if (backoff?.type === 'fixed') words.push('BACKOFF', 'FIXED', milliseconds('backoff.delayMs', backoff.delayMs));
+  else if (backoff !== undefined) {
+    words.push('BACKOFF', 'EXP', milliseconds('backoff.delayMs', backoff.delayMs), milliseconds('backoff.maxMs', backoff.maxMs));
   }
+  duration('DLQTTL', 'dlqMaxAgeMs', config.dlqMaxAgeMs);
+  duration('DEDUPWINDOW', 'dedupeWindowMs', config.dedupeWindowMs);
+  if (config.maxLength !== undefined) words.push('MAXLEN', String(config.maxLength));
+  return words.length === 0 ? ['IFNX'] : words;
 }
 
 function pushWords(o: PushOptions): string[] {
@@ -587,18 +449,4 @@ function pushWords(o: PushOptions): string[] {
   if (o.runAt !== undefined) words.push('AT', milliseconds('runAt', o.runAt.getTime()));
   if (o.ttlMs !== undefined) words.push('TTL', milliseconds('ttlMs', o.ttlMs));
   return words;
-}
-
-/** How long a request may take that waits so long for messages; 0 is without limit. */
-export function waitLimitMs(connection: NexoConnection, waitMs: number): number {
-  return waitMs === 0 ? 0 : waitMs + (connection.options.requestTimeoutMs ?? 15_000);
-}
-
-/** Refuses numbers that are not whole and at least 1. */
-export function positive(numbers: Record<string, number>): void {
-  for (const [name, value] of Object.entries(numbers)) {
-    if (!Number.isInteger(value) || value < 1) {
-      throw new ValidationError(`${name} is ${value}, not a whole number from 1 on`);
-    }
-  }
 }

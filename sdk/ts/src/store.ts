@@ -1,3 +1,4 @@
+import { attempt, forgiving, isOne } from './calls.js';
 import { type Codec, decode, encodeArg } from './codec.js';
 import type { Arg, NexoConnection } from './connection.js';
 import { NexoError, ValidationError } from './errors.js';
@@ -19,6 +20,17 @@ export interface SetOptions extends CallOpts {
 
 export interface ReadOptions extends CallOpts {
   as?: Codec;
+}
+
+/** Options of setMany(). */
+export type SetManyOptions = Omit<SetOptions, 'keepTtl'>;
+
+/** Which keys are scanned. */
+export interface ScanOptions extends CallOpts {
+  /** A glob such as `user:*`. */
+  match?: string;
+  /** About how many keys one request looks at; default 100. */
+  count?: number;
 }
 
 /** Shared state: `client.store.map`. */
@@ -46,90 +58,96 @@ export class NexoMap {
   }
 
   /** Sets a key. Answers false when ifAbsent or ifPresent kept it from doing so. */
-  async set(key: string, value: unknown, o: SetOptions = {}): Promise<boolean> {
-    if (o.ifAbsent && o.ifPresent) {
-      throw new ValidationError('ifAbsent and ifPresent cannot both hold');
-    }
-    const args: Arg[] = ['NSET', key, this.#encode(value, o.as)];
-    pushExpiry(args, o);
-    if (o.ifAbsent) args.push('NX');
-    if (o.ifPresent) args.push('XX');
-    if (o.keepTtl) args.push('KEEPTTL');
-    return (await this.#connection.send(args, o)) !== null;
+  set(key: string, value: unknown, o: SetOptions = {}): Promise<boolean> {
+    return attempt(() => {
+      const args: Arg[] = ['NSET', key, this.#encode(value, o.as)];
+      pushConditions(args, o);
+      if (o.keepTtl) args.push('KEEPTTL');
+      return this.#connection.send(args, o, isThere);
+    });
   }
 
   /** The value of a key, null when there is none. */
-  async get<T = unknown>(key: string, o: ReadOptions = {}): Promise<T | null> {
-    return this.#decode<T>(await this.#connection.send<Buffer | null>(['NGET', key], o), o.as);
+  get<T = any>(key: string, o: ReadOptions = {}): Promise<T | null> {
+    const { as } = o;
+    return this.#connection.send<Buffer | null, T | null>(['NGET', key], o, (reply) => this.#decode<T>(reply, as));
   }
 
   /** Deletes a key; false when there was none. */
-  async del(key: string, o?: CallOpts): Promise<boolean> {
-    return (await this.#connection.send<number>(['NDEL', key], o)) === 1;
+  del(key: string, o?: CallOpts): Promise<boolean> {
+    return this.#connection.send(['NDEL', key], o, isOne);
   }
 
   /** The values of keys, in their order; null for one that is missing. */
-  async getMany<T = unknown>(keys: readonly string[], o: ReadOptions = {}): Promise<(T | null)[]> {
+  getMany<T = any>(keys: readonly string[], o: ReadOptions = {}): Promise<(T | null)[]> {
     if (keys.length === 0) {
-      return [];
+      return Promise.resolve([]);
     }
-    const replies = await this.#connection.send<(Buffer | null)[]>(['NMGET', ...keys], o);
-    return replies.map((reply) => this.#decode<T>(reply, o.as));
+    const { as } = o;
+    return this.#connection.send<(Buffer | null)[], (T | null)[]>(['NMGET', ...keys], o, (replies) =>
+      replies.map((reply) => this.#decode<T>(reply, as)),
+    );
   }
 
   /** Sets several keys at once. With ifAbsent or ifPresent all or none; false is none. */
-  async setMany(
-    values: Record<string, unknown> | ReadonlyMap<string, unknown>,
-    o: Omit<SetOptions, 'keepTtl'> = {},
-  ): Promise<boolean> {
-    const pairs = [...(values instanceof Map ? (values as ReadonlyMap<string, unknown>) : Object.entries(values))];
-    if (pairs.length === 0) {
-      return true;
-    }
-    const args: Arg[] = ['NMSET', String(pairs.length)];
-    for (const [key, value] of pairs) {
-      args.push(key, this.#encode(value, o.as));
-    }
-    pushExpiry(args, o);
-    if (o.ifAbsent) args.push('NX');
-    if (o.ifPresent) args.push('XX');
-    return (await this.#connection.send<number>(args, o)) === 1;
+  setMany(values: Record<string, unknown> | ReadonlyMap<string, unknown>, o: SetManyOptions = {}): Promise<boolean> {
+    return attempt(() => {
+      const pairs = [...(values instanceof Map ? (values as ReadonlyMap<string, unknown>) : Object.entries(values))];
+      if (pairs.length === 0) {
+        return Promise.resolve(true);
+      }
+      const args: Arg[] = ['NMSET', String(pairs.length)];
+      for (const [key, value] of pairs) {
+        args.push(key, this.#encode(value, o.as));
+      }
+      pushConditions(args, o);
+      return this.#connection.send(args, o, isOne);
+    });
   }
 
   /** Whether there is such a key. */
-  async has(key: string, o?: CallOpts): Promise<boolean> {
-    return (await this.#connection.send<number>(['NEXISTS', key], o)) === 1;
+  has(key: string, o?: CallOpts): Promise<boolean> {
+    return this.#connection.send(['NEXISTS', key], o, isOne);
   }
 
-  /** Adds to a number, which begins at 0, and answers the sum. A fraction makes it a float. */
-  async incr(key: string, by = 1, o?: CallOpts): Promise<number> {
+  /**
+   * Adds to a number, which begins at 0, and answers the sum. A fraction makes it a float. Beyond 2^53 the answer is rounded, as
+   * every number is there; what is stored is not.
+   */
+  incr(key: string, by = 1, o?: CallOpts): Promise<number> {
     const word = Number.isInteger(by) ? 'BY' : 'BYFLOAT';
-    return Number(String(await this.#connection.send(['NINCR', key, word, String(by)], o)));
+    return this.#connection.send(['NINCR', key, word, String(by)], o, (sum) => Number(String(sum)));
   }
 
   /** Lets a key expire after so many seconds; false when there is no such key. */
-  async expire(key: string, seconds: number, o?: CallOpts): Promise<boolean> {
-    return (await this.#connection.send<number>(['NEXPIRE', key, milliseconds('seconds', seconds * 1000)], o)) === 1;
+  expire(key: string, seconds: number, o?: CallOpts): Promise<boolean> {
+    return attempt(() => this.#connection.send(['NEXPIRE', key, milliseconds('seconds', seconds * 1000)], o, isOne));
   }
 
   /** Takes the expiry away; false when there was none. */
-  async persist(key: string, o?: CallOpts): Promise<boolean> {
-    return (await this.#connection.send<number>(['NPERSIST', key], o)) === 1;
+  persist(key: string, o?: CallOpts): Promise<boolean> {
+    return this.#connection.send(['NPERSIST', key], o, isOne);
   }
 
   /** Seconds until a key expires; Infinity when it does not, null when it is missing. */
-  async ttl(key: string, o?: CallOpts): Promise<number | null> {
-    const ms = await this.#connection.send<number>(['NTTL', key], o);
-    return ms === -2 ? null : ms === -1 ? Number.POSITIVE_INFINITY : ms / 1000;
+  ttl(key: string, o?: CallOpts): Promise<number | null> {
+    return this.#connection.send<number, number | null>(['NTTL', key], o, (ms) =>
+      ms === -2 ? null : ms === -1 ? Number.POSITIVE_INFINITY : ms / 1000,
+    );
   }
 
   /** Sets a key and answers what it was before. */
-  async getSet<T = unknown>(key: string, value: unknown, o: ReadOptions = {}): Promise<T | null> {
-    return this.#decode<T>(await this.#connection.send<Buffer | null>(['NSET', key, this.#encode(value, o.as), 'GET'], o), o.as);
+  getSet<T = any>(key: string, value: unknown, o: ReadOptions = {}): Promise<T | null> {
+    const { as } = o;
+    return attempt(() =>
+      this.#connection.send<Buffer | null, T | null>(['NSET', key, this.#encode(value, as), 'GET'], o, (reply) =>
+        this.#decode<T>(reply, as),
+      ),
+    );
   }
 
   /** The keys that match a glob such as `user:*`; a key that is there all the time is told once or more. */
-  async *scan(o: { match?: string; count?: number } & CallOpts = {}): AsyncGenerator<string> {
+  async *scan(o: ScanOptions = {}): AsyncGenerator<string> {
     let cursor = '0';
     do {
       const args = ['NSCAN', cursor, 'COUNT', String(o.count ?? 100)];
@@ -144,27 +162,42 @@ export class NexoMap {
    * Changes a value atomically: fn gets what is there (null when nothing) and returns what shall be; undefined changes
    * nothing. When somebody else was faster fn is called again with the new value.
    */
-  async update<T = unknown>(
+  update<T = any>(
     key: string,
     fn: (current: T | null) => T | undefined | Promise<T | undefined>,
     o: ReadOptions = {},
   ): Promise<T | null> {
-    for (let attempt = 0; attempt < 100; attempt++) {
-      const raw = await this.#connection.send<Buffer | null>(['NGET', key], o);
-      const current = this.#decode<T>(raw, o.as);
-      const next = await fn(current);
-      if (next === undefined) {
-        return current;
+    return forgiving(async () => {
+      for (let attempt = 0; attempt < 100; attempt++) {
+        const raw = await this.#connection.send<Buffer | null>(['NGET', key], o);
+        const current = this.#decode<T>(raw, o.as);
+        const next = await fn(current);
+        if (next === undefined) {
+          return current;
+        }
+        const args: Arg[] = ['NSET', key, this.#encode(next, o.as)];
+        if (raw === null) args.push('NX');
+        else args.push('IFEQ', raw, 'KEEPTTL');
+        if ((await this.#connection.send(args, o)) !== null) {
+          return next;
+        }
       }
-      const args: Arg[] = ['NSET', key, this.#encode(next, o.as)];
-      if (raw === null) args.push('NX');
-      else args.push('IFEQ', raw, 'KEEPTTL');
-      if ((await this.#connection.send(args, o)) !== null) {
-        return next;
-      }
-    }
-    throw new NexoError('CONFLICT', `"${key}" was changed by others 100 times while it was being updated`);
+      throw new NexoError('CONFLICT', `"${key}" was changed by others 100 times while it was being updated`);
+    });
   }
+}
+
+function isThere(reply: unknown): boolean {
+  return reply !== null;
+}
+
+function pushConditions(args: Arg[], o: SetOptions): void {
+  if (o.ifAbsent && o.ifPresent) {
+    throw new ValidationError('ifAbsent and ifPresent cannot both hold');
+  }
+  pushExpiry(args, o);
+  if (o.ifAbsent) args.push('NX');
+  if (o.ifPresent) args.push('XX');
 }
 
 function pushExpiry(args: Arg[], o: SetOptions): void {

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { decode, encodeArg } from './codec.js';
+import { attempt, forgiving, isOne } from './calls.js';
 import { type Arg, NexoConnection } from './connection.js';
-import { asError, Batch, Consumer, observed, type Source, type Subscription, settle } from './consumer.js';
-import { NexoError, NotFoundError } from './errors.js';
-import { type CallOpts, milliseconds, type TypedOptions, validate } from './options.js';
-import { type ConsumerHost, positive, waitLimitMs } from './queue.js';
+import { Batch, Consumer, observed, type Source, type Subscription, settle, waitLimitMs } from './consumer.js';
+import { AppendedRange, GroupInfo, StreamEntry, StreamInfo, StreamMessage } from './entries.js';
+import { type NexoError, NotFoundError } from './errors.js';
+import { type CallOpts, milliseconds, positive, type TypedOptions } from './options.js';
+import { Payloads } from './payload.js';
+import type { ConsumerHost } from './queue.js';
+import { asError, reasonOf } from './thrown.js';
 
 export interface StreamConfig {
   /** What is kept; default 7 days and 1 GiB. 0 is no limit. */
@@ -21,8 +24,31 @@ export interface AppendOptions extends CallOpts {
   id?: string;
 }
 
+/** Options of appendMany(). */
+export type AppendManyOptions = Omit<AppendOptions, 'id'>;
+
+/** Which entries are read. */
+export interface StreamReadOptions extends CallOpts {
+  /** The first one; default the first there is. */
+  from?: StreamPosition;
+  /** The last one; default the last there is. */
+  to?: StreamPosition;
+  /** How many at most; default 100. */
+  limit?: number;
+}
+
+/** Where a tail begins and what ends it. */
+export interface TailOptions {
+  /** Default the end. */
+  from?: StreamPosition;
+  signal?: AbortSignal;
+}
+
 export interface StreamSubscribeOptions {
-  /** Entries held at a time. Default 100. */
+  /**
+   * Entries held at a time, those being handled included; as many may have been handled whose acknowledgement is on its way.
+   * Default 100.
+   */
   batchSize?: number;
   /** Longest wait of one request for entries. Default 20,000. */
   waitMs?: number;
@@ -34,51 +60,6 @@ export interface StreamSubscribeOptions {
   onError?: (error: Error) => void;
 }
 
-export interface StreamMessage<T> {
-  readonly seq: bigint;
-  readonly data: T;
-  readonly timestamp: Date;
-  /** 1 the first time. */
-  readonly attempts: number;
-}
-
-export interface StreamEntry<T> {
-  readonly seq: bigint;
-  readonly data: T;
-  readonly timestamp: Date;
-}
-
-export interface StreamInfo {
-  first: bigint;
-  next: bigint;
-  entries: number;
-  bytes: number;
-  groups: number;
-  maxAgeMs: number;
-  maxBytes: number;
-}
-
-/** How far a group is. */
-export interface GroupInfo {
-  name: string;
-  /** The entry that is delivered next. */
-  next: bigint;
-  /** Entries that it has still to see. */
-  lag: number;
-  /** Entries that are delivered and not acknowledged. */
-  pending: number;
-  /** Entries that failed for good and wait for somebody to look at them. */
-  parked: number;
-  /** Entries that retention took away before the group had seen them. */
-  skipped: number;
-  /** Consumers that hold entries. */
-  consumers: number;
-  /** Consumers that wait for entries. */
-  waiters: number;
-  /** Counts the seeks: acknowledgements of an older epoch mean nothing. */
-  epoch: number;
-}
-
 type RawEntry = [offset: number, ms: number, payload: Buffer];
 type RawDelivery = [offset: number, ms: number, deliveries: number, payload: Buffer];
 
@@ -88,99 +69,108 @@ interface HeldEntry {
 }
 
 /** An append-only log. Publishing makes it; subscribing to one that does not exist is an error. */
-export class NexoStream<T = unknown> {
+export class NexoStream<T = any> {
   readonly name: string;
   readonly #host: ConsumerHost;
-  readonly #options: TypedOptions<T>;
+  readonly #payloads: Payloads<T>;
 
   constructor(host: ConsumerHost, name: string, options: TypedOptions<T> = {}) {
     this.name = name;
     this.#host = host;
-    this.#options = options;
+    this.#payloads = new Payloads(host.connection, options, `entry of ${name}`);
   }
 
   get #connection(): NexoConnection {
     return this.#host.connection;
   }
 
-  async #encode(data: T): Promise<Arg> {
-    const value = await validate(this.#options.schema, data, `entry of ${this.name}`);
-    return encodeArg(value, this.#options.as ?? this.#connection.options.codec);
-  }
-
-  #decode(payload: Buffer): T {
-    return decode<T>(payload, this.#options.as ?? this.#connection.options.codec);
-  }
-
   /** Makes the stream. One that exists must have the same configuration, or none may be given. */
-  async create(config: StreamConfig = {}, o?: CallOpts): Promise<this> {
-    const args = ['XCREATE', this.name];
-    const { maxAgeMs, maxBytes } = config.retention ?? {};
-    if (maxAgeMs !== undefined) args.push('MAXAGE', milliseconds('maxAgeMs', maxAgeMs));
-    if (maxBytes !== undefined) args.push('MAXBYTES', String(maxBytes));
-    if (args.length === 2) args.push('IFNX');
-    await this.#connection.send(args, o);
-    return this;
+  create(config: StreamConfig = {}, o?: CallOpts): Promise<this> {
+    return attempt(() => {
+      const args = ['XCREATE', this.name];
+      const { maxAgeMs, maxBytes } = config.retention ?? {};
+      if (maxAgeMs !== undefined) args.push('MAXAGE', milliseconds('maxAgeMs', maxAgeMs));
+      if (maxBytes !== undefined) args.push('MAXBYTES', String(maxBytes));
+      if (args.length === 2) args.push('IFNX');
+      return this.#connection.send(args, o, () => this);
+    });
   }
 
   /** Whether there is such a stream. */
-  async exists(o?: CallOpts): Promise<boolean> {
-    return (await this.#connection.send<number>(['XEXISTS', this.name], o)) === 1;
+  exists(o?: CallOpts): Promise<boolean> {
+    return this.#connection.send(['XEXISTS', this.name], o, isOne);
   }
 
   /** Deletes the stream with its groups; false when there was none. */
-  async delete(o?: CallOpts): Promise<boolean> {
-    return (await this.#connection.send<number>(['XDROP', this.name], o)) === 1;
+  delete(o?: CallOpts): Promise<boolean> {
+    return this.#connection.send(['XDROP', this.name], o, isOne);
   }
 
   /** Appends an entry. When the promise resolves it is as durable as the stream is. */
-  async publish(data: T, o?: CallOpts): Promise<void> {
-    await this.append(data, o);
+  publish(data: T, o: AppendOptions = {}): Promise<void> {
+    return this.#append(data, o, () => undefined);
   }
 
   /** Appends an entry and answers its offset. */
-  async append(data: T, o: AppendOptions = {}): Promise<bigint> {
-    const args: Arg[] = ['XAPPEND', this.name, await this.#encode(data)];
-    if (o.expectSeq !== undefined) args.push('EXPECT', String(o.expectSeq));
-    if (o.id !== undefined) {
-      const [offset] = await this.#connection.send<[number, number]>([...args, 'DEDUP', o.id], o);
-      return BigInt(offset);
-    }
-    return BigInt(await this.#connection.send<number>(args, o));
+  append(data: T, o: AppendOptions = {}): Promise<bigint> {
+    // With an id of the application the answer is a pair, whose second part tells whether it was known.
+    return this.#append(data, o, (reply) => BigInt(Array.isArray(reply) ? reply[0] : reply));
+  }
+
+  #append<V>(data: T, o: AppendOptions, read: (reply: number | [number, number]) => V): Promise<V> {
+    return attempt(() => {
+      const words: string[] = o.expectSeq === undefined ? [] : ['EXPECT', String(o.expectSeq)];
+      if (o.id !== undefined) words.push('DEDUP', o.id);
+      return this.#payloads.send(data, (payload) => this.#connection.send(['XAPPEND', this.name, payload, ...words], o, read));
+    });
   }
 
   /** Appends entries, all or none, and answers the first and the last offset. */
-  async appendMany(items: readonly T[], o: Omit<AppendOptions, 'id'> = {}): Promise<{ first: bigint; last: bigint }> {
-    positive({ 'the number of items': items.length });
-    const payloads = await Promise.all(items.map((item) => this.#encode(item)));
-    const args: Arg[] = ['XMAPPEND', this.name, String(items.length), ...payloads];
-    if (o.expectSeq !== undefined) args.push('EXPECT', String(o.expectSeq));
-    const [first, last] = await this.#connection.send<[number, number]>(args, o);
-    return { first: BigInt(first), last: BigInt(last) };
+  appendMany(items: readonly T[], o: AppendManyOptions = {}): Promise<AppendedRange> {
+    return attempt(() => {
+      positive({ 'the number of items': items.length });
+      const words: string[] = o.expectSeq === undefined ? [] : ['EXPECT', String(o.expectSeq)];
+      return this.#payloads.sendAll(items, (payloads) => {
+        const args: Arg[] = ['XMAPPEND', this.name, String(payloads.length), ...payloads, ...words];
+        return this.#connection.send<[number, number], AppendedRange>(args, o, ([first, last]) => new AppendedRange(first, last));
+      });
+    });
   }
 
   /** Moves a group: what it had under way is forgotten. */
-  async seek(group: string, to: StreamPosition, o?: CallOpts): Promise<void> {
-    await this.#connection.send(['XSEEK', this.name, group, position(to)], o);
+  seek(group: string, to: StreamPosition, o?: CallOpts): Promise<void> {
+    return attempt(() => this.#connection.send(['XSEEK', this.name, group, position(to)], o, () => undefined));
   }
 
   /** Reads entries without a group. */
-  async read(o: { from?: StreamPosition; to?: StreamPosition; limit?: number } & CallOpts = {}): Promise<StreamEntry<T>[]> {
-    const args = ['XFETCH', this.name, position(o.from ?? 'beginning'), 'COUNT', String(o.limit ?? 100), 'MAXBYTES', '16777216'];
-    if (o.to !== undefined) args.push('TO', o.to === 'end' ? 'last' : position(o.to));
-    const [, , , entries] = await this.#connection.send<[number, number, number, RawEntry[]]>(args, o);
-    return entries.map((entry) => this.#entry(entry));
+  read(o: StreamReadOptions = {}): Promise<StreamEntry<T>[]> {
+    return attempt(() => {
+      const args = [
+        'XFETCH',
+        this.name,
+        position(o.from ?? 'beginning'),
+        'COUNT',
+        String(o.limit ?? 100),
+        'MAXBYTES',
+        '16777216',
+      ];
+      if (o.to !== undefined) args.push('TO', o.to === 'end' ? 'last' : position(o.to));
+      type Reply = [number, number, number, RawEntry[]];
+      return this.#connection.send<Reply, StreamEntry<T>[]>(args, o, ([, , , entries]) =>
+        entries.map((entry) => this.#entry(entry)),
+      );
+    });
   }
 
   #entry([offset, ms, payload]: RawEntry): StreamEntry<T> {
-    return { seq: BigInt(offset), data: this.#decode(payload), timestamp: new Date(ms) };
+    return new StreamEntry<T>(offset, ms, this.#payloads.decode(payload));
   }
 
   /**
    * The entries from a place on (default the end), and those that are appended later, as an async iterable, until the signal is
    * aborted or the client closed. It goes on after a loss of the connection, without gap or repetition.
    */
-  async *tail(o: { from?: StreamPosition; signal?: AbortSignal } = {}): AsyncGenerator<StreamEntry<T>> {
+  async *tail(o: TailOptions = {}): AsyncGenerator<StreamEntry<T>> {
     if (o.signal?.aborted) {
       return;
     }
@@ -222,78 +212,42 @@ export class NexoStream<T = unknown> {
   }
 
   /** Which offsets the stream holds, how big it is and what it keeps. */
-  async info(o?: CallOpts): Promise<StreamInfo> {
-    const stat = await this.#connection.text<Record<string, number>>(['XSTAT', this.name], o);
-    return {
-      first: BigInt(stat.first ?? 1),
-      next: BigInt(stat.next ?? 1),
-      entries: Number(stat.entries),
-      bytes: Number(stat.bytes),
-      groups: Number(stat.groups),
-      maxAgeMs: Number(stat.maxage),
-      maxBytes: Number(stat.maxbytes),
-    };
+  info(o?: CallOpts): Promise<StreamInfo> {
+    return this.#connection.text(['XSTAT', this.name], o, (stat: Record<string, unknown>) => new StreamInfo(stat));
   }
 
   /** How far a group is. */
-  async group(name: string, o?: CallOpts): Promise<GroupInfo> {
-    const stat = await this.#connection.text<Record<string, number>>(['XSTAT', this.name, name], o);
-    return {
-      name,
-      next: BigInt(stat.next ?? 1),
-      lag: Number(stat.lag),
-      pending: Number(stat.pending),
-      parked: Number(stat.parked),
-      skipped: Number(stat.skipped),
-      consumers: Number(stat.consumers),
-      waiters: Number(stat.waiters),
-      epoch: Number(stat.epoch),
-    };
+  group(name: string, o?: CallOpts): Promise<GroupInfo> {
+    return this.#connection.text(['XSTAT', this.name, name], o, (stat: Record<string, unknown>) => new GroupInfo(name, stat));
   }
 
   /** How far each group is, in the order of their names. */
-  async groups(o?: CallOpts): Promise<GroupInfo[]> {
-    const stat = await this.#connection.text<{ 'group-names': string[] }>(['XSTAT', this.name], o);
-    const groups = stat['group-names'].map((group) =>
-      this.group(group, o).catch((error: NexoError) => {
-        if (error.code !== 'NOGROUP') throw error;
-        return undefined; // dropped since its name was told
-      }),
-    );
-    return (await Promise.all(groups)).filter((group) => group !== undefined);
+  groups(o?: CallOpts): Promise<GroupInfo[]> {
+    return forgiving(async () => {
+      const stat = await this.#connection.text<{ 'group-names': string[] }>(['XSTAT', this.name], o);
+      const groups = stat['group-names'].map((group) =>
+        this.group(group, o).catch((error: NexoError) => {
+          if (error.code !== 'NOGROUP') throw error;
+          return undefined; // dropped since its name was told
+        }),
+      );
+      return (await Promise.all(groups)).filter((group) => group !== undefined);
+    });
   }
 
   /**
    * Calls back for each entry as a member of a group, which is made when there is none. An entry is acknowledged when the
-   * callback is done; when it throws the entry comes again, and after five deliveries it is parked.
+   * callback is done; when it throws the entry comes again, and after five deliveries it is parked. Each subscription is a
+   * member of its own, also two of one client to the same group, which share its entries.
    */
   async subscribe(
     group: string,
     callback: (data: T, message: StreamMessage<T>) => unknown,
     o: StreamSubscribeOptions = {},
   ): Promise<Subscription> {
-    const { subscribed } = this.#host;
-    const key = `stream ${this.name}\0${group}`; // names hold no control characters
-    if (subscribed.has(key)) {
-      throw new NexoError('SUBSCRIBED', `there is a subscription to stream "${this.name}" as group "${group}" already`);
-    }
-    subscribed.add(key);
-    try {
-      return await this.#subscribe(group, callback, o, () => subscribed.delete(key));
-    } catch (error) {
-      subscribed.delete(key);
-      throw error;
-    }
-  }
-
-  async #subscribe(
-    group: string,
-    callback: (data: T, message: StreamMessage<T>) => unknown,
-    o: StreamSubscribeOptions,
-    ended: () => void,
-  ): Promise<Subscription> {
     const { batchSize = 100, waitMs = 20_000, concurrency = 1 } = o;
     positive({ batchSize, concurrency });
+    const wait = milliseconds('waitMs', waitMs);
     const connection = this.#connection;
     if (!(await this.exists())) {
       throw new NotFoundError('NOSTREAM', `no such stream '${this.name}'`);
@@ -316,23 +270,26 @@ export class NexoStream<T = unknown> {
       }
       return list.map(() => true);
     });
-    const held = new Set<number>(); // an entry may come again while it waits here or its handler runs
+    // An entry may come again while it waits here, is being handled or is being acknowledged. After a seek it is another one.
+    const held = new Map<number, number>();
     const letGo = (list: readonly HeldEntry[]): void => {
-      for (const { raw } of list) held.delete(raw[0]);
+      for (const { raw, epoch } of list) {
+        if (held.get(raw[0]) === epoch) held.delete(raw[0]);
+      }
     };
     const source: Source<HeldEntry> = {
       fetch: async (own, count) => {
-        const args = ['XCONSUME', this.name, group, member, 'COUNT', String(count), 'BLOCK', milliseconds('waitMs', waitMs)];
+        const args = ['XCONSUME', this.name, group, member, 'COUNT', String(count), 'BLOCK', wait];
         const [epoch, , entries] = await own.send<[number, number, RawDelivery[]]>(args, {
           timeoutMs: waitLimitMs(connection, waitMs),
         });
-        const fresh = entries.filter((raw) => !held.has(raw[0]));
-        for (const [offset] of fresh) held.add(offset);
+        const fresh = entries.filter(([offset]) => held.get(offset) !== epoch);
+        for (const [offset] of fresh) held.set(offset, epoch);
         return fresh.map((raw) => ({ raw, epoch }));
       },
-      handle: async (entry) => {
+      handle: async (entry, handled) => {
         try {
-          await this.#handle(group, entry, callback, acks, onError);
+          await this.#handle(group, entry, handled, callback, acks, onError);
         } finally {
           letGo([entry]);
         }
@@ -357,10 +314,7 @@ export class NexoStream<T = unknown> {
       `${connection.options.name ?? 'nexo'}:stream:${this.name}:${group}`.replace(/[^\x21-\x7e]/g, '_'),
       source,
       { batchSize, concurrency, renewMs: ackWait > 0 ? Math.max(50, ackWait / 3) : 0, signal: o.signal, onError },
-      () => {
-        ended();
-        this.#host.dismiss(consumer);
-      },
+      () => this.#host.dismiss(consumer),
     );
     this.#host.adopt(consumer); // also while it connects: the client may be closed meanwhile
     return consumer.start();
@@ -369,49 +323,48 @@ export class NexoStream<T = unknown> {
   async #handle(
     group: string,
     held: HeldEntry,
+    handled: () => void,
     callback: (data: T, message: StreamMessage<T>) => unknown,
     acks: Batch<HeldEntry, boolean>,
     onError: (error: Error) => void,
   ): Promise<void> {
-    const [offset, ms, attempts, payload] = held.raw;
+    const [offset, ms, attempt, payload] = held.raw;
     let data: T | undefined;
-    let failure: Error | undefined;
+    let unfit: Error | undefined;
     try {
-      data = this.#decode(payload);
-      if (this.#options.schema !== undefined) {
-        data = await validate(this.#options.schema, data, `entry of ${this.name}`);
-      }
+      data = await this.#payloads.read(payload);
     } catch (error) {
-      failure = error as Error;
-      data = undefined;
+      unfit = asError(error);
     }
-    const unfit = failure !== undefined; // trying again cannot help
-    const begin = { source: 'stream' as const, name: this.name, group, id: String(offset), attempt: attempts, data };
+    const begin = { source: 'stream' as const, name: this.name, group, id: String(offset), attempt, data };
     await observed(this.#connection, begin, async () => {
+      let failure = unfit;
+      if (unfit === undefined) {
+        try {
+          await callback(data as T, new StreamMessage<T>(offset, ms, data as T, attempt));
+        } catch (error) {
+          failure = asError(error);
+        }
+      }
       try {
-        if (!unfit) {
-          try {
-            await callback(data as T, { seq: BigInt(offset), data: data as T, timestamp: new Date(ms), attempts });
-          } catch (error) {
-            failure = asError(error);
-          }
-        }
-        if (failure === undefined) {
-          await acks.add(held);
-        } else {
-          const reason = failure.message.slice(0, 1000) || String(failure);
-          const args = ['XNACK', this.name, group, unfit ? 'FATAL' : 'FAIL', 'IDS', '1', String(offset), 'REASON', reason];
-          if (!unfit) args.push('DELAY', String(Math.min(30_000, 200 * 2 ** attempts)));
-          // Sent twice it would count twice: so it waits for a connection, and is not repeated.
-          await this.#connection.connected();
-          await this.#connection.send(args);
-        }
+        const settled = failure === undefined ? acks.add(held) : this.#fail(group, held, failure, unfit !== undefined);
+        handled();
+        await settled;
       } catch (error) {
         // The entry comes back when its time to be acknowledged ends.
-        onError(error as Error);
+        onError(asError(error));
       }
       return failure;
     });
+  }
+
+  /** The entry comes again later, or is parked when trying again cannot help. */
+  async #fail(group: string, { raw: [offset, , attempt] }: HeldEntry, failure: Error, fatal: boolean): Promise<void> {
+    const args = ['XNACK', this.name, group, fatal ? 'FATAL' : 'FAIL', 'IDS', '1', String(offset), 'REASON', reasonOf(failure)];
+    if (!fatal) args.push('DELAY', String(Math.min(30_000, 200 * 2 ** attempt)));
+    // Sent twice it would count twice: so it waits for a connection, and is not repeated.
+    await this.#connection.connected();
+    await this.#connection.send(args);
   }
 }
 

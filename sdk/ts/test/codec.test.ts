@@ -53,6 +53,47 @@ describe('what only JavaScript has', () => {
   });
 });
 
+describe('whole numbers that no number holds', () => {
+  const back = (text: string): unknown => encode(decode(Buffer.from(text))).toString();
+
+  it('are read as bigint within JSON, and written as they were', () => {
+    const text = '{"id":9007199254740993,"list":[-12345678901234567890,1,2.5,"9007199254740993",1e300]}';
+    expect(decode(Buffer.from(text))).toStrictEqual({
+      id: 9007199254740993n,
+      list: [-12345678901234567890n, 1, 2.5, '9007199254740993', 1e300],
+    });
+    expect(back(text)).toBe(text.replace('1e300', '1e+300'));
+    expect(decode(Buffer.from('9007199254740993'), 'json')).toBe(9007199254740993n);
+    expect(encode(9007199254740993n, 'json').toString()).toBe('9007199254740993');
+  });
+  it.each([
+    '[9007199254740991,-9007199254740991]',
+    '[9007199254740992,-9007199254740992]',
+    '["a 9007199254740993",":9007199254740993","\\",9007199254740993]',
+    '{"9007199254740993":{"[9007199254740993":[[9007199254740993]]}}',
+    '[ 9007199254740993 ,\n1234567890123456789012345678901234567890]',
+  ])('are kept in %s', (text) => {
+    const written = back(text) as string;
+    expect(written).toBe(text.replaceAll(/[ \n](?=[\d,\]])/g, (space, at: number) => (text[at - 1] === 'a' ? space : '')));
+  });
+  it('are bigint only where a number would be another one', () => {
+    expect(decode(Buffer.from('[1764256970123456,1764256970123456.0,100000000000000000000]'))).toStrictEqual([
+      1764256970123456,
+      1764256970123456,
+      100000000000000000000n,
+    ]);
+  });
+  it('do not make JSON of what is none', () => {
+    for (const text of ['{9007199254740993:1}', '[9007199254740993', '[-]', '[01234567890123456789]']) {
+      expect(decode(Buffer.from(text))).toBe(text);
+    }
+  });
+  it('may be as long as they want', () => {
+    const digits = '7'.repeat(100_000);
+    expect(back(`[${digits}]`)).toBe(`[${digits}]`);
+  });
+});
+
 describe('explicit forms', () => {
   it('json', () => {
     expect(encode('5', 'json').toString()).toBe('"5"');
@@ -100,7 +141,7 @@ it('gives random values back as they were', () => {
   ];
   const text = (): string => Array.from({ length: random(8) }, () => letters[random(letters.length)]).join('');
   const value = (depth: number): unknown => {
-    switch (random(depth > 2 ? 6 : 8)) {
+    switch (depth > 0 && random(9) === 0 ? 8 : random(depth > 2 ? 6 : 8)) {
       case 0:
       case 1:
         return text();
@@ -114,6 +155,8 @@ it('gives random values back as they were', () => {
         return depth === 0 ? Buffer.from(Array.from({ length: random(6) }, () => random(256))) : 1;
       case 6:
         return Array.from({ length: random(4) }, () => value(depth + 1));
+      case 8:
+        return (random(2) === 0 ? 1n : -1n) * (9007199254740992n + BigInt(random(2 ** 24)) ** 3n);
       default:
         return Object.fromEntries(Array.from({ length: random(4) }, () => [`k${text()}`, value(depth + 1)]));
     }

@@ -77,16 +77,33 @@ describe('a subscription that is still connecting', () => {
   });
 });
 
-it('is one subscription of a queue or group, whichever object it is made through', async () => {
+it('is one subscription of a queue, whichever object it is made through', async () => {
   await client.queue('q').create();
-  await client.stream('s').create();
   const jobs = await client.queue('q').subscribe(() => {});
-  const entries = await client.stream('s').subscribe('g', () => {});
   await expect(client.queue('q', { as: 'text' }).subscribe(() => {})).rejects.toMatchObject({ code: 'SUBSCRIBED' });
-  await expect(client.stream('s', { as: 'text' }).subscribe('g', () => {})).rejects.toMatchObject({ code: 'SUBSCRIBED' });
-  const another = await client.stream('s', { as: 'text' }).subscribe('h', () => {});
-  await Promise.all([jobs.stop(), entries.stop(), another.stop()]);
+  await jobs.stop();
   await (await client.queue('q').subscribe(() => {})).stop();
+});
+
+it('may subscribe twice to a stream as the same group, which shares the entries', async () => {
+  const s = await client.stream<number>('s').create();
+  const got: string[] = [];
+  const reader = (name: string) => async (n: number) => {
+    await pause(2);
+    got.push(`${name}${n}`);
+  };
+  const a = await s.subscribe('g', reader('a'), { batchSize: 3 });
+  const b = await client.stream<number>('s', { as: 'json' }).subscribe('g', reader('b'), { batchSize: 3 });
+  await s.appendMany(Array.from({ length: 60 }, (_, i) => i));
+  await until('all', () => got.length >= 60);
+  await a.stop();
+  await s.publish(60);
+  await until('one more', () => got.length >= 61);
+  expect(got.at(-1)).toBe('b60'); // the one that is left goes on
+  await b.stop();
+  expect(got.map((one) => Number(one.slice(1))).sort((x, y) => x - y)).toEqual(Array.from({ length: 61 }, (_, i) => i));
+  expect(new Set(got.map((one) => one[0]))).toEqual(new Set(['a', 'b']));
+  expect(await s.group('g')).toMatchObject({ pending: 0, lag: 0, consumers: 0 });
 });
 
 it('outlives an onError that throws', async () => {
