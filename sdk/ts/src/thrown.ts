@@ -24,9 +24,8 @@ export function textOf(thrown: unknown): string {
   if (typeof message === 'string' && message !== '') {
     return message;
   }
-  const text = attempted(() =>
-    thrown instanceof Error ? String(thrown) : inspect(thrown, { breakLength: Number.POSITIVE_INFINITY }),
-  );
+  const isError = attempted(() => thrown instanceof Error);
+  const text = attempted(() => (isError ? String(thrown) : inspect(thrown, { breakLength: Number.POSITIVE_INFINITY })));
   return text || 'something that cannot be read';
 }
 

@@ -189,6 +189,31 @@ describe('pubsub', () => {
     await topic.unsubscribe();
   });
 
+  it.each([
+    ['a/#/b', "has '#' before its last level"],
+    ['#/a', "has '#' before its last level"],
+    ['a/b#', "has the level 'b#'"],
+    ['a+/b', "has the level 'a+'"],
+    ['a/++', "has the level '++'"],
+    ['', 'is empty'],
+    ['a\0b', 'holds a NUL character'],
+    ['a/\ud800', 'half a surrogate pair'],
+    [Array(129).fill('a').join('/'), 'has more than 128 levels'],
+    ['a'.repeat(65_536), 'is longer than 65535 bytes'],
+  ])('refuses the filter %j', async (filter, problem) => {
+    const before = await client.command<unknown[]>(['PUBSUB', 'CHANNELS']);
+    const subscribing = client.pubsub(filter).subscribe(() => {});
+    await expect(subscribing).rejects.toThrow(problem);
+    await rejected(subscribing, ValidationError);
+    await rejected(client.pubsub(filter).messages().next(), ValidationError);
+    expect(await client.command<unknown[]>(['PUBSUB', 'CHANNELS'])).toEqual(before);
+  });
+
+  it.each(['+', '#', 'a/+/b', '+/+', 'a/#', '/', 'a//b', Array(128).fill('a').join('/')])('takes %j', async (filter) => {
+    await client.pubsub(filter).subscribe(() => {});
+    await client.pubsub(filter).unsubscribe();
+  });
+
   it('iterates', async () => {
     const stop = new AbortController();
     const got: unknown[] = [];
@@ -414,6 +439,31 @@ describe('queue', () => {
     );
   });
 
+  it.each([
+    ['a/#/b', "has '#' before its last level"],
+    ['#/a', "has '#' before its last level"],
+    ['a/b#', "has the level 'b#'"],
+    ['a+/b', "has the level 'a+'"],
+    ['a/++', "has the level '++'"],
+    ['', 'is empty'],
+    ['a\0b', 'holds a NUL character'],
+    ['a/\ud800', 'half a surrogate pair'],
+    [Array(129).fill('a').join('/'), 'has more than 128 levels'],
+    ['a'.repeat(65_536), 'is longer than 65535 bytes'],
+  ])('refuses the filter %j', async (filter, problem) => {
+    const before = await client.command<unknown[]>(['PUBSUB', 'CHANNELS']);
+    const subscribing = client.pubsub(filter).subscribe(() => {});
+    await expect(subscribing).rejects.toThrow(problem);
+    await rejected(subscribing, ValidationError);
+    await rejected(client.pubsub(filter).messages().next(), ValidationError);
+    expect(await client.command<unknown[]>(['PUBSUB', 'CHANNELS'])).toEqual(before);
+  });
+
+  it.each(['+', '#', 'a/+/b', '+/+', 'a/#', '/', 'a//b', Array(128).fill('a').join('/')])('takes %j', async (filter) => {
+    await client.pubsub(filter).subscribe(() => {});
+    await client.pubsub(filter).unsubscribe();
+  });
+
   it('iterates', async () => {
     const queue = client.queue<number>(name);
     await queue.addMany([1, 2, 3]);
@@ -530,6 +580,29 @@ describe('stream', () => {
     ]);
     await client.command(['XGDROP', name, 'b']);
     expect((await stream.groups()).map((group) => group.name)).toStrictEqual(['a', 'späte']);
+  });
+
+  it('answers what JSON.stringify bears', async () => {
+    const stream = client.stream<{ a: number }>(name);
+    const range = await stream.appendMany([{ a: 1 }, { a: 2 }]);
+    expect(JSON.parse(JSON.stringify(range))).toStrictEqual({ first: 1, last: 2 });
+    const [entry] = await stream.read();
+    const text = { seq: 1, data: { a: 1 }, timestamp: entry?.timestamp.toISOString() };
+    expect(JSON.parse(JSON.stringify({ entries: await stream.read({ limit: 1 }) }))).toStrictEqual({ entries: [text] });
+    const got: string[] = [];
+    const subscription = await stream.subscribe('g', (_, message) => got.push(JSON.stringify(message)));
+    await until('both', () => got.length === 2);
+    await subscription.stop();
+    expect(JSON.parse(got[0] as string)).toStrictEqual({ ...text, attempts: 1 });
+    for await (const one of stream.tail({ from: 'beginning' })) {
+      expect(JSON.parse(JSON.stringify(one))).toStrictEqual(text);
+      break;
+    }
+    expect(JSON.parse(JSON.stringify(await stream.info()))).toMatchObject({ first: 1, next: 3, entries: 2 });
+    expect(JSON.parse(JSON.stringify(await stream.groups()))).toMatchObject([{ name: 'g', next: 3, lag: 0 }]);
+    expect(JSON.parse(JSON.stringify(await stream.group('g')))).toMatchObject({ name: 'g', next: 3, waiters: 0 });
+    await stream.seek('g', { seq: JSON.parse(got[1] as string).seq });
+    expect((await stream.group('g')).next).toBe(2n);
   });
 
   it('delivers again what failed, and parks it at last', async () => {
