@@ -23,19 +23,18 @@ const audit = await client.stream<AuditEvent>('audit').create({ retention: { max
 const app = express();
 app.use(express.json());
 
+const limiter = client.store.limiter('requests', { max: requestsPerMinute, windowMs: 60_000 });
+
 /** Lets so many requests per minute and address through; the server decides, so all processes count together. */
 app.use(async (request: Request, response: Response, next: NextFunction) => {
-  const key = `limit:${request.ip}`;
-  const [allowed, remaining, retryMs] = await client.command<[number, number, number, number]>([
-    ...['NLIMIT', key, String(requestsPerMinute), '1m'],
-  ]);
+  const { allowed, remaining, retryAfterMs } = await limiter.take(String(request.ip));
   response.set('RateLimit-Remaining', String(remaining));
-  if (allowed === 1) {
+  if (allowed) {
     next();
     return;
   }
   response
-    .set('Retry-After', String(Math.ceil(retryMs / 1000)))
+    .set('Retry-After', String(Math.ceil(retryAfterMs / 1000)))
     .status(429)
     .json({ error: 'too many requests' });
 });

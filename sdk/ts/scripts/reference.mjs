@@ -16,6 +16,8 @@ const titles = {
   dlq: 'Dead-letter queues',
   entries: 'Entries and groups',
   errors: 'Errors',
+  limiter: 'Limiters',
+  lock: 'Locks',
   options: 'Options',
   otel: '@nexobroker/client/otel',
   pubsub: 'Pub/sub',
@@ -24,7 +26,21 @@ const titles = {
   stream: 'Streams',
 };
 const order = [
-  ...['client', 'options', 'store', 'pubsub', 'queue', 'dlq', 'stream', 'entries', 'consumer', 'errors', 'codec'],
+  ...[
+    'client',
+    'options',
+    'store',
+    'limiter',
+    'lock',
+    'pubsub',
+    'queue',
+    'dlq',
+    'stream',
+    'entries',
+    'consumer',
+    'errors',
+    'codec',
+  ],
   ...['connection', 'otel'],
 ];
 

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { attempt } from './calls.js';
 import { type Arg, NexoConnection, type RedisClient, type Reply } from './connection.js';
+import { NexoLock } from './lock.js';
 import { type CallOpts, type CloseOptions, checked, fromZero, type NexoOptions, parseUrl, type TypedOptions } from './options.js';
 import { NexoTopic, Subscriptions } from './pubsub.js';
 import { type ConsumerHost, NexoQueue } from './queue.js';
@@ -39,7 +40,6 @@ export class NexoClient
   private constructor(options: NexoOptions) {
     super();
     this.connection = new NexoConnection(options);
-    this.store = new NexoStore(this.connection);
     this.#subscriptions = new Subscriptions(this.connection);
     this.#host = {
       connection: this.connection,
@@ -47,6 +47,7 @@ export class NexoClient
       adopt: (consumer) => this.#running.add(consumer),
       dismiss: (consumer) => this.#running.delete(consumer),
     };
+    this.store = new NexoStore(this.#host);
     this.connection.on('connect', () => this.emit('connect'));
     this.connection.on('reconnect', () => {
       const calls = this.connection.rejectedCalls;
@@ -69,7 +70,9 @@ export class NexoClient
     });
   }
 
-  /** Connects to a server: by options, or by a URL such as `nexo://user:password@localhost:7654`. */
+  /**
+   * Connects to a server: by options, or by a URL such as `nexo://user:password@localhost:7654` or `redis://localhost:7654/0`.
+   */
   static async connect(options: NexoOptions | string = {}): Promise<NexoClient> {
     const client = new NexoClient(checked(typeof options === 'string' ? parseUrl(options) : options));
     await client.connection.open();
@@ -154,7 +157,10 @@ export class NexoClient
     const { timeoutMs = 10_000 } = o;
     fromZero('timeoutMs', timeoutMs);
     const finish = async (): Promise<void> => {
-      await Promise.allSettled([...this.#running].map((consumer) => consumer.stop()));
+      // Handlers may hold locks: those are let go when there is no handler any more.
+      const running = [...this.#running];
+      await Promise.allSettled(running.filter((one) => !(one instanceof NexoLock)).map((consumer) => consumer.stop()));
+      await Promise.allSettled([...this.#running].map((lock) => lock.stop()));
       await this.connection.close();
     };
     const limit = new AbortController();

@@ -21,6 +21,7 @@ function makeClient(o: NexoOptions) {
     username: o.username,
     password: o.password,
     name: o.name,
+    database: o.database,
     disableOfflineQueue: true,
     commandOptions: { timeout: 0 }, // calls have a time limit of ours, which holds after they were written, too
     maintNotifications: 'disabled',
@@ -90,7 +91,10 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
       await this.#connect();
     } catch (error) {
       this.destroy();
-      throw translate(error);
+      const failure = translate(error);
+      if (!(failure instanceof ConnectionClosedError)) throw failure; // the server refused us, or we were closed
+      const { host = 'localhost', port = 7654 } = this.options;
+      throw new NotConnectedError(`cannot connect to ${host}:${port}: ${failure.message}`, { cause: error });
     }
     this.#ready = true;
     this.emit('connect');
@@ -325,5 +329,7 @@ function translate(error: unknown): Error {
   if (/Offline|ClientClosed/.test(e.constructor.name)) {
     return new NotConnectedError();
   }
-  return new ConnectionClosedError(e.message || undefined, { cause: e });
+  // Node tries every address of a host, and puts what went wrong into an error without words.
+  const parts = e instanceof AggregateError ? e.errors.map((part: Error) => part.message).join('; ') : '';
+  return new ConnectionClosedError(e.message || parts || undefined, { cause: e });
 }

@@ -17,8 +17,8 @@ export class ConnectionClosedError extends NexoError {
 
 /** There is no connection now: the call was not sent. */
 export class NotConnectedError extends NexoError {
-  constructor(message = 'not connected') {
-    super('NOT_CONNECTED', message);
+  constructor(message = 'not connected', options?: ErrorOptions) {
+    super('NOT_CONNECTED', message, options);
   }
 }
 

@@ -18,6 +18,8 @@ export {
   ServerError,
   ValidationError,
 } from './errors.js';
+export { type LimiterConfig, type LimiterResult, NexoLimiter, type TakeOptions } from './limiter.js';
+export { type LockOptions, NexoLock } from './lock.js';
 export type {
   CallBegin,
   CallEnd,

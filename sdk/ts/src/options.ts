@@ -89,6 +89,8 @@ export interface NexoOptions {
   port?: number;
   username?: string;
   password?: string;
+  /** Which of the store's databases; default 0. Queues, streams and topics are the same in all. */
+  database?: number;
   /** true, or the options of Node's tls.connect. */
   tls?: boolean | TlsOptions;
   /** Shown in CLIENT LIST and in the dashboard. */
@@ -132,7 +134,17 @@ export interface TypedOptions<T> {
   as?: Codec;
 }
 
-/** Reads `nexo://user:password@host:port?tls=1&name=x`. */
+const schemes = new Map<string, { tls: boolean; port?: number; isRedis: boolean }>([
+  ['nexo:', { tls: false, isRedis: false }],
+  ['nexos:', { tls: true, isRedis: false }],
+  ['redis:', { tls: false, isRedis: true, port: 6379 }],
+  ['rediss:', { tls: true, isRedis: true, port: 6379 }],
+]);
+
+/**
+ * Reads `nexo://user:password@host:port?tls=1&name=x`, or what Redis clients take: `redis://user:password@host:port/database`,
+ * where the port is 6379 by default. With an `s` the connection is encrypted.
+ */
 export function parseUrl(text: string): NexoOptions {
   let url: URL;
   try {
@@ -140,22 +152,26 @@ export function parseUrl(text: string): NexoOptions {
   } catch {
     throw new ValidationError(`"${text}" is not a URL such as nexo://localhost:7654`);
   }
-  if (url.protocol !== 'nexo:' && url.protocol !== 'nexos:') {
-    throw new ValidationError(`the URL begins with ${url.protocol}// and not with nexo:// or nexos://`);
+  const scheme = schemes.get(url.protocol);
+  if (scheme === undefined) {
+    throw new ValidationError(`the URL begins with ${url.protocol}// and not with nexo://, nexos://, redis:// or rediss://`);
   }
-  if ((url.pathname !== '' && url.pathname !== '/') || url.hash !== '') {
+  const database = scheme.isRedis ? /^\/(\d+)$/.exec(url.pathname)?.[1] : undefined;
+  if ((url.pathname !== '' && url.pathname !== '/' && database === undefined) || url.hash !== '') {
     throw new ValidationError(`the URL goes on with ${url.pathname}${url.hash}, which means nothing here`);
   }
   // An address of IPv6 is in brackets only within a URL.
   const options: NexoOptions = { host: url.hostname.replace(/^\[(.*)\]$/, '$1') || 'localhost' };
   if (url.port !== '') options.port = Number(url.port);
+  else if (scheme.port !== undefined) options.port = scheme.port;
+  if (database !== undefined) options.database = Number(database);
   if (url.username !== '') options.username = decodeURIComponent(url.username);
   if (url.password !== '') options.password = decodeURIComponent(url.password);
-  if (url.protocol === 'nexos:') options.tls = true;
+  if (scheme.tls) options.tls = true;
   for (const [name, value] of url.searchParams) {
     if (name === 'name') options.name = value;
     else if (name === 'tls' && value === '1') options.tls = true;
-    else if (name === 'tls' && value === '0' && url.protocol === 'nexo:') options.tls = false;
+    else if (name === 'tls' && value === '0' && !scheme.tls) options.tls = false;
     else throw new ValidationError(`the URL has ${name}=${value}, which is neither tls=1, tls=0 nor name=...`);
   }
   return options;
@@ -163,7 +179,7 @@ export function parseUrl(text: string): NexoOptions {
 
 /** Refuses options that would fail later, where nobody could be told. Answers a copy. */
 export function checked(options: NexoOptions): NexoOptions {
-  const { logger, logLevel, offline, codec, reconnect = {}, requestTimeoutMs } = options;
+  const { database, logger, logLevel, offline, codec, reconnect = {}, requestTimeoutMs } = options;
   const methods = ['debug', 'info', 'warn', 'error'] as const;
   if (
     logger !== undefined &&
@@ -175,6 +191,9 @@ export function checked(options: NexoOptions): NexoOptions {
   oneOf('logLevel', logLevel, logLevels);
   oneOf('offline', offline, ['reject', 'queue']);
   oneOf('codec', codec, codecs);
+  if (database !== undefined && !(Number.isInteger(database) && database >= 0)) {
+    throw new ValidationError(`database is ${database}, not a whole number from 0 on`);
+  }
   fromZero('requestTimeoutMs', requestTimeoutMs);
   fromZero('reconnect.minMs', reconnect.minMs);
   fromZero('reconnect.maxMs', reconnect.maxMs);

@@ -2,7 +2,10 @@ import { attempt, forgiving, isOne } from './calls.js';
 import { type Codec, decode, encodeArg } from './codec.js';
 import type { Arg, NexoConnection } from './connection.js';
 import { NexoError, ValidationError } from './errors.js';
+import { type LimiterConfig, NexoLimiter } from './limiter.js';
+import { acquireLock, type LockOptions, type NexoLock } from './lock.js';
 import { type CallOpts, milliseconds } from './options.js';
+import type { ConsumerHost } from './queue.js';
 
 export interface SetOptions extends CallOpts {
   /** Seconds until the key expires. */
@@ -33,11 +36,27 @@ export interface ScanOptions extends CallOpts {
   count?: number;
 }
 
-/** Shared state: `client.store.map`. */
+/** Shared state: `client.store.map`, limiters and locks. */
 export class NexoStore {
   readonly map: NexoMap;
-  constructor(connection: NexoConnection) {
-    this.map = new NexoMap(connection);
+  readonly #host: ConsumerHost;
+
+  constructor(host: ConsumerHost) {
+    this.map = new NexoMap(host.connection);
+    this.#host = host;
+  }
+
+  /** Lets so many through per window, counted by the server for all processes; the name is one of yours. */
+  limiter(name: string, config: LimiterConfig): NexoLimiter {
+    return new NexoLimiter(this.#host.connection, name, config);
+  }
+
+  /**
+   * Takes a lock that one process has at a time, and renews it until it is released; null when somebody else has it for as long
+   * as may be waited. `await using lock = ...` releases it at the end of the block.
+   */
+  lock(name: string, o: LockOptions = {}): Promise<NexoLock | null> {
+    return acquireLock(this.#host, name, o);
   }
 }
 

@@ -658,13 +658,36 @@ describe('the client', () => {
     await subscription.stop();
   });
 
-  it('reads URLs, and refuses others', async () => {
-    const other = await NexoClient.connect(`nexo://127.0.0.1:${server.port}?name=by-url`);
-    expect(String(await other.connection.text(['CLIENT', 'GETNAME']))).toBe('by-url');
-    await other.close();
+  it('reads URLs, those of Redis clients among them, and refuses others', async () => {
+    const named = await NexoClient.connect(`nexo://127.0.0.1:${server.port}?name=by-url`);
+    expect(String(await named.connection.text(['CLIENT', 'GETNAME']))).toBe('by-url');
+    await named.store.map.set(name, 0);
+    for (const [path, database] of [
+      ['', 0],
+      ['/', 0],
+      ['/0', 0],
+      ['/3', 3],
+    ] as const) {
+      const other = await NexoClient.connect(`redis://127.0.0.1:${server.port}${path}`);
+      expect(await other.store.map.get(name)).toBe(database === 0 ? 0 : null);
+      expect(other.connection.options.database ?? 0).toBe(database);
+      await other.store.map.set(`${name}-in`, database);
+      await other.close();
+    }
+    await named.command(['SELECT', '3']);
+    expect(await named.store.map.get(`${name}-in`)).toBe(3);
+    await named.close();
     await rejected(NexoClient.connect('http://localhost'), ValidationError);
-    await rejected(NexoClient.connect('nowhere'), ValidationError);
-    await rejected(NexoClient.connect({ host: '127.0.0.1', port: 1 }), ConnectionClosedError);
+    await rejected(NexoClient.connect({ database: 1.5 }), ValidationError);
+    await rejected(NexoClient.connect(`redis://127.0.0.1:${server.port}/999`), ServerError);
+  });
+
+  it('says what it could not connect to', async () => {
+    for (const host of ['127.0.0.1', 'localhost', 'nowhere.invalid']) {
+      const error = await rejected(NexoClient.connect({ host, port: 1 }), NotConnectedError, 'NOT_CONNECTED');
+      expect(error.message).toMatch(new RegExp(`^cannot connect to ${host}:1: .*(ECONNREFUSED|ENOTFOUND|EAI_AGAIN)`));
+      expect(error.cause).toBeInstanceOf(Error);
+    }
   });
 
   it('pings, tells about the server, and passes commands on', async () => {

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ConnectionClosedError, NexoClient, type NexoOptions, ServerError, ValidationError } from '../src/index.js';
+import { NexoClient, type NexoOptions, NotConnectedError, ServerError, ValidationError } from '../src/index.js';
 import { parseUrl } from '../src/options.js';
 import { TestServer, until } from './server.js';
 
@@ -121,7 +121,7 @@ describe('TLS', () => {
     ['another name', () => ({ ca, servername: 'elsewhere.test' }), /does not match certificate's altnames/],
   ])('refuses with %s, and says why', async (_, tls, why) => {
     const failure = await server.connect({ tls: tls() }).catch((error: Error) => error);
-    expect(failure).toBeInstanceOf(ConnectionClosedError);
+    expect(failure).toBeInstanceOf(NotConnectedError);
     expect((failure as Error).message).toMatch(why);
   });
 
@@ -131,9 +131,9 @@ describe('TLS', () => {
   });
 
   it('is not spoken by accident: one side alone does not connect', async () => {
-    await expect(server.connect({ tls: false, requestTimeoutMs: 1000 })).rejects.toThrow(ConnectionClosedError);
+    await expect(server.connect({ tls: false, requestTimeoutMs: 1000 })).rejects.toThrow(NotConnectedError);
     const open = await TestServer.start();
-    await expect(open.connect({ tls: true })).rejects.toThrow(ConnectionClosedError);
+    await expect(open.connect({ tls: true })).rejects.toThrow(NotConnectedError);
     await open.stop();
   });
 
@@ -142,7 +142,7 @@ describe('TLS', () => {
     const own = { ca, cert: readFileSync(path('client.pem')), key: readFileSync(path('client.key')) };
     const strict = await TestServer.start(flags, { tls: own });
     expect(await works({ host: '127.0.0.1', port: strict.port, tls: own })).toBe(true);
-    await expect(strict.connect({ tls: { ca } })).rejects.toThrow(ConnectionClosedError);
+    await expect(strict.connect({ tls: { ca } })).rejects.toThrow(NotConnectedError);
     await strict.stop();
   });
 });
@@ -154,11 +154,15 @@ describe('URLs', () => {
     ['nexo://a%40b:p%3Aw@host', { host: 'host', username: 'a@b', password: 'p:w' }],
     ['nexo://host?tls=0&name=mailer', { host: 'host', tls: false, name: 'mailer' }],
     ['nexos://host', { host: 'host', tls: true }],
+    ['redis://host', { host: 'host', port: 6379 }],
+    ['redis://host:7654/', { host: 'host', port: 7654 }],
+    ['redis://host:7654/3?name=mailer', { host: 'host', port: 7654, database: 3, name: 'mailer' }],
+    ['rediss://:p%3Aw@[::1]/0', { host: '::1', port: 6379, password: 'p:w', tls: true, database: 0 }],
   ])('%s', (url, options) => expect(parseUrl(url)).toEqual(options));
 
   // What is not understood is refused: a typing error must not turn encryption off.
-  it.each(['nexo://host?tls=true', 'nexo://host?ssl=1', 'nexo://host/1', 'nexo://host#x', 'nexos://host?tls=0', 'redis://host'])(
-    'refuses %s',
-    (url) => expect(() => parseUrl(url)).toThrow(ValidationError),
-  );
+  it.each([
+    ...['nexo://host?tls=true', 'nexo://host?ssl=1', 'nexo://host/1', 'nexo://host#x', 'nexos://host?tls=0', 'http://host'],
+    ...['nowhere', 'redis://host/a', 'redis://host/1/2', 'redis://host?db=1', 'rediss://host?tls=0', 'redis://host#1'],
+  ])('refuses %s', (url) => expect(() => parseUrl(url)).toThrow(ValidationError));
 });
