@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { attempt } from './calls.js';
-import { type Arg, NexoConnection, type RedisClient, type Reply } from './connection.js';
+import { type Arg, callCount, NexoConnection, type RedisClient, type Reply } from './connection.js';
 import { NexoLock } from './lock.js';
 import { type CallOpts, type CloseOptions, checked, fromZero, type NexoOptions, parseUrl, type TypedOptions } from './options.js';
 import { NexoTopic, Subscriptions } from './pubsub.js';
@@ -51,13 +51,13 @@ export class NexoClient
     this.connection.on('connect', () => this.emit('connect'));
     this.connection.on('reconnect', () => {
       const calls = this.connection.rejectedCalls;
-      if (calls > 0) this.connection.log('warn', `connected again; ${calls} calls were rejected`);
+      if (calls > 0) this.connection.log('warn', `connected again; ${callCount(calls)} rejected meanwhile`);
       this.emit('reconnect');
     });
     this.connection.on('disconnect', (error) => {
       if (!this.connection.isClosed) {
         const calls = this.connection.rejectedCalls;
-        const rejected = calls === 0 ? '' : `; ${calls} calls under way are rejected`;
+        const rejected = calls === 0 ? '' : `; ${callCount(calls)} under way rejected`;
         this.connection.log('warn', `disconnected${error === undefined ? '' : `: ${error.message}`}${rejected}`);
       }
       this.emit('disconnect', error);

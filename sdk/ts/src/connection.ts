@@ -44,7 +44,7 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
   readonly #ended = new AbortController();
   #retry: Timer | undefined;
   #attempt = 0;
-  readonly #calls = new Calls((count, ms) => this.log('warn', `${count} calls had no answer within ${ms} ms and were rejected`));
+  readonly #calls = new Calls((count, ms) => this.log('warn', `${callCount(count)} without an answer within ${ms} ms: rejected`));
   /** Calls that were rejected since the connection was lost. */
   #rejected = 0;
   /** Calls that wait for a connection. */
@@ -304,6 +304,10 @@ export class NexoConnection extends EventEmitter<{ connect: []; disconnect: [Err
     }
     this.destroy();
   }
+}
+
+export function callCount(count: number): string {
+  return count === 1 ? '1 call' : `${count} calls`;
 }
 
 function closed(): NotConnectedError {

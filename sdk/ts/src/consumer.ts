@@ -21,13 +21,13 @@ export interface Source<M> {
    */
   handle(message: M, handled: () => void): Promise<void>;
   /** Gives back messages that no handler has begun. */
-  release(messages: M[]): Promise<void>;
+  release(messages: readonly M[]): Promise<void>;
   /** The connection is gone: what it held is the server's again, and no handler has begun these messages. */
-  lost(unbegun: M[]): void;
+  lost(unbegun: readonly M[]): void;
   /** What a lost connection held and nobody has begun is given back; nothing is fetched before this is done. */
   reconnected(connection: NexoConnection): Promise<void>;
   /** Called every few seconds with what is held, while there is something. */
-  renew(messages: M[]): Promise<void>;
+  renew(messages: readonly M[]): Promise<void>;
 }
 
 export interface ConsumerOptions {
@@ -128,6 +128,8 @@ export class Consumer<M> implements Subscription {
       return;
     }
     this.#clientId = await this.#connection.send<number>(['CLIENT', 'ID']);
+    // What is being acknowledged must not be given back, or somebody else would handle it again.
+    await Promise.allSettled([...this.#begun].filter(([message]) => !this.#running.has(message)).map(([, settled]) => settled));
     await this.#source.reconnected(this.#connection);
     this.#introduced = lost;
   }

@@ -56,7 +56,7 @@ export class NexoStore {
    * as may be waited. `await using lock = ...` releases it at the end of the block.
    */
   lock(name: string, o: LockOptions = {}): Promise<NexoLock | null> {
-    return acquireLock(this.#host, name, o);
+    return forgiving(() => acquireLock(this.#host, name, o));
   }
 }
 

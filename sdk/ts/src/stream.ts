@@ -1,13 +1,13 @@
-import { randomUUID } from 'node:crypto';
 import { attempt, forgiving, isOne } from './calls.js';
 import { type Arg, NexoConnection } from './connection.js';
-import { Batch, Consumer, observed, type Source, type Subscription, settle, waitLimitMs } from './consumer.js';
+import { Consumer, observed, type Subscription, settle, waitLimitMs } from './consumer.js';
 import { AppendedRange, GroupInfo, StreamEntry, StreamInfo, StreamMessage } from './entries.js';
 import { type NexoError, NotFoundError } from './errors.js';
+import { type HeldEntry, Member } from './member.js';
 import { type CallOpts, milliseconds, positive, type TypedOptions } from './options.js';
 import { Payloads } from './payload.js';
 import type { ConsumerHost } from './queue.js';
-import { asError, reasonOf } from './thrown.js';
+import { asError } from './thrown.js';
 
 export interface StreamConfig {
   /** What is kept; default 7 days and 1 GiB. 0 is no limit. */
@@ -61,13 +61,6 @@ export interface StreamSubscribeOptions {
 }
 
 type RawEntry = [offset: number, ms: number, payload: Buffer];
-type RawDelivery = [offset: number, ms: number, deliveries: number, payload: Buffer];
-
-interface HeldEntry {
-  raw: RawDelivery;
-  epoch: number;
-}
-
 /** An append-only log. Publishing makes it; subscribing to one that does not exist is an error. */
 export class NexoStream<T = any> {
   readonly name: string;
@@ -247,7 +240,7 @@ export class NexoStream<T = any> {
   ): Promise<Subscription> {
     const { batchSize = 100, waitMs = 20_000, concurrency = 1 } = o;
     positive({ batchSize, concurrency });
-    const wait = milliseconds('waitMs', waitMs);
+    milliseconds('waitMs', waitMs);
     const connection = this.#connection;
     if (!(await this.exists())) {
       throw new NotFoundError('NOSTREAM', `no such stream '${this.name}'`);
@@ -256,64 +249,15 @@ export class NexoStream<T = any> {
     const onError =
       o.onError ?? ((error: Error) => connection.log('error', `stream ${this.name}, group ${group}: ${error.message}`));
     const stat = await connection.text<Record<string, number>>(['XSTAT', this.name, group]);
-    const ackWait = Number(stat.ackwait);
-    const member = `${connection.options.name ?? 'nexo'}-${randomUUID()}`;
-    const offsets = (list: readonly HeldEntry[]): string[] => list.map(({ raw }) => String(raw[0]));
-    const acks = new Batch<HeldEntry, boolean>(async (list) => {
-      for (const epoch of new Set(list.map((held) => held.epoch))) {
-        const same = list.filter((held) => held.epoch === epoch);
-        // After a seek the acknowledgements of what came before it mean nothing any more.
-        const args = ['XACK', this.name, group, ...offsets(same), 'EPOCH', String(epoch)];
-        await settle(connection, () => connection.send(args)).catch((error: NexoError) => {
-          if (error.code !== 'FENCED') throw error;
-        });
-      }
-      return list.map(() => true);
-    });
-    // An entry may come again while it waits here, is being handled or is being acknowledged. After a seek it is another one.
-    const held = new Map<number, number>();
-    const letGo = (list: readonly HeldEntry[]): void => {
-      for (const { raw, epoch } of list) {
-        if (held.get(raw[0]) === epoch) held.delete(raw[0]);
-      }
-    };
-    const source: Source<HeldEntry> = {
-      fetch: async (own, count) => {
-        const args = ['XCONSUME', this.name, group, member, 'COUNT', String(count), 'BLOCK', wait];
-        const [epoch, , entries] = await own.send<[number, number, RawDelivery[]]>(args, {
-          timeoutMs: waitLimitMs(connection, waitMs),
-        });
-        const fresh = entries.filter(([offset]) => held.get(offset) !== epoch);
-        for (const [offset] of fresh) held.set(offset, epoch);
-        return fresh.map((raw) => ({ raw, epoch }));
-      },
-      handle: async (entry, handled) => {
-        try {
-          await this.#handle(group, entry, handled, callback, acks, onError);
-        } finally {
-          letGo([entry]);
-        }
-      },
-      release: async (list) => {
-        letGo(list);
-        await connection.send(['XNACK', this.name, group, 'SILENT', 'IDS', String(list.length), ...offsets(list)]);
-      },
-      lost: letGo,
-      // What the old connection was given and nobody has begun comes again at once.
-      reconnected: async (own) => {
-        await own.send(['XLEAVE', this.name, group, member]);
-      },
-      renew: async (list) => {
-        if (ackWait > 0) {
-          await connection.send(['XEXTEND', this.name, group, String(ackWait), ...offsets(list)]);
-        }
-      },
-    };
+    const ackWaitMs = Number(stat.ackwait);
+    const member = new Member(connection, { stream: this.name, group, ackWaitMs, waitMs }, (own, entry, handled) =>
+      this.#handle(group, own, entry, handled, callback, onError),
+    );
     const consumer = new Consumer<HeldEntry>(
       connection,
       `${connection.options.name ?? 'nexo'}:stream:${this.name}:${group}`.replace(/[^\x21-\x7e]/g, '_'),
-      source,
-      { batchSize, concurrency, renewMs: ackWait > 0 ? Math.max(50, ackWait / 3) : 0, signal: o.signal, onError },
+      member,
+      { batchSize, concurrency, renewMs: ackWaitMs > 0 ? Math.max(50, ackWaitMs / 3) : 0, signal: o.signal, onError },
       () => this.#host.dismiss(consumer),
     );
     this.#host.adopt(consumer); // also while it connects: the client may be closed meanwhile
@@ -322,10 +266,10 @@ export class NexoStream<T = any> {
 
   async #handle(
     group: string,
+    member: Member,
     held: HeldEntry,
     handled: () => void,
     callback: (data: T, message: StreamMessage<T>) => unknown,
-    acks: Batch<HeldEntry, boolean>,
     onError: (error: Error) => void,
   ): Promise<void> {
     const [offset, ms, attempt, payload] = held.raw;
@@ -347,7 +291,7 @@ export class NexoStream<T = any> {
         }
       }
       try {
-        const settled = failure === undefined ? acks.add(held) : this.#fail(group, held, failure, unfit !== undefined);
+        const settled = failure === undefined ? member.acknowledge(held) : member.fail(held, failure, unfit !== undefined);
         handled();
         await settled;
       } catch (error) {
@@ -356,15 +300,6 @@ export class NexoStream<T = any> {
       }
       return failure;
     });
-  }
-
-  /** The entry comes again later, or is parked when trying again cannot help. */
-  async #fail(group: string, { raw: [offset, , attempt] }: HeldEntry, failure: Error, fatal: boolean): Promise<void> {
-    const args = ['XNACK', this.name, group, fatal ? 'FATAL' : 'FAIL', 'IDS', '1', String(offset), 'REASON', reasonOf(failure)];
-    if (!fatal) args.push('DELAY', String(Math.min(30_000, 200 * 2 ** attempt)));
-    // Sent twice it would count twice: so it waits for a connection, and is not repeated.
-    await this.#connection.connected();
-    await this.#connection.send(args);
   }
 }
 

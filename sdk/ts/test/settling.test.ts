@@ -1,5 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { CallBegin, NexoClient, NexoTelemetry } from '../src/index.js';
+import { settle } from '../src/consumer.js';
+import {
+  type CallBegin,
+  ConnectionClosedError,
+  type NexoClient,
+  type NexoTelemetry,
+  NotConnectedError,
+  RequestTimeoutError,
+  ServerError,
+} from '../src/index.js';
 import { TestServer, until } from './server.js';
 
 // A handler's place is free before its acknowledgement is answered. What has to hold all the same: order, a bound on what is on
@@ -82,6 +91,26 @@ describe('while acknowledgements are not answered', () => {
     await subscription.stop();
     expect(seen).toEqual(range(50));
     expect(await s.group('g')).toMatchObject({ pending: 0, lag: 0 });
+    await own.close();
+  });
+
+  it('entries are not given to another member when the connection that brought them breaks', async () => {
+    const own = await server.connect({ reconnect: { minMs: 20, maxMs: 20 } });
+    const s = await client.stream<number>('s').create();
+    const [mine, theirs]: number[][] = [[], []];
+    const subscription = await own.stream<number>('s').subscribe('g', (n) => mine?.push(n), { batchSize });
+    const gate = await heldUp(own);
+    await s.appendMany(range(batchSize));
+    await until('all to be handled', () => mine?.length === batchSize);
+    const others = await s.subscribe('g', (n) => theirs?.push(n), { waitMs: 50 });
+    (subscription as unknown as { socket: { destroy(): void } }).socket.destroy();
+    await until('the loss', async () => (await s.group('g')).waiters === 1);
+    await new Promise((resolve) => setTimeout(resolve, 300)); // it has a connection again
+    expect([theirs, (await s.group('g')).pending]).toEqual([[], batchSize]);
+    await gate.release();
+    await until('the acknowledgements', async () => (await s.group('g')).pending === 0);
+    await Promise.all([subscription.stop(), others.stop()]);
+    expect([mine, theirs]).toEqual([range(batchSize), []]);
     await own.close();
   });
 
@@ -214,4 +243,19 @@ it('handles an entry again after a seek although the same one is being handled',
   await until('the acknowledgements', async () => (await s.group('g')).pending === 0);
   await subscription.stop();
   expect(got.filter((n) => n === 1)).toHaveLength(2);
+});
+
+it('sends again what settles a message when the server is there and not ready', async () => {
+  const replies = [new ServerError('LOADING', 'LOADING'), new ConnectionClosedError(), new NotConnectedError(), 'done'];
+  const run = async (): Promise<unknown> => {
+    const reply = replies.shift();
+    if (reply instanceof Error) throw reply;
+    return reply;
+  };
+  expect(await settle(client.connection, run)).toBe('done');
+  for (const error of [new ServerError('DISKFULL', 'DISKFULL'), new RequestTimeoutError('QACK', 1)]) {
+    replies.push(error, 'not asked for');
+    await expect(settle(client.connection, run)).rejects.toBe(error);
+    replies.length = 0;
+  }
 });
