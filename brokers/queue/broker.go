@@ -32,6 +32,9 @@ type Options struct {
 	// Failed is told of background work that failed and will be tried again: a compaction, after which the log stays the
 	// truth, or moving jobs to disk, which then stay in RAM. May be nil.
 	Failed func(error)
+	// Freed is told when jobs have taken much more memory than they do now, so that it may be handed back to the system: after a
+	// purge, when a backlog has been drained, and after a start that has read many. May be nil.
+	Freed func()
 
 	runBytes, runLeast int64 // cost of the jobs of a run, and what a bucket keeps in RAM; 0: 1 MiB and 64 KiB
 }
@@ -52,6 +55,8 @@ type Broker struct {
 	jobs       atomic.Int64 // how many there are
 	hot        atomic.Int64 // bytes of the ready jobs in RAM
 	cold       atomic.Int64 // bytes of the jobs in runs
+	peak       atomic.Int64 // what jobs took of RAM at most since Freed was told
+	freeing    atomic.Bool  // Freed is about to be told
 	spill      *spill
 	written    atomic.Uint64
 	synced     atomic.Uint64
@@ -235,6 +240,7 @@ func (b *Broker) notify(written, synced uint64) {
 	storeMax(&b.written, max(written, synced))
 	storeMax(&b.synced, synced)
 	b.compactIfDue()
+	b.watchMemory()
 	b.dirty.mu.Lock()
 	list := b.dirty.queues
 	b.dirty.queues = b.dirty.spare[:0]

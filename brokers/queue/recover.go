@@ -41,6 +41,9 @@ func (b *Broker) recover() error {
 	b.endBoundLeases()
 	b.loading.Store(false)
 	b.everCold = nil
+	if size >= freedLeast && b.options.Freed != nil {
+		go b.options.Freed() // what the replay left behind
+	}
 	for _, q := range b.queues() {
 		q.mu.Lock()
 		now := b.steady()

@@ -223,7 +223,7 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 		ReadyMemory: o.queueMemory, MaxMemory: o.queueMaxMemory, SpillDirectory: filepath.Join(o.data, "queue-backlog"),
 		Failed: func(err error) {
 			s.logger.Error("background work of the queues failed and will be tried again; nothing is lost", "error", err)
-		}})
+		}, Freed: new(handBack).begin})
 	if err != nil {
 		return err
 	}
