@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -18,12 +19,14 @@ type LogReport struct {
 	Torn        string // the unfinished write that a start will cut, "" when there is none
 	Damage      error  // why a start would refuse, nil when it would not
 	Lost        []LostRange
-	Quarantine  string // where Repair has put the old files
+	Kept        []string // of a damaged log: what the kept records hold, by name
+	Quarantine  string   // where Repair has put the old files
 }
 
 // LostRange is a run of frames that cannot be read any more.
 type LostRange struct {
-	Generation uint64 // 0: of the snapshot
+	Generation uint64 // 0: of a snapshot
+	Snapshot   uint64 // its number
 	FirstIndex uint64
 	LastIndex  uint64 // 0: up to the end
 }
@@ -31,7 +34,8 @@ type LostRange struct {
 // Report is what Check or Repair found in a data directory.
 type Report struct {
 	Logs     []LogReport
-	Repaired bool // files were changed
+	List     error // why LOGS cannot be read, nil when it can, or there is none
+	Repaired bool  // files were changed
 }
 
 // Damaged tells whether a start would refuse one of the logs.
@@ -41,7 +45,7 @@ func (r Report) Damaged() bool {
 			return true
 		}
 	}
-	return false
+	return r.List != nil
 }
 
 func (r Report) String() string {
@@ -61,9 +65,15 @@ func (r Report) String() string {
 		for _, lost := range log.Lost {
 			text.WriteString("  lost: " + lost.String() + "\n")
 		}
+		for _, kept := range log.Kept {
+			text.WriteString("  kept: " + kept + "\n")
+		}
 		if log.Quarantine != "" {
 			fmt.Fprintf(&text, "  repaired with the %d records that are valid; the old files are in %s\n", log.Records, log.Quarantine)
 		}
+	}
+	if r.List != nil {
+		fmt.Fprintf(&text, "%s\n  damaged: %v; a repair writes it anew from the logs that are there\n", listName, r.List)
 	}
 	if len(r.Logs) == 0 {
 		text.WriteString("no logs found\n")
@@ -72,9 +82,9 @@ func (r Report) String() string {
 }
 
 func (l LostRange) String() string {
-	where := fmt.Sprintf("generation %d", l.Generation)
+	where := generationName(l.Generation)
 	if l.Generation == 0 {
-		where = "the snapshot"
+		where = "the snapshot " + snapshotName(l.Snapshot)
 	}
 	if l.LastIndex == 0 {
 		return fmt.Sprintf("frames %d and after of %s", l.FirstIndex, where)
@@ -90,6 +100,9 @@ func Check(dir string) (Report, error) {
 		return Report{}, err
 	}
 	var report Report
+	if _, err := readList(dir); isDamage(err) {
+		report.List = err
+	}
 	for _, name := range names {
 		log, err := checkLog(dir, name)
 		if err != nil {
@@ -114,10 +127,20 @@ func logNames(dir string) (names []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if found.manifest || found.watermark || len(found.generations) > 0 || len(found.snapshots) > 0 {
+		if !found.empty() {
 			names = append(names, entry.Name())
 		}
 	}
+	list, err := readList(dir)
+	if err != nil && !isDamage(err) {
+		return nil, err // a damaged one names nothing, and is told of with each log
+	}
+	for _, entry := range list {
+		if !slices.Contains(names, entry.name) {
+			names = append(names, entry.name)
+		}
+	}
+	slices.Sort(names)
 	return names, nil
 }
 
@@ -132,7 +155,7 @@ func checkLog(dir, name string) (LogReport, error) {
 	l := offline(dir, name)
 	report := LogReport{Name: name}
 	found, err := listFiles(l.directory)
-	if err != nil {
+	if err != nil && !isMissing(err) {
 		return report, err
 	}
 	report.Generations = found.generations
@@ -154,6 +177,14 @@ func (r *LogReport) lastGeneration() uint64 {
 
 // verify reads what a start would read, in the same order.
 func (l *Log) verify(found files, report *LogReport) (err error) {
+	if err := l.readListed(); err != nil && !isDamage(err) {
+		return err
+	}
+	if l.isListed {
+		if err := l.checkPresent(); err != nil {
+			return err
+		}
+	}
 	if !found.manifest {
 		return &damage{file: filepath.Join(l.directory, manifestName), cause: errMissingFile}
 	}
@@ -161,6 +192,9 @@ func (l *Log) verify(found files, report *LogReport) (err error) {
 		return err
 	}
 	report.Generations = l.manifest.generations
+	if err := l.checkListed(); err != nil {
+		return err
+	}
 	mark, err := l.claim()
 	if err != nil {
 		return err

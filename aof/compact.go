@@ -203,5 +203,11 @@ func (w *writer) makeNextGeneration() (segmentLog, error) {
 	}
 	l.manifest = next
 	l.seams.step("cut: manifest written")
+	if err := w.remember(number, 0); err != nil {
+		w.failFor(err)
+		_ = opened.Close() // nothing is in it
+		return nil, err
+	}
+	l.seams.step("cut: listed")
 	return opened, nil
 }

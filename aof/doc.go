@@ -28,6 +28,15 @@
 //   - Nothing is thrown away because it is damaged or because its description is missing: Open refuses with a
 //     CorruptionError, and what it cuts (an unfinished write at the very end) is kept in quarantine/.
 //
+// # The list of logs
+//
+// A log alone cannot know that its whole directory is missing, or is an older copy of itself. LOGS, in the data directory,
+// says of each log which one it is and a place that it has reached (FORMAT.md). Open reads it before it makes or changes
+// anything, and refuses what contradicts it: brokers that keep files beside their log must not meet a log that is not the
+// right one. It is written by Open once the log is recovered, by the writer when a Cut has switched generations, and by
+// Close; always behind the fsync of what it claims, so no crash and no snapshot of the file system makes it wrong. A full
+// disk leaves an older place in it. Logs that are open at the same time change it one after the other (Options.Lock).
+//
 // # Who owns what
 //
 // Append, Cut and Close touch the pending batch under Log.mu, a short mutex under which nothing blocks. The writer
@@ -45,18 +54,21 @@
 //
 // # A crash at each step
 //
-//	creating     wal-1 is made before MANIFEST; without MANIFEST and without a byte of data a directory is new.
+//	creating     wal-1 is made before MANIFEST; without MANIFEST and without a byte of data a directory is new, unless
+//	             LOGS names the log. LOGS comes after MANIFEST: a crash between leaves a log that is put on it next time.
+//	listing      LOGS.tmp is written over by the next change; the old LOGS or the new one is there, and both are right.
 //	writing      The frames cut off in the last segment were never acked as written or, after a power loss, as synced.
 //	             They are cut, kept in quarantine/ and logged. Damage that the WATERMARK, a durable mark, a later
 //	             segment or a later generation proves to have been durable is corruption: Open refuses.
 //	stopping     A CLOSE frame ends a clean life. Without it the last segment is copied, fsynced and renamed before it
 //	             is served, because the page cache may show bytes of which the fsync had failed.
-//	cutting      wal-N is created, its directory fsynced, then MANIFEST names it, then it is written to. Unnamed and
-//	             empty it is removed by the next Open.
+//	cutting      wal-N is created, its directory fsynced, then MANIFEST names it, then LOGS does, then it is written to.
+//	             Unnamed and empty it is removed by the next Open.
 //	snapshot     snap-N.tmp is removed; snap-N that MANIFEST does not name yet is removed; the generations it would
 //	             have replaced are still there and named.
 //	forgetting   MANIFEST names snap-N and the generations from N on; older files are removed now or by the next Open.
-//	repairing    The old files are linked into quarantine/ before MANIFEST changes and removed after.
+//	repairing    The old files, and those beside the log that a Salvager names, are linked into quarantine/ before
+//	             MANIFEST changes and removed after; LOGS comes last, and what it said before is less.
 //
 // # Full disk
 //
@@ -71,6 +83,13 @@
 // gets RESERVE, which nothing else takes, so that records alone can never make a compaction impossible. Open needs no
 // room on a full disk: it drops the ballast for what recovery has to write, and a last segment that cannot be copied is
 // written over itself, the same bytes in the same place.
+//
+// # Repair
+//
+// Every frame that proves itself is kept, in a snapshot too, whatever is damaged before it: its checksum covers the log,
+// the generation and its own index. A Salvager reads the kept records as the broker means them: it tells by name what is
+// kept, puts records in front of them where the one that named a thing is lost, and finds a log that is whole and older
+// than the files beside it.
 //
 // # Errors
 //

@@ -142,23 +142,42 @@ func (f frame) records(fn func(body []byte) error) (count uint64, err error) {
 	return count, nil
 }
 
-// resync looks for the first valid frame with an index of at least minimum in damaged bytes, trying each offset. Frames
-// of which the header is not plausible cost no checksum, so garbage is passed over quickly.
+// resync looks for the first valid frame with an index of at least minimum in damaged bytes, trying each offset.
 func resync(bytes []byte, seed uint32, minimum uint64) (f frame, offset, length int, found bool) {
+	f, offset, length, _ = resyncPart(bytes, 0, seed, minimum)
+	return f, offset, length, length > 0
+}
+
+const entryHeaderMax = binary.MaxVarintLen64 + frameHeaderBytes
+
+// resyncPart is resync in a part of a file behind which rest bytes stand: want > 0 asks for that many bytes from offset
+// on, without which what stands there cannot be judged. Frames of which the header is not plausible cost no checksum, so
+// garbage is passed over quickly.
+func resyncPart(bytes []byte, rest int64, seed uint32, minimum uint64) (f frame, offset, length int, want int64) {
+	whole := uint64(len(bytes)) + uint64(rest)
 	for offset := range bytes {
+		if rest > 0 && len(bytes)-offset < entryHeaderMax {
+			return frame{}, offset, 0, min(entryHeaderMax, int64(len(bytes)-offset)+rest)
+		}
 		size, n := binary.Uvarint(bytes[offset:])
-		if n <= 0 || n != uvarintBytes(size) || size < frameHeaderBytes || size > uint64(len(bytes)-offset-n) {
+		if n <= 0 || n != uvarintBytes(size) || size < frameHeaderBytes || size > whole-uint64(offset+n) {
 			continue
 		}
 		at := bytes[offset+n:]
 		index := binary.LittleEndian.Uint64(at[5:])
 		// Each frame lost in between has taken bytes, so the index cannot have run further than they allow.
-		if index < minimum || index-minimum > uint64(len(bytes)) {
+		if index < minimum || index-minimum > whole {
 			continue
 		}
+		if size > uint64(len(at)) {
+			if at[4] < kindRecords || at[4] > kindSnapshotEnd {
+				continue
+			}
+			return frame{}, offset, 0, int64(n) + int64(size)
+		}
 		if f, length, err := decodeEntry(bytes[offset:], seed); err == nil {
-			return f, offset, length, true
+			return f, offset, length, 0
 		}
 	}
-	return frame{}, 0, 0, false
+	return frame{}, 0, 0, 0
 }

@@ -11,7 +11,8 @@ import (
 
 // Lock is the right to use a data directory. The kernel takes it back when the process dies.
 type Lock struct {
-	file *os.File
+	file    *os.File
+	listing listing
 }
 
 // LockDirectory creates the directory if need be and takes its lock, without waiting: when another process has it the

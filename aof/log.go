@@ -30,6 +30,7 @@ const (
 type Options struct {
 	Dir          string        // data directory; hold its Lock
 	Name         string        // of the log: its directory in Dir
+	Lock         *Lock         // of Dir: the logs that are open at the same time share it; nil when there is only one
 	SyncInterval time.Duration // longest time a written record stays without fsync; 1 s
 	SegmentBytes int           // size at which a segment is closed; 8 MiB. About as much is held in memory
 	MinFreeBytes int64         // Ready answers DISKFULL below it; 0 = only when a write has failed
@@ -97,6 +98,11 @@ type Log struct {
 	diskFull atomic.Pointer[Error]
 	stalled  atomic.Pointer[Error]
 
+	// What LOGS says of this log, read by Open, and the right to change it.
+	listed   listed
+	isListed bool
+	listing  *listing
+
 	// manifest is the writer's while it switches generations, then its finish's; see doc.go.
 	manifest manifest
 
@@ -145,6 +151,10 @@ func openLog(options Options, with seams) (*Log, error) {
 	l.waiting.onSynced = sync.NewCond(&l.waiting)
 	l.mu.pending, l.mu.spare = &batch{}, &batch{}
 	l.writer.log = l
+	l.listing = &listing{}
+	if options.Lock != nil {
+		l.listing = &options.Lock.listing
+	}
 	if err := l.recover(); err != nil {
 		return nil, fmt.Errorf("open log %s: %w", options.Name, err)
 	}

@@ -58,10 +58,17 @@ func write(t testing.TB, dir string, n int) {
 // abandon stops a log's goroutine without its CLOSE frame on disk: the directory is copied before the Close.
 func abandon(l *Log) {
 	kept := l.directory + ".kept"
+	list, err := os.ReadFile(filepath.Join(l.options.Dir, listName))
+	if err != nil {
+		panic(err)
+	}
 	if err := os.CopyFS(kept, os.DirFS(l.directory)); err != nil {
 		panic(err)
 	}
 	_ = l.Close()
+	if err := os.WriteFile(filepath.Join(l.options.Dir, listName), list, 0o600); err != nil {
+		panic(err)
+	}
 	if err := os.RemoveAll(l.directory); err != nil {
 		panic(err)
 	}

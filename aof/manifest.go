@@ -22,6 +22,14 @@ type manifest struct {
 
 func (m manifest) last() uint64 { return m.generations[len(m.generations)-1] }
 
+// lastGeneration is last, or 0 when there is none.
+func (m manifest) lastGeneration() uint64 {
+	if len(m.generations) == 0 {
+		return 0
+	}
+	return m.last()
+}
+
 func (m manifest) encode() []byte {
 	var text strings.Builder
 	text.WriteString("nexo-manifest 1\n")

@@ -73,6 +73,15 @@ func generationSize(directory string) (int64, error) {
 
 // recover makes the files whole and leaves the writer ready to append.
 func (l *Log) recover() error {
+	if err := l.readListed(); err != nil {
+		return l.corrupt(err, 0)
+	}
+	if l.isListed {
+		// Nothing is made in the place of a log that is lost.
+		if err := l.checkPresent(); err != nil {
+			return l.corrupt(err, 0)
+		}
+	}
 	if err := os.MkdirAll(l.directory, 0o700); err != nil {
 		return err
 	}
@@ -91,10 +100,32 @@ func (l *Log) recover() error {
 	} else {
 		l.manifest, err = loadManifest(l.directory)
 	}
+	if err == nil {
+		err = l.checkListed()
+	}
 	if err != nil {
 		return l.corrupt(err, 0)
 	}
 	return l.recoverFiles(found)
+}
+
+// checkPresent is for a log that is listed: it has a MANIFEST, or is lost.
+func (l *Log) checkPresent() error {
+	found, err := listFiles(l.directory)
+	switch {
+	case isMissing(err), err == nil && found.empty():
+		return &damage{file: l.directory, last: l.listed.index, cause: errLost}
+	case err != nil:
+		return err
+	case !found.manifest:
+		return &damage{file: filepath.Join(l.directory, manifestName), cause: errMissingFile}
+	}
+	return nil
+}
+
+// empty tells that nothing of a log is there.
+func (f files) empty() bool {
+	return !f.manifest && !f.watermark && len(f.generations) == 0 && len(f.snapshots) == 0
 }
 
 func loadManifest(directory string) (manifest, error) {
@@ -271,6 +302,9 @@ func (l *Log) scanner(generation uint64, mark watermark, visit func(body []byte)
 	if mark.generation == generation {
 		s.synced = mark.index
 	}
+	if l.isListed && l.listed.generation == generation {
+		s.synced = max(s.synced, l.listed.index)
+	}
 	return s
 }
 
@@ -404,6 +438,9 @@ func (l *Log) startWriter(last generationScan) error {
 	}
 	if err = w.openReserves(); err == nil {
 		w.wal, err = w.openWAL(w.directory())
+	}
+	if err == nil {
+		err = w.remember(w.generation, w.durable)
 	}
 	if err != nil {
 		w.watermark.Close()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -13,6 +14,8 @@ import (
 type RepairOptions struct {
 	DryRun     bool // report only
 	AcceptLoss bool // rebuild logs although records are lost
+
+	Salvagers map[string]func() Salvager // by name of the log; may be nil
 }
 
 // Repair rebuilds the damaged logs of a data directory from all their valid records. The caller holds the directory's
@@ -26,21 +29,23 @@ func Repair(dir string, options RepairOptions) (Report, error) {
 	if err != nil {
 		return report, err
 	}
+	if report.List != nil && !options.DryRun {
+		if !options.AcceptLoss {
+			return report, ErrLossNotAccepted
+		}
+		if err := repairList(dir, report.Logs); err != nil {
+			return report, err
+		}
+		report.Repaired = true
+	}
 	for i := range report.Logs {
 		log := &report.Logs[i]
-		if log.Damage == nil {
-			continue
-		}
 		s := salvage{log: offline(dir, log.Name), report: log}
-		if err := s.prepare(); err != nil {
-			return report, fmt.Errorf("repair log %s: %w", log.Name, err)
-		}
-		log.Records, log.Lost = 0, nil
-		if err := s.each(func([]byte) error { log.Records++; return nil }); err != nil {
+		if err := s.survey(options.Salvagers[log.Name]); err != nil {
 			return report, fmt.Errorf("repair log %s: %w", log.Name, err)
 		}
 		switch {
-		case options.DryRun:
+		case log.Damage == nil || options.DryRun:
 			continue
 		case !options.AcceptLoss:
 			return report, ErrLossNotAccepted
@@ -53,19 +58,65 @@ func Repair(dir string, options RepairOptions) (Report, error) {
 	return report, nil
 }
 
+// survey finds out what a repair keeps and loses. A log that is whole in itself may still contradict what stands beside it.
+func (s *salvage) survey(makeSalvager func() Salvager) error {
+	log := s.report
+	if log.Damage == nil && makeSalvager == nil {
+		return nil
+	}
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	var salvager Salvager
+	if makeSalvager != nil {
+		salvager = makeSalvager()
+	}
+	log.Records, log.Lost = 0, nil
+	if err := s.each(func(body []byte) error {
+		log.Records++
+		if salvager == nil {
+			return nil
+		}
+		return salvager.Keep(body)
+	}); err != nil {
+		return err
+	}
+	if salvager == nil {
+		return nil
+	}
+	found, err := salvager.Finish(len(log.Lost) > 0)
+	if err != nil {
+		return err
+	}
+	s.findings = found
+	if log.Damage == nil {
+		log.Damage = found.Damage
+	}
+	if log.Damage != nil {
+		log.Kept = found.Kept
+	}
+	return nil
+}
+
 // salvage reads the valid records of a damaged log.
 type salvage struct {
 	log    *Log
 	report *LogReport
 	found  files
 	counts bool // lost ranges have been noted
+
+	findings Findings
+	beside   string // where their files are linked
 }
 
 // prepare finds the log's id, without which no record can be told from garbage: in MANIFEST, else in the watermark or in a
 // snapshot.
 func (s *salvage) prepare() (err error) {
 	l := s.log
-	if s.found, err = listFiles(l.directory); err != nil {
+	if s.found, err = listFiles(l.directory); err != nil && !isMissing(err) {
+		return err
+	}
+	if err := l.readListed(); err != nil && !isDamage(err) {
 		return err
 	}
 	if l.manifest, err = loadManifest(l.directory); err == nil {
@@ -104,23 +155,24 @@ func (s *salvage) prepare() (err error) {
 			return nil
 		}
 	}
-	return errors.New("MANIFEST, WATERMARK and snapshots are all unreadable: nothing says which log the records belong to")
+	if l.isListed {
+		l.manifest.id = l.listed.id
+		return nil
+	}
+	return errors.New("MANIFEST, WATERMARK, LOGS and snapshots are all unreadable: nothing says which log the records belong to")
 }
 
-// each feeds the valid records in order: of the snapshot up to its damage, then of the generations, resynchronizing after
-// each damage.
+// each feeds the valid records in order, of the snapshot, then of the generations, resynchronizing after each damage.
 func (s *salvage) each(fn func(body []byte) error) error {
 	l := s.log
 	if l.manifest.snapshot != 0 {
 		path := filepath.Join(l.directory, snapshotName(l.manifest.snapshot))
-		_, _, err := readSnapshot(path, l.manifest.id, l.manifest.snapshot, fn)
-		var d *damage
-		switch {
-		case errors.As(err, &d):
-			s.lost(LostRange{FirstIndex: d.first})
-		case isMissing(err):
-			s.lost(LostRange{FirstIndex: 1})
-		case err != nil:
+		err := salvageSnapshot(path, l.manifest.id, l.manifest.snapshot, fn, func(first, last uint64) {
+			s.lost(LostRange{Snapshot: l.manifest.snapshot, FirstIndex: first, LastIndex: last})
+		})
+		if isMissing(err) {
+			s.lost(LostRange{Snapshot: l.manifest.snapshot, FirstIndex: 1})
+		} else if err != nil {
 			return err
 		}
 	}
@@ -128,6 +180,9 @@ func (s *salvage) each(fn func(body []byte) error) error {
 		if err := s.generation(generation, fn); err != nil {
 			return err
 		}
+	}
+	if l.isListed && !slices.Contains(l.manifest.generations, l.listed.generation) && (l.listed.generation > l.manifest.lastGeneration() || l.listed.id != l.manifest.id) {
+		s.lost(LostRange{Generation: l.listed.generation, FirstIndex: 1})
 	}
 	s.counts = true
 	return nil
@@ -177,8 +232,15 @@ func (s *salvage) generation(generation uint64, fn func(body []byte) error) erro
 			bytes = bytes[offset+length:]
 		}
 	}
-	if mark, err := readWatermark(s.log.directory); err == nil && mark.generation == generation && mark.index >= next {
-		s.lost(LostRange{Generation: generation, FirstIndex: next, LastIndex: mark.index})
+	synced := uint64(0)
+	if mark, err := readWatermark(s.log.directory); err == nil && mark.generation == generation {
+		synced = mark.index
+	}
+	if entry := s.log.listed; entry.generation == generation && entry.id == s.log.manifest.id {
+		synced = max(synced, entry.index)
+	}
+	if synced >= next {
+		s.lost(LostRange{Generation: generation, FirstIndex: next, LastIndex: synced})
 	}
 	return nil
 }
@@ -193,9 +255,25 @@ func (s *salvage) rebuild() error {
 	if mark, err := readWatermark(l.directory); err == nil {
 		next = max(next, mark.generation)
 	}
-	next++
+	next = max(next, s.log.listed.generation) + 1
+	if err := os.MkdirAll(l.directory, 0o700); err != nil {
+		return err
+	}
 	path := filepath.Join(l.directory, snapshotName(next))
-	if _, err := writeSnapshot(path, l.manifest.id, next, s.each); err != nil {
+	_, err := writeSnapshot(path, l.manifest.id, next, func(emit func(body []byte) error) error {
+		for _, body := range s.findings.First {
+			if err := emit(body); err != nil {
+				return err
+			}
+		}
+		return s.each(func(body []byte) error {
+			if skip := s.findings.Skip; skip != nil && skip(body) {
+				return nil
+			}
+			return emit(body)
+		})
+	})
+	if err != nil {
 		return err
 	}
 	if err := makeGeneration(l.directory, next); err != nil {
@@ -223,7 +301,41 @@ func (s *salvage) rebuild() error {
 		return err
 	}
 	s.report.Quarantine = kept
-	return syncDirectory(l.directory)
+	for _, path := range s.findings.Aside {
+		if err := os.Remove(path); err != nil && !isMissing(err) {
+			return err
+		}
+	}
+	if err := syncDirectory(l.directory); err != nil {
+		return err
+	}
+	return s.list(next)
+}
+
+// repairList puts a LOGS that cannot be read aside and writes it anew from the logs that are there. What it said of others
+// is lost: of those nobody is told that they are missing.
+func repairList(dir string, logs []LogReport) error {
+	path := filepath.Join(dir, listName)
+	if err := os.Rename(path, fmt.Sprintf("%s.damaged-%d", path, time.Now().UnixNano())); err != nil {
+		return err
+	}
+	var list logList
+	for _, log := range logs {
+		if m, err := loadManifest(logDirectory(dir, log.Name)); err == nil {
+			list = list.with(listed{name: log.Name, id: m.id, generation: m.last()})
+		}
+	}
+	return writeList(dir, list)
+}
+
+// list puts the repaired log into LOGS.
+func (s *salvage) list(generation uint64) error {
+	l := s.log
+	list, err := readList(l.options.Dir)
+	if err != nil {
+		return err
+	}
+	return writeList(l.options.Dir, list.with(listed{name: l.options.Name, id: l.manifest.id, generation: generation}))
 }
 
 // quarantine links the old files into a directory of their own: the same bytes under a second name.
@@ -263,6 +375,16 @@ func (s *salvage) quarantine() (kept string, err error) {
 			return "", fmt.Errorf("quarantine: %w", err)
 		}
 	}
+	for _, path := range s.findings.Files {
+		directory := filepath.Join(kept, filepath.Base(filepath.Dir(path)))
+		if err := os.MkdirAll(directory, 0o700); err != nil {
+			return "", err
+		}
+		if err := os.Link(path, filepath.Join(directory, filepath.Base(path))); err != nil {
+			return "", fmt.Errorf("quarantine: %w", err)
+		}
+		s.beside = directory
+	}
 	return kept, s.syncQuarantine(kept)
 }
 
@@ -271,6 +393,9 @@ func (s *salvage) syncQuarantine(kept string) error {
 	var directories []string
 	for _, generation := range s.found.generations {
 		directories = append(directories, filepath.Join(kept, generationName(generation)))
+	}
+	if s.beside != "" {
+		directories = append(directories, s.beside)
 	}
 	for _, directory := range append(directories, kept, filepath.Dir(kept), s.log.directory) {
 		if err := syncDirectory(directory); err != nil {

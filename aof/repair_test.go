@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -228,5 +230,84 @@ func TestDamagedSnapshot(t *testing.T) {
 	}
 	if read(append(good, 0)) == nil {
 		t.Fatal("a byte behind the end was not noticed")
+	}
+}
+
+// Whichever block of a snapshot is damaged, in whatever part of it: a repair keeps every other one, and names the lost.
+func TestRepairKeepsTheOtherBlocksOfASnapshot(t *testing.T) {
+	dir := t.TempDir()
+	options := testOptions(dir)
+	l := mustOpen(t, options)
+	finish, err := l.Cut()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const count = 9
+	body := func(n int) string { return fmt.Sprintf("%d-%s", n, strings.Repeat("b", 1<<20)) } // a block each, 9 MiB in all
+	if err := finish(func(emit func([]byte) error) error {
+		for n := range count {
+			if err := emit([]byte(body(n))); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	appendSynced(t, l, 0, 3)
+	mustClose(t, l)
+	path := filepath.Join(dir, options.Name, "snap-2")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := (len(good) - snapshotHeaderBytes) / count
+	for name, c := range map[string]struct {
+		change func(bytes []byte) []byte
+		lost   []int
+		said   string
+	}{
+		"the header":     {func(b []byte) []byte { b[3] ^= 1; return b }, nil, ""},
+		"the first":      {func(b []byte) []byte { b[100] ^= 1; return b }, []int{0}, "frames 1 to 1 of the snapshot snap-2"},
+		"a length":       {func(b []byte) []byte { b[snapshotHeaderBytes+4*block+5] ^= 1; return b }, []int{4}, "frames 5 to 5 of the snapshot snap-2"},
+		"two":            {func(b []byte) []byte { b[2*block] ^= 1; b[6*block] ^= 1; return b }, []int{1, 5}, "frames 6 to 6 of the snapshot snap-2"},
+		"the last":       {func(b []byte) []byte { b[len(b)-100] ^= 1; return b }, []int{8}, "frames 9 to 9 of the snapshot snap-2"},
+		"the end":        {func(b []byte) []byte { b[len(b)-3] ^= 1; return b }, nil, ""},
+		"cut in the mid": {func(b []byte) []byte { return b[:5*block] }, []int{4, 5, 6, 7, 8}, "frames 5 and after of the snapshot snap-2"},
+		"a hole":         {func(b []byte) []byte { return append(b[:3*block+10], b[4*block:]...) }, []int{3}, "frames 4 to 4 of the snapshot snap-2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(path, c.change(slices.Clone(good)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(options); err == nil {
+				t.Fatal("opened")
+			}
+			tried := filepath.Join(t.TempDir(), "copy")
+			if err := os.CopyFS(tried, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			report, err := Repair(tried, RepairOptions{AcceptLoss: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if said := report.String(); !strings.Contains(said, c.said) || c.said == "" && strings.Contains(said, "lost") {
+				t.Fatal(said)
+			}
+			again := options
+			again.Dir = tried
+			var want []string
+			for n := range count {
+				if !slices.Contains(c.lost, n) {
+					want = append(want, body(n))
+				}
+			}
+			for n := range 3 {
+				want = append(want, record(n))
+			}
+			if got := records(t, mustOpen(t, again)); !slices.Equal(got, want) {
+				t.Fatalf("%d records, want %d", len(got), len(want))
+			}
+		})
 	}
 }

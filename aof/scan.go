@@ -25,6 +25,11 @@ type damage struct {
 func (d *damage) Error() string { return fmt.Sprintf("%s at offset %d: %v", d.file, d.offset, d.cause) }
 func (d *damage) Unwrap() error { return d.cause }
 
+func isDamage(err error) bool {
+	var d *damage
+	return errors.As(err, &d)
+}
+
 // segmentFile is one file of a generation.
 type segmentFile struct {
 	path  string

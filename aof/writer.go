@@ -423,7 +423,12 @@ func (w *writer) stop() {
 		w.releaseWAL()
 		return
 	}
-	w.closeResult = w.wal.Close()
+	if w.closeResult = w.wal.Close(); w.closeResult != nil {
+		return
+	}
+	if err := w.remember(w.generation, w.durable-1); err != nil { // the end mark is not worth a refusal
+		w.closeResult = &Error{code: CodeIO, message: "journal closed without its place in LOGS", cause: err}
+	}
 }
 
 // releaseWAL closes the files of a wal that has failed. What its last fsync answers means nothing any more.

@@ -24,13 +24,13 @@ func (b *Broker) watchMemory() {
 	if !b.sunken(ram) || !b.freeing.CompareAndSwap(false, true) {
 		return
 	}
-	b.clock.AfterFunc(freedAfter, b.tellFreed)
+	b.time.AfterFunc(freedAfter, b.tellFreed)
 }
 
 // tellFreed tells it if the memory has stayed away. A compaction under way still holds what was there when it began.
 func (b *Broker) tellFreed() {
 	if b.compacting.Load() && !b.closed.Load() {
-		b.clock.AfterFunc(freedAfter, b.tellFreed)
+		b.time.AfterFunc(freedAfter, b.tellFreed)
 		return
 	}
 	ram := b.ram()

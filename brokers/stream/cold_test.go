@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -214,21 +215,78 @@ func TestFilesThatAreMissingOrDamagedAreTold(t *testing.T) {
 	want(t, "the others", fmt.Sprintln(payloads(page.Entries), err), fmt.Sprintln("third", error(nil)))
 }
 
-func TestALostJournalDeletesNoEntries(t *testing.T) {
+// filesOf names the segment files with their content.
+func filesOf(t testing.TB) (text string) {
+	for _, path := range segmentFiles(t) {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += fmt.Sprintln(path, crc32.ChecksumIEEE(raw))
+	}
+	return text
+}
+
+// refuseToOpen opens a broker on a journal that does not know what is in the files: it must say so and touch none.
+func refuseToOpen(t testing.TB, j *brokertest.Journal) {
+	t.Helper()
+	before := filesOf(t)
+	var damage *segment.Damage
+	if _, err := Open(Options{Journal: j, Directory: directoryOf(t), Clock: newClock()}); !errors.As(err, &damage) || damage.Problem != olderJournal {
+		t.Fatal(err)
+	}
+	want(t, "the files after a refusal", filesOf(t), before)
+}
+
+func TestALostJournalTouchesNoFile(t *testing.T) {
 	b := openBroker(t, brokertest.NewJournal(), newClock())
 	create(t, b, nil)
 	add(t, b, "a")
 	seal(t, b)
 	b.Close()
-	openBroker(t, brokertest.NewJournal(), newClock())
-	if list, err := filepath.Glob(filepath.Join(directoryOf(t), "unlisted", "segment-*")); len(list) != 1 || err != nil {
-		t.Fatal(list, err)
+	refuseToOpen(t, brokertest.NewJournal())
+	j := repaired(t, directoryOf(t), nil)
+	b = openBroker(t, j, newClock())
+	want(t, "names", fmt.Sprint(b.Exists([][]byte{[]byte("recovered-1")})), "1")
+	page, err := b.Fetch([]byte("recovered-1"), Position{Kind: First}, all, nil)
+	want(t, "what was in the file", fmt.Sprintln(payloads(page.Entries), err), fmt.Sprintln("a", error(nil)))
+}
+
+// TestAnOlderJournalTouchesNoFile starts with a journal of before the last seals, and with what a repair makes of it.
+func TestAnOlderJournalTouchesNoFile(t *testing.T) {
+	for _, chained := range []bool{false, true} {
+		t.Run(fmt.Sprint("chain ", chained), func(t *testing.T) {
+			j := brokertest.NewJournal()
+			b := openBroker(t, j, newClock())
+			create(t, b, func(c *Config) { c.Chain = chained })
+			add(t, b, "a")
+			seal(t, b)
+			add(t, b, "b", "c")
+			old := j.Records()
+			add(t, b, "d")
+			seal(t, b)
+			add(t, b, "e")
+			seal(t, b)
+			b.Close()
+			older := brokertest.NewJournal()
+			for _, record := range old {
+				older.Append(record, true)
+			}
+			refuseToOpen(t, older.Reopen(true))
+			b = openBroker(t, repaired(t, directoryOf(t), old), newClock())
+			want(t, "everything", fetchAll(t, b), "a b c d e")
+			add(t, b, "f")
+			if chained {
+				v, err := b.Verify(streamName, Position{Kind: First}, Position{Kind: Last})
+				want(t, "chain", fmt.Sprint(v.OK, v.To, err), fmt.Sprint(true, 6, error(nil)))
+			}
+		})
 	}
 }
 
-// TestALostSnapshotDeletesNoEntries starts with what a repair leaves of a log whose snapshot, with the list of the files,
+// TestALostSnapshotLosesNoEntries starts with what a repair leaves of a log whose snapshot, with the list of the files,
 // is lost, and that tells of a merge.
-func TestALostSnapshotDeletesNoEntries(t *testing.T) {
+func TestALostSnapshotLosesNoEntries(t *testing.T) {
 	b := openBroker(t, brokertest.NewJournal(), newClock())
 	create(t, b, nil)
 	add(t, b, "a")
@@ -237,16 +295,19 @@ func TestALostSnapshotDeletesNoEntries(t *testing.T) {
 	seal(t, b)
 	b.Close()
 	j := brokertest.NewJournal()
-	j.Append(numbers([]byte{opReplaced}, 2, 1, 7), true) // 7 was replaced by 2
+	replaced := numbers([]byte{opReplaced}, 2, 1, 7) // 7 was replaced by 2
+	j.Append(replaced, true)
+	refuseToOpen(t, j)
+	j = repaired(t, directoryOf(t), [][]byte{replaced})
 	b = openBroker(t, j, newClock())
-	if list, err := filepath.Glob(filepath.Join(directoryOf(t), "unlisted", "segment-*")); len(list) != 1 || err != nil {
-		t.Fatal(list, err)
-	}
 	// A new stream must not have the number of one whose blocks are there still.
 	create(t, b, nil)
 	add(t, b, "c")
 	b.Close()
-	want(t, "of the new stream", fetchAll(t, openBroker(t, j.Reopen(true), newClock())), "c")
+	b = openBroker(t, j.Reopen(true), newClock())
+	want(t, "of the new stream", fetchAll(t, b), "c")
+	page, err := b.Fetch([]byte("recovered-1"), Position{Kind: First}, all, nil)
+	want(t, "of the old one", fmt.Sprintln(payloads(page.Entries), err), fmt.Sprintln("a b", error(nil)))
 }
 
 func TestDeadFilesAreRemoved(t *testing.T) {

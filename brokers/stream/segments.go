@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sort"
 	"sync/atomic"
-	"time"
 
 	"github.com/nexobroker/nexo/brokers/stream/segment"
 )
@@ -76,30 +75,57 @@ func (b *Broker) openSegments() error {
 		}
 		b.files[id] = b.newSealed(file)
 	}
-	for _, id := range ids {
-		b.nextSegment = max(b.nextSegment, id+1)
-		if b.files[id] == nil {
-			if err := b.removeUnlisted(id); err != nil {
-				return err
-			}
-		}
+	if err := b.removeLeftovers(ids); err != nil {
+		return err
 	}
 	return b.attachSegments()
 }
 
-// removeUnlisted removes a file that a crash has left: one that was not yet listed, whose entries are in the journal, or one
-// that was replaced. A journal without a list of all files cannot tell this from a journal that was lost, or whose
-// snapshot was, so that file is put aside.
-func (b *Broker) removeUnlisted(id uint64) error {
-	path := filepath.Join(b.options.Directory, segment.Name(id))
-	if b.listing {
-		return os.Remove(path)
+// removeLeftovers removes the files that a crash has left: one that was not yet listed, whose entries are in the journal, or
+// one that was replaced. One with entries that the journal does not know tells that the journal is lost or older than the
+// file: nothing is touched then.
+func (b *Broker) removeLeftovers(ids []uint64) error {
+	var paths []string
+	for _, id := range ids {
+		b.nextSegment = max(b.nextSegment, id+1)
+		if b.files[id] != nil {
+			continue
+		}
+		file, err := segment.Open(b.options.Directory, id)
+		if err != nil {
+			return err // a file has its name only once it is whole
+		}
+		block := b.unknownBlock(file)
+		if err := file.Close(); err != nil {
+			return err
+		}
+		if block != nil {
+			return &segment.Damage{Path: file.Path(), Position: block.Position, Problem: olderJournal}
+		}
+		paths = append(paths, file.Path())
 	}
-	aside := filepath.Join(b.options.Directory, "unlisted")
-	if err := os.MkdirAll(aside, 0o700); err != nil {
-		return err
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
 	}
-	return os.Rename(path, filepath.Join(aside, fmt.Sprintf("%s-%d", segment.Name(id), time.Now().UnixNano())))
+	return nil
+}
+
+const olderJournal = "it has entries that the journal does not know: the stream log is lost, or older than this file"
+
+// unknownBlock is a block of an unlisted file with entries of which the replayed journal knows nothing, nil when there is
+// none. Streams that are not there any more were dropped, if their number was given and the journal is whole.
+func (b *Broker) unknownBlock(file *segment.File) *segment.Block {
+	blocks := file.Blocks()
+	for i := range blocks {
+		block := &blocks[i]
+		s := b.replaying[block.Stream]
+		if s == nil && (block.Stream > b.nextID || !b.listing) || s != nil && block.Last() >= s.next {
+			return block
+		}
+	}
+	return nil
 }
 
 func (b *Broker) attachSegments() error {

@@ -79,6 +79,7 @@ type server struct {
 	options options
 	logger  *slog.Logger
 	loading *loading
+	lock    *aof.Lock // of the data directory
 	table   *commands.Server
 	door    *resp.Server
 	own     *loopback
@@ -106,6 +107,7 @@ func openDoors(o options, logger *slog.Logger) (s *server, err error) {
 	if err != nil {
 		return s, err
 	}
+	s.lock = lock
 	s.closes = append(s.closes, func() error { lock.Unlock(); return nil })
 	if s.loading, err = newLoading(o.data, logsOf(o)); err != nil {
 		return s, err
@@ -187,7 +189,10 @@ func logsOf(o options) []string {
 // openBrokers gives each broker a journal of its own, so that none waits for another's.
 func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	journal := func(name string) (*aof.Log, error) {
-		log, err := aof.Open(aof.Options{Dir: o.data, Name: name, SyncInterval: o.fsyncInterval, MinFreeBytes: o.minFreeDisk, Logger: s.logger, Loading: s.loading.next(name)})
+		log, err := aof.Open(aof.Options{
+			Dir: o.data, Name: name, Lock: s.lock, SyncInterval: o.fsyncInterval, MinFreeBytes: o.minFreeDisk, Logger: s.logger,
+			Loading: s.loading.next(name),
+		})
 		if err == nil {
 			s.closes = append(s.closes, log.Close)
 			s.journals = append(s.journals, log)

@@ -38,7 +38,7 @@ func checkCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			report, err := aof.Check(dir)
+			report, err := aof.Repair(dir, aof.RepairOptions{DryRun: true, Salvagers: salvagers(dir)})
 			if err != nil {
 				return err
 			}
@@ -70,15 +70,16 @@ func repairCommand() *cli.Command {
 				return err
 			}
 			defer lock.Unlock()
-			report, err := aof.Repair(dir, aof.RepairOptions{AcceptLoss: c.Bool("apply"), DryRun: !c.Bool("apply")})
-			if err != nil {
-				return err
-			}
-			fmt.Fprint(c.App.Writer, report)
+			// The files come first: the log of the streams is repaired with what can be read of them.
 			damaged, err := repairSegments(c, segmentDirectory(dir))
 			if err != nil {
 				return err
 			}
+			report, err := aof.Repair(dir, aof.RepairOptions{AcceptLoss: c.Bool("apply"), DryRun: !c.Bool("apply"), Salvagers: salvagers(dir)})
+			if err != nil {
+				return err
+			}
+			fmt.Fprint(c.App.Writer, report)
 			if (damaged || report.Damaged()) && !c.Bool("apply") {
 				fmt.Fprintln(c.App.Writer, "nothing was changed: add --apply to accept this loss")
 			}

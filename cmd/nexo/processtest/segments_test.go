@@ -46,9 +46,9 @@ func tool(t *testing.T, wantCode int, arguments ...string) string {
 }
 
 // refusal starts a server that must not start, and returns what it says.
-func refusal(t *testing.T, dir string) string {
+func refusal(t *testing.T, dir string, flags ...string) string {
 	t.Helper()
-	s := start(t, dir)
+	s := start(t, dir, flags...)
 	select {
 	case <-s.done:
 	case <-time.After(20 * time.Second):
