@@ -13,7 +13,7 @@ type errorWord struct {
 }
 
 // errorWords are all of them, by name. docs/errors.md is rendered from this list, and a test holds it against the sources. None is
-// a word that client libraries retry on by themselves.
+// a word that client libraries retry on by themselves, but for LOADING, on which they should.
 var errorWords = []errorWord{
 	{"BADFILTER", "A topic filter, a pattern of PSUBSCRIBE or the name of a shared group is not one; the text says why", "Mend the filter"},
 	{"BADHANDLE", "A word is neither the handle nor the id of a job", "Pass the handle on as QPOP gave it"},
@@ -27,6 +27,7 @@ var errorWords = []errorWord{
 	{"GEXISTS", "The group exists with other options", "Use it as it is, or drop it first"},
 	{"IMMUTABLE", "Entries of a stream are not deleted one by one", "Trim, or let retention remove from the front"},
 	{"IOERR", "The disk failed to write or read; what was to be written is not acknowledged", "Treat the outcome as unknown; see the server's log"},
+	{"LOADING", "The server has begun and loads its logs; the text says how far it is", "Wait; client libraries do by themselves"},
 	{"NOAUTH", "The connection has not authenticated", "Send AUTH or HELLO with AUTH"},
 	{"NOGROUP", "There is no such group", "Make it with XGCREATE, or consume with MK"},
 	{"NOPROTO", "HELLO asked for a protocol other than 2 and 3", "Ask for 2 or 3"},
