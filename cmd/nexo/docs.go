@@ -130,7 +130,7 @@ who hold most are closed; a byte of one that moves nothing counts eightfold. ` +
 | inline command | 64 KiB | closed |
 | before ` + "`AUTH`" + ` | 10 arguments, 16 KiB, 30 s for a command | closed |
 | command that has begun | 30 s without a byte of it | closed |
-| replies that are not read | 64 KiB and one reply; no further command is run | closed after ` + "`--client-write-timeout`" + ` without a byte either way, 1 s while the server stops |
+| replies that are not read | 64 KiB, or 256 KiB beside pushes, and one reply; no further command is run | closed after ` + "`--client-write-timeout`" + ` without a byte either way, 1 s while the server stops |
 | pushes that are not read | 32 MiB, or 8 MiB for 60 s | closed |
 | payload of a job, an entry or a message | ` + "`--max-payload`" + ` | ` + "`-TOOBIG`" + ` |
 | will (` + "`NWILL`" + `) | 1 MiB | ` + "`-TOOBIG`" + ` |
