@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -194,12 +195,15 @@ func (f *framer) arguments() ([][]byte, error) {
 		if f.buf[to] != '\r' || f.buf[to+1] != '\n' {
 			return nil, errBulkEnd // Redis would skip the two bytes unseen and go on out of step
 		}
+		if len(f.spans) == cap(f.spans) { // doubled, whatever their number
+			f.spans = slices.Grow(f.spans, max(len(f.spans), 4))
+		}
 		f.spans = append(f.spans, span{f.pos - f.start, to - f.start})
 		f.pos = to + 2
 		f.bulk = -1
 		f.missing--
 	}
-	args := f.args[:0]
+	args := slices.Grow(f.args[:0], len(f.spans))
 	command := f.buf[f.start:f.pos]
 	for _, s := range f.spans {
 		args = append(args, command[s.from:s.to:s.to])

@@ -90,14 +90,14 @@ func TestMemoryOfAllClients(t *testing.T) {
 	quiet.send("PING\r\n")
 	quiet.expect("+PONG")
 	small, large := dial(t, s), dial(t, s)
-	small.send("*2\r\n$4\r\nECHO\r\n$3000000\r\n" + strings.Repeat("x", 2_000_000))
-	eventually(t, "the small one is held", func() bool { return s.Counters().Memory > 2_000_000 })
+	small.send("*2\r\n$4\r\nECHO\r\n$600000\r\n" + strings.Repeat("x", 400_000))
+	eventually(t, "the small one is held", func() bool { return s.Counters().Memory > 400_000 })
 	go func() {
 		_, _ = io.WriteString(large.Conn, command("ECHO", strings.Repeat("x", 64<<20))+command("PING"))
 	}()
 	large.expect("-"+errMemory.Error(), "+PONG")
-	small.send(strings.Repeat("x", 1_000_000) + "\r\n")
-	small.expect("$3000000", strings.Repeat("x", 3_000_000))
+	small.send(strings.Repeat("x", 200_000) + "\r\n")
+	small.expect("$600000", strings.Repeat("x", 600_000))
 	if n := s.Counters(); n.CutForMemory != 0 || n.Connected != 3 {
 		t.Errorf("%+v", n)
 	}
