@@ -88,7 +88,7 @@ func (s *Server) Flush(c *resp.Conn) {
 	}
 	ctx.flushes++
 	ctx.untilTimed = 0
-	ctx.settle()
+	ctx.ran.settle()
 	ctx.Session.last.Store(ctx.spec)
 	s.counters.add(ctx)
 }

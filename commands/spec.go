@@ -85,7 +85,7 @@ type Context struct {
 	storeCommands      uint64 // of the commands, those of the store
 	untilSample        int    // commands of the store until one is kept as a sample of their latency
 	untilTimed         int    // commands until one is timed
-	ran                callRun
+	ran                callRuns
 	flushes            int       // how often the replies were flushed
 	timing             bool      // a command that may block is timed
 	waited             time.Time // when it began to wait

@@ -38,16 +38,46 @@ func (c *commandStats) reset() {
 // always is, there the clock costs nothing beside the socket.
 const timeEvery = 64
 
-// run of the same command within a batch, not yet added to the command's figures.
+// callRun is what a connection has run of one command in a batch and not yet added to the command's figures.
 type callRun struct {
 	spec                 *Spec
 	calls, failed, timed uint64
 	nanos                time.Duration
 }
 
-// settle adds what the connection has run to the figures of the command.
-func (ctx *Context) settle() {
-	r := &ctx.ran
+// runsKept is how many commands may take turns in a batch before their figures are added one by one.
+const runsKept = 4
+
+// callRuns are those of the last few commands of a connection.
+type callRuns struct {
+	slots [runsKept]callRun
+	last  *callRun // of the command before
+	next  int      // the slot that the next other command takes
+}
+
+// of is the run of a command.
+func (r *callRuns) of(spec *Spec) (run *callRun, fresh bool) {
+	for i := range r.slots {
+		if r.slots[i].spec == spec {
+			r.last = &r.slots[i]
+			return r.last, false
+		}
+	}
+	run = &r.slots[r.next]
+	r.next = (r.next + 1) % runsKept
+	run.settle()
+	run.spec, r.last = spec, run
+	return run, true
+}
+
+// settle adds what the connection has run to the figures of the commands.
+func (r *callRuns) settle() {
+	for i := range r.slots {
+		r.slots[i].settle()
+	}
+}
+
+func (r *callRun) settle() {
 	if r.calls == 0 {
 		return
 	}
@@ -65,11 +95,10 @@ func (ctx *Context) settle() {
 
 // execute runs the handler, counts the call, and times it when its turn has come or the slow log asks.
 func (s *Server) execute(ctx *Context, spec *Spec, args [][]byte) {
-	r := &ctx.ran
-	if r.spec != spec {
-		ctx.settle()
-		r.spec = spec
-		if spec.stats.timed.Load() == 0 {
+	r := ctx.ran.last
+	if r == nil || r.spec != spec {
+		fresh := false
+		if r, fresh = ctx.ran.of(spec); fresh && spec.stats.timed.Load() == 0 {
 			ctx.untilTimed = 0
 		}
 	}
@@ -88,17 +117,21 @@ func (s *Server) execute(ctx *Context, spec *Spec, args [][]byte) {
 		if ctx.untilTimed == 0 {
 			ctx.untilTimed = timeEvery - 1
 		}
-		s.timeCall(ctx, spec, args, watched)
+		r.nanos += s.timeCall(ctx, spec, args, watched)
+		r.timed++
 	}
 	r.calls++
-	if code := ctx.errorSince(start, flushes); code != nil {
+	if ctx.flushes != flushes {
+		start = 0 // the batch was flushed meanwhile, and the reply begins at the front
+	}
+	if reply := ctx.W.Bytes(); len(reply) > start && reply[start] == '-' {
 		r.failed++
-		s.errors.add(code)
+		s.errors.add(codeOf(reply[start+1:]))
 	}
 }
 
 // timeCall runs the handler between two readings of the clock. Of a command that may block the time until its wait counts.
-func (s *Server) timeCall(ctx *Context, spec *Spec, args [][]byte, watched bool) {
+func (s *Server) timeCall(ctx *Context, spec *Spec, args [][]byte, watched bool) time.Duration {
 	ctx.timing, ctx.waited = spec.Flags&Blocking != 0, time.Time{}
 	began := time.Now()
 	spec.Handler(ctx, args)
@@ -107,8 +140,6 @@ func (s *Server) timeCall(ctx *Context, spec *Spec, args [][]byte, watched bool)
 		took = ctx.waited.Sub(began)
 	}
 	ctx.timing = false
-	ctx.ran.timed++
-	ctx.ran.nanos += took
 	if spec.store && ctx.untilSample == 0 {
 		ctx.untilSample = sampleEvery
 		s.latencies.Add(took)
@@ -116,20 +147,13 @@ func (s *Server) timeCall(ctx *Context, spec *Spec, args [][]byte, watched bool)
 	if watched {
 		s.slow.consider(ctx, args, took)
 	}
+	return took
 }
 
-// errorSince is the code word of the error that the command under way has answered; nil when it has answered none. The reply begins
-// where the writer stood, or at the front when the batch was flushed meanwhile.
-func (ctx *Context) errorSince(start, flushes int) []byte {
-	if ctx.flushes != flushes {
-		start = 0
-	}
-	reply := ctx.W.Bytes()
-	if len(reply) <= start || reply[start] != '-' {
-		return nil
-	}
-	code, _, _ := bytes.Cut(reply[start+1:min(len(reply), start+1+errorCodeMax)], []byte{' '})
-	return bytes.TrimRight(code, "\r\n") // a code word alone ends with the line
+// codeOf is the word that an error reply begins with; one that is nothing else ends with the line.
+func codeOf(reply []byte) []byte {
+	code, _, _ := bytes.Cut(reply[:min(len(reply), errorCodeMax)], []byte{' '})
+	return bytes.TrimRight(code, "\r\n")
 }
 
 const (
