@@ -107,7 +107,8 @@ func clientSetInfo(ctx *Context, args [][]byte) {
 	ctx.W.OK()
 }
 
-// connectionMemory is about what a connection takes that has nothing to do: its read buffer, its goroutine, its session.
+// connectionMemory is about what a connection takes that has nothing to do: its read buffer, its goroutine, its session. Beyond that
+// tot-mem tells what the connection holds of the memory of all.
 const connectionMemory = 12 << 10
 
 // describe is one line of CLIENT LIST, with Redis' fields in Redis' order; ctx is that of the client who asks. Of what Redis counts
@@ -146,7 +147,7 @@ func (ctx *Context) describe(c *resp.Conn, now time.Time) string {
 	if output > 0 {
 		events = "rw"
 	}
-	total := connectionMemory + input + output + len(shown.name) + len(shown.libraryName) + len(shown.libraryVersion)
+	total := connectionMemory + max(c.Memory(), input+output) + len(shown.name) + len(shown.libraryName) + len(shown.libraryVersion)
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=-1 qbuf=%d qbuf-free=0 "+
 		"argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%s cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
 		c.ID(), c.RemoteAddr(), c.LocalAddr(), shown.name, int(now.Sub(c.Created()).Seconds()), max(0, int(now.Sub(c.LastCommand()).Seconds())),

@@ -370,3 +370,26 @@ func TestOverMaxmemoryIsRefusedBeforeAnything(t *testing.T) {
 		t.Error("refusals are not counted")
 	}
 }
+
+// TestTotalMemoryOfAClient: what is kept for a connection shows in CLIENT LIST.
+func TestTotalMemoryOfAClient(t *testing.T) {
+	addr, _ := openCoreDoor(t, Config{}, nil)
+	c := dialRaw(t, addr, 2)
+	total := func() (n int) {
+		found := regexp.MustCompile(` tot-mem=(\d+) `).FindStringSubmatch(c.do("CLIENT", "INFO"))
+		if found == nil {
+			t.Fatal("there is no tot-mem")
+		}
+		n, _ = strconv.Atoi(found[1])
+		return n
+	}
+	before := total()
+	c.do("NWILL", "last", strings.Repeat("w", 500_000))
+	if after := total(); after-before < 500_000 || after-before > 600_000 {
+		t.Errorf("tot-mem %d, with a will of 500,000 bytes %d", before, after)
+	}
+	c.do("NWILL", "CLEAR")
+	if after := total(); after > before+1000 {
+		t.Errorf("tot-mem %d, %d once the will is cleared", before, after)
+	}
+}
