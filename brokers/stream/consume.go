@@ -83,8 +83,8 @@ type taking struct {
 
 	moved bool // next has grown in this round
 
-	missing *coldBlock       // must be loaded to go on
-	loaded  *segment.Content // the last one
+	missing *coldBlock  // must be loaded to go on
+	loaded  segment.Run // the last that were read
 }
 
 func (t *taking) begin(g *group, now brokers.Instant) {
@@ -93,10 +93,8 @@ func (t *taking) begin(g *group, now brokers.Instant) {
 }
 
 func (t *taking) load(b *Broker) error {
-	content, retry, err := b.load(*t.missing)
-	if !retry {
-		t.loaded = content
-	}
+	run, _, err := b.loadRun(*t.missing, t.count-len(t.entries), t.room, t.loaded[:0])
+	t.loaded = run
 	return err
 }
 
@@ -110,10 +108,8 @@ func (t *taking) at(offset uint64) *Entry {
 	if !found || c.block.First > offset {
 		return nil
 	}
-	if t.loaded != nil {
-		if e := t.loaded.At(offset); e != nil {
-			return e
-		}
+	if content := t.loaded.At(offset); content != nil {
+		return content.At(offset)
 	}
 	t.missing = &c
 	return nil

@@ -16,16 +16,27 @@ import (
 // load reads a block. retry tells that its file was removed: the caller looks the offset up again.
 func (b *Broker) load(c coldBlock) (content *segment.Content, retry bool, err error) {
 	content, err = b.cache.Load(c.file.File, c.block)
-	if errors.Is(err, segment.ErrGone) {
-		if b.closed.Load() {
-			return nil, false, errClosed
-		}
-		return nil, true, nil
+	retry, err = b.loaded(err)
+	return content, retry, err
+}
+
+// loadRun is load of a block and of those behind it, for so many entries or bytes of payload.
+func (b *Broker) loadRun(c coldBlock, entries, bytes int, into segment.Run) (run segment.Run, retry bool, err error) {
+	run, err = b.cache.LoadRun(c.file.File, c.block, entries, int64(bytes), into)
+	retry, err = b.loaded(err)
+	return run, retry, err
+}
+
+func (b *Broker) loaded(err error) (retry bool, _ error) {
+	switch {
+	case err == nil:
+		return false, nil
+	case !errors.Is(err, segment.ErrGone):
+		return false, &brokers.Error{Code: "IOERR", Message: err.Error()}
+	case b.closed.Load():
+		return false, errClosed
 	}
-	if err != nil {
-		return nil, false, &brokers.Error{Code: "IOERR", Message: err.Error()}
-	}
-	return content, false, nil
+	return true, nil
 }
 
 // coldLocked is the first cold block that ends at an offset or later, if the hot entries do not come first.
@@ -212,6 +223,7 @@ type reading struct {
 	count int
 	room  int
 	full  bool
+	run   segment.Run // the blocks that were read last, to go on in
 }
 
 func (r *reading) add(e *Entry) bool {
@@ -224,19 +236,19 @@ func (r *reading) add(e *Entry) bool {
 	return true
 }
 
-// loadUnlocked reads a block with the stream unlocked; nil when the caller must look again.
-func (r *reading) loadUnlocked(c coldBlock) (*segment.Content, error) {
+// unlocked reads with the stream unlocked. An error behind entries that were read ends the page.
+func (r *reading) unlocked(read func() error) error {
 	r.s.mu.Unlock()
-	content, _, err := r.b.load(c)
+	err := read()
 	r.s.mu.Lock()
 	if err == nil && r.s.dropped {
 		err = noStream(r.s.name)
 	}
 	if err != nil && len(r.page.Entries) > 0 {
 		r.full = true // what there is, is right; the next page begins with the error
-		return nil, nil
+		return nil
 	}
-	return content, err
+	return err
 }
 
 func (r *reading) forward(offset, end uint64) error {
@@ -247,16 +259,19 @@ func (r *reading) forward(offset, end uint64) error {
 			if c.block.First > end {
 				break
 			}
-			content, err := r.loadUnlocked(c)
-			if err != nil {
-				return err
-			}
+			content := r.run.At(max(offset, c.block.First))
 			if content == nil {
+				if err := r.unlocked(func() (err error) {
+					r.run, _, err = r.b.loadRun(c, r.count-len(r.page.Entries), r.room, r.run[:0])
+					return err
+				}); err != nil {
+					return err
+				}
 				continue
 			}
 			entries = content.Entries
-			if offset > c.block.First {
-				entries = entries[offset-c.block.First:]
+			if first := entries[0].Offset; offset > first {
+				entries = entries[offset-first:]
 			}
 		}
 		for i := range entries {
@@ -292,11 +307,14 @@ func (r *reading) backward(offset, end uint64) error {
 			return nil
 		}
 		c := r.s.cold[i-1]
-		content, err := r.loadUnlocked(c)
-		if err != nil {
+		var content *segment.Content
+		if err := r.unlocked(func() (err error) {
+			content, _, err = r.b.load(c)
+			return err
+		}); err != nil {
 			return err
 		}
-		if content == nil {
+		if content == nil || r.full {
 			continue
 		}
 		for i := len(content.Entries) - 1; i >= 0; i-- {

@@ -31,6 +31,7 @@ type replaced struct {
 func (b *Broker) newSealed(f *segment.File) *sealed {
 	own := &sealed{File: f, broker: b}
 	own.live.Store(f.Bytes())
+	f.ReadRandomly()
 	return own
 }
 

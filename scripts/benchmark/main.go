@@ -29,6 +29,7 @@ var sections = []section{
 	{"get", (*bench).get},
 	{"queue", (*bench).queue},
 	{"stream", (*bench).stream},
+	{"replay", (*bench).replay},
 	{"pubsub", (*bench).pubsub},
 	{"isolation", (*bench).isolation},
 }
@@ -39,6 +40,8 @@ type bench struct {
 	redisAOF    *server // redis with an append-only file, fsync always
 	rounds      int
 	scale       int // the counts of commands are divided by it
+	binary      string
+	directory   string
 	report      *report
 }
 
@@ -46,7 +49,7 @@ func main() {
 	quick := flag.Bool("quick", false, "fewer rounds and commands")
 	binary := flag.String("nexo", "", "path of the nexo binary")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: scripts/bench [--quick] [set] [get] [queue] [stream] [pubsub] [isolation]")
+		fmt.Fprintln(os.Stderr, "usage: scripts/bench [--quick] [set] [get] [queue] [stream] [replay] [pubsub] [isolation]")
 	}
 	flag.Parse()
 	if err := run(*binary, *quick, flag.Args()); err != nil {
@@ -69,6 +72,7 @@ func run(binary string, quick bool, names []string) error {
 		return err
 	}
 	defer os.RemoveAll(directory)
+	b.binary, b.directory = binary, directory
 	if err := b.start(binary, directory); err != nil {
 		b.stop()
 		return err
@@ -99,7 +103,7 @@ func choose(names []string) ([]section, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("no section %q; there are set, get, queue, stream, pubsub, isolation", name)
+			return nil, fmt.Errorf("no section %q; there are set, get, queue, stream, replay, pubsub, isolation", name)
 		}
 	}
 	return chosen, nil

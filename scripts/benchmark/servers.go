@@ -49,6 +49,14 @@ func (b *bench) stop() {
 }
 
 func startServer(name, directory string, command func(port, data string) *exec.Cmd) (*server, error) {
+	if err := os.Mkdir(filepath.Join(directory, name), 0o755); err != nil {
+		return nil, err
+	}
+	return startServerAgain(name, directory, command)
+}
+
+// startServerAgain starts a server on the data that it left.
+func startServerAgain(name, directory string, command func(port, data string) *exec.Cmd) (*server, error) {
 	probe, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -57,11 +65,7 @@ func startServer(name, directory string, command func(port, data string) *exec.C
 	if err := probe.Close(); err != nil {
 		return nil, err
 	}
-	data := filepath.Join(directory, name)
-	if err := os.Mkdir(data, 0o755); err != nil {
-		return nil, err
-	}
-	s.command = command(strconv.Itoa(s.port), data)
+	s.command = command(strconv.Itoa(s.port), filepath.Join(directory, name))
 	log, err := os.Create(s.log)
 	if err != nil {
 		return nil, err

@@ -7,4 +7,8 @@
 // The directory of a file is kept in memory (72 bytes for each block of about 64 KiB); a block is read with one pread and
 // its checksum verified each time it comes from the disk. Readers of a file that was removed meanwhile get ErrGone and
 // look the offset up again.
+//
+// What is side by side in a file is mostly of different streams, so the kernel's own read-ahead would read megabytes of them for
+// a block of one. ReadRandomly ends it; then a run of blocks that a reader takes is read with one pread, the kernel is asked for
+// what a reader goes on with, and only where 16 MiB of one stream lie side by side does it read ahead by itself.
 package segment

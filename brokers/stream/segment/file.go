@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ type Content struct {
 	Entries []Entry
 	Before  Hash   // of the entry before the first, in a chained stream
 	Hashes  []Hash // of the entries, in a chained stream; else nil
+	size    int64  // of the body
 }
 
 // At is the entry of an offset, nil when the block does not hold it.
@@ -75,7 +77,17 @@ type File struct {
 
 	mu   sync.RWMutex // readers hold it shared, removal alone
 	file *os.File     // nil once removed
+
+	// After ReadRandomly the kernel reads only what is asked for from file. Long stretches of one stream are read from flow, where
+	// it reads ahead; it is opened for the first of them.
+	random  bool
+	flowing sync.Once
+	flow    *os.File
 }
+
+// flowLeast is how much of a stream must lie side by side for the kernel to read ahead in it: more than it reads ahead at most, so
+// that none of that is of another stream.
+const flowLeast = 16 << 20
 
 func newFile(path string, id uint64, file *os.File, blocks []Block) *File {
 	f := &File{path: path, id: id, file: file, blocks: blocks}
@@ -223,6 +235,34 @@ func decodeDirectory(b []byte, end int64) (blocks []Block, problem string) {
 	return blocks, ""
 }
 
+// index is where a block of the file stands in its directory.
+func (f *File) index(b *Block) int {
+	return sort.Search(len(f.blocks), func(i int) bool { return f.blocks[i].Position >= b.Position })
+}
+
+// firstOf is where the blocks of a stream begin in the directory.
+func (f *File) firstOf(stream uint64) int {
+	return sort.Search(len(f.blocks), func(i int) bool { return f.blocks[i].Stream >= stream })
+}
+
+// sideBySide are a block of the file and those of its stream behind it that a reader needs for that many entries or bytes of
+// payload, as far as one read takes them; only the block where the kernel reads ahead anyhow.
+func (f *File) sideBySide(b *Block, entries int, bytes int64) []Block {
+	first := f.index(b)
+	if f.flows(b) {
+		return f.blocks[first : first+1]
+	}
+	n, size := 1, b.Size()
+	for entries, bytes = entries-int(b.Count), bytes-b.Payload; entries > 0 && bytes > 0 && first+n < len(f.blocks); n++ {
+		next := &f.blocks[first+n]
+		if size += next.Size(); next.Stream != b.Stream || size > sideMax {
+			break
+		}
+		entries, bytes = entries-int(next.Count), bytes-next.Payload
+	}
+	return f.blocks[first : first+n]
+}
+
 // Load reads one block and verifies it.
 func (f *File) Load(b *Block) (*Content, error) {
 	raw := make([]byte, b.Size())
@@ -231,7 +271,7 @@ func (f *File) Load(b *Block) (*Content, error) {
 		f.mu.RUnlock()
 		return nil, ErrGone
 	}
-	_, err := f.file.ReadAt(raw, b.Position)
+	_, err := f.reader(b).ReadAt(raw, b.Position)
 	f.mu.RUnlock()
 	if errors.Is(err, io.EOF) {
 		return nil, &Damage{Path: f.path, Position: b.Position, Problem: "the file ends before the block does"}
@@ -239,6 +279,11 @@ func (f *File) Load(b *Block) (*Content, error) {
 	if err != nil {
 		return nil, err
 	}
+	return f.verified(b, raw)
+}
+
+// verified takes a block apart that was read.
+func (f *File) verified(b *Block, raw []byte) (*Content, error) {
 	content, found, problem := decodeBlock(f.id, b.Position, raw)
 	if problem == "" && found != *b {
 		problem = "the block is not the one of the directory"
@@ -247,6 +292,86 @@ func (f *File) Load(b *Block) (*Content, error) {
 		return nil, &Damage{Path: f.path, Position: b.Position, Problem: problem}
 	}
 	return content, nil
+}
+
+// ReadRandomly tells the kernel to read what is asked for and nothing behind it, but in long stretches of one stream: it would read
+// megabytes, most of them of other streams. What a reader goes on with is asked for by Cache.
+func (f *File) ReadRandomly() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.file != nil {
+		f.random = adviseRandom(f.file)
+	}
+}
+
+// flows tells whether the kernel reads ahead from a block on.
+func (f *File) flows(b *Block) bool {
+	if !f.random {
+		return true
+	}
+	end := sort.Search(len(f.blocks), func(i int) bool { return f.blocks[i].Stream > b.Stream })
+	last := &f.blocks[end-1]
+	return last.Position+last.Size()-b.Position >= flowLeast
+}
+
+// reader is what to read a block from. The caller holds mu, and file is not nil.
+func (f *File) reader(b *Block) *os.File {
+	if !f.random || !f.flows(b) {
+		return f.file
+	}
+	f.flowing.Do(func() { f.flow, _ = os.Open(f.path) })
+	if f.flow == nil {
+		return f.file // the same bytes, only later
+	}
+	return f.flow
+}
+
+// loadSide reads blocks that lie side by side with one read into a buffer that is large enough, and appends them to run. It ends
+// before the first that is not whole; that is an error when it is the first of all.
+func (f *File) loadSide(blocks []Block, buffer []byte, run []*Content) ([]*Content, error) {
+	first, last := &blocks[0], &blocks[len(blocks)-1]
+	raw := buffer[:last.Position+last.Size()-first.Position]
+	f.mu.RLock()
+	if f.file == nil {
+		f.mu.RUnlock()
+		return run, ErrGone
+	}
+	n, err := f.file.ReadAt(raw, first.Position)
+	f.mu.RUnlock()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return run, err
+	}
+	for i := range blocks {
+		b := &blocks[i]
+		at := b.Position - first.Position
+		if at+b.Size() > int64(n) {
+			err = &Damage{Path: f.path, Position: b.Position, Problem: "the file ends before the block does"}
+		} else {
+			var content *Content
+			if content, err = f.verified(b, append([]byte(nil), raw[at:at+b.Size()]...)); err == nil {
+				run = append(run, content)
+				continue
+			}
+		}
+		if i > 0 {
+			return run, nil // the next read begins with it
+		}
+		return run, err
+	}
+	return run, nil
+}
+
+// ahead asks the kernel to have blocks in memory soon.
+func (f *File) ahead(blocks []Block) {
+	if len(blocks) == 0 {
+		return
+	}
+	first, last := &blocks[0], &blocks[len(blocks)-1]
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.file != nil {
+		adviseNeeded(f.file, first.Position, last.Position+last.Size()-first.Position)
+	}
 }
 
 // decodeBlock takes a block apart and tells what the directory should say of it. Payloads stay slices of raw.
@@ -266,7 +391,7 @@ func decodeBlock(id uint64, position int64, raw []byte) (content *Content, b Blo
 	if r.short || count == 0 || count > uint64(len(r.b)) || flags[0] > flagChained {
 		return nil, b, "a block is not whole"
 	}
-	content = &Content{Entries: make([]Entry, count)}
+	content = &Content{Entries: make([]Entry, count), size: int64(len(body))}
 	if flags[0] == flagChained {
 		copy(content.Before[:], r.take(HashBytes))
 		content.Hashes = make([]Hash, min(count, uint64(len(r.b))/HashBytes)) // no more than can follow
@@ -327,6 +452,10 @@ func (f *File) Close() error {
 	}
 	err := f.file.Close()
 	f.file = nil
+	f.flowing.Do(func() {})
+	if f.flow != nil {
+		err = errors.Join(err, f.flow.Close())
+	}
 	return err
 }
 
