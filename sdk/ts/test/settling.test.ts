@@ -114,6 +114,27 @@ describe('while acknowledgements are not answered', () => {
     await own.close();
   });
 
+  it('stop() waits for them also when the connection that brought the entries is lost', async () => {
+    const own = await server.connect({ reconnect: { minMs: 60_000 } });
+    const s = await client.stream<number>('s').create();
+    let handled = 0;
+    const subscription = await own.stream('s').subscribe('g', () => void handled++);
+    const gate = await heldUp(own);
+    await s.appendMany(range(5));
+    await until('all to be handled', () => handled === 5);
+    (subscription as unknown as { socket: { destroy(): void } }).socket.destroy();
+    let over = false;
+    const stopping = subscription.stop().then(() => {
+      over = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect([over, (await s.group('g')).pending]).toEqual([false, 5]);
+    await gate.release();
+    await stopping;
+    expect(await s.group('g')).toMatchObject({ pending: 0, lag: 0 });
+    await own.close();
+  });
+
   it.each(['stop', 'close'] as const)('%s() waits for them', async (how) => {
     const own = await server.connect();
     const q = await client.queue<number>('q').create();
