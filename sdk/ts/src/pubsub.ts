@@ -130,9 +130,11 @@ export class NexoTopic<T = any> {
   readonly name: string;
   readonly #subscriptions: Subscriptions;
   readonly #payloads: Payloads<T>;
+  readonly #isFilter: boolean;
 
   constructor(subscriptions: Subscriptions, name: string, options: TypedOptions<T> = {}) {
-    if (isFilter(name) && /[*?[\\]/.test(name)) {
+    this.#isFilter = isFilter(name);
+    if (this.#isFilter && /[*?[\\]/.test(name)) {
       throw new ValidationError(`the filter "${name}" holds one of * ? [ \\, which cannot be told from a glob`);
     }
     this.name = name;
@@ -143,7 +145,7 @@ export class NexoTopic<T = any> {
   /** Publishes a message to all who are subscribed now, and answers nothing about them. */
   publish(data: T, o: PublishOptions = {}): Promise<void> {
     return attempt(() => {
-      if (isFilter(this.name)) {
+      if (this.#isFilter) {
         throw new ValidationError(`"${this.name}" is a filter: only a topic can be published to`);
       }
       const words: string[] = o.retain ? ['RETAIN'] : [];
