@@ -13,13 +13,13 @@ export interface DeadJob<T = any> {
 
 /** Which dead jobs to look at. */
 export interface DeadPeekOptions extends CallOpts {
-  /** A text that the payload holds. */
+  /** A text in the payload or in the reason. */
   match?: string;
 }
 
 /** Which dead jobs are to be made ready again. */
 export interface ReplayOptions extends CallOpts {
-  /** A text that the payload holds. */
+  /** A text in the payload or in the reason. */
   filter?: string;
   limit?: number;
 }

@@ -17,19 +17,26 @@ afterEach(async () => {
 
 const built = join(import.meta.dirname, '../dist/esm/index.js');
 
-/** Runs a script in a process of its own, which has a connected `client`, `pause` and `say`. */
+/** Runs a script in a process of its own, which has a connected `client`, `pause`, `say` and `toGoOn`. */
 function run(script: string, flags: readonly string[] = []) {
   const source = `
     import { NexoClient } from ${JSON.stringify(built)};
     const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+    const toGoOn = () => new Promise((resolve) => process.stdin.once('data', resolve)).then(() => process.stdin.destroy());
     const say = (text) => process.stdout.write(text + '\\n');
     const options = { port: ${server.port}, reconnect: { minMs: 20, maxMs: 50 } };
     const client = await NexoClient.connect(options);
     ${script}`;
   const child = spawn(process.execPath, [...flags, '--input-type=module', '--eval', source], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: 'pipe',
   });
-  const process_ = { stdout: '', stderr: '', code: undefined as number | null | undefined };
+  const process_ = {
+    stdout: '',
+    stderr: '',
+    code: undefined as number | null | undefined,
+    /** Lets a script go on that waits for it. */
+    goOn: () => child.stdin.write('\n'),
+  };
   child.stdout.on('data', (text) => {
     process_.stdout += text;
   });
@@ -117,7 +124,7 @@ describe('calls that nobody waits for', () => {
     const child = run(`
       const hanging = await NexoClient.connect({ ...options, requestTimeoutMs: 100 });
       say('ready');
-      await pause(200);
+      await toGoOn();
       for (let i = 0; i < 3; i++) hanging.store.map.set('k', i);
       await pause(400);
       say('alive');
@@ -125,6 +132,7 @@ describe('calls that nobody waits for', () => {
       client.disconnect();`);
     await until('the beginning', () => child.stdout.includes('ready'));
     server.hang();
+    child.goOn();
     await until('the end', () => child.code !== undefined);
     server.goOn();
     expect([child.stdout, child.code]).toEqual(['ready\nalive\n', 0]);

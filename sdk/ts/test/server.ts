@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -110,9 +110,15 @@ export class TestServer {
     await ended;
   }
 
-  /** Lets the server hang, with its connections open, until it may go on. */
+  /** Lets the server hang, with its connections open, until it may go on. It hangs when this returns. */
   hang(): void {
     this.#process?.kill('SIGSTOP');
+    const tasks = `/proc/${this.#process?.pid}/task`;
+    const isStopped = (task: string): boolean => {
+      const stat = join(tasks, task, 'stat');
+      return !existsSync(stat) || /\) [Tt] /.test(readFileSync(stat, 'utf8'));
+    };
+    while (existsSync(tasks) && !readdirSync(tasks).every(isStopped)); // a signal takes its time on a busy machine
   }
 
   goOn(): void {
