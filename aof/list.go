@@ -128,6 +128,16 @@ func writeList(dir string, list logList) error {
 	return nil
 }
 
+// LogID is the id of a log of a data directory, as its files or the list tell; false when nothing does.
+func LogID(dir, name string) (id [16]byte, known bool) {
+	l := offline(dir, name)
+	s := salvage{log: l, report: &LogReport{}}
+	if err := s.prepare(); err != nil {
+		return id, false
+	}
+	return l.manifest.id, true
+}
+
 // listing orders the changes of a list by the logs that are open at the same time.
 type listing struct{ mu sync.Mutex }
 

@@ -188,6 +188,9 @@ func isLogName(name string) bool {
 	return name != ""
 }
 
+// ID tells the log from every other, for as long as it lives.
+func (l *Log) ID() [16]byte { return l.writer.id }
+
 // Replay feeds every surviving record in order, those of the snapshot first. Call it once, before the first Append.
 // The body is only valid during the call; an error of fn ends the replay and is returned.
 func (l *Log) Replay(fn func(body []byte) error) error {

@@ -84,7 +84,8 @@ func (s *salvage) survey(makeSalvager func() Salvager) error {
 	if salvager == nil {
 		return nil
 	}
-	found, err := salvager.Finish(len(log.Lost) > 0)
+	ofSnapshot := func(r LostRange) bool { return r.Snapshot != 0 }
+	found, err := salvager.Finish(len(log.Lost) > 0, slices.ContainsFunc(log.Lost, ofSnapshot))
 	if err != nil {
 		return err
 	}
@@ -181,7 +182,8 @@ func (s *salvage) each(fn func(body []byte) error) error {
 			return err
 		}
 	}
-	if l.isListed && !slices.Contains(l.manifest.generations, l.listed.generation) && (l.listed.generation > l.manifest.lastGeneration() || l.listed.id != l.manifest.id) {
+	later := l.listed.generation > l.manifest.lastGeneration()
+	if l.isListed && (later || l.listed.id != l.manifest.id) && !slices.Contains(l.manifest.generations, l.listed.generation) {
 		s.lost(LostRange{Generation: l.listed.generation, FirstIndex: 1})
 	}
 	s.counts = true
@@ -266,12 +268,16 @@ func (s *salvage) rebuild() error {
 				return err
 			}
 		}
-		return s.each(func(body []byte) error {
+		err := s.each(func(body []byte) error {
 			if skip := s.findings.Skip; skip != nil && skip(body) {
 				return nil
 			}
 			return emit(body)
 		})
+		for i := 0; i < len(s.findings.Last) && err == nil; i++ {
+			err = emit(s.findings.Last[i])
+		}
+		return err
 	})
 	if err != nil {
 		return err

@@ -10,14 +10,16 @@ import (
 type Salvager interface {
 	// Keep is called with each record that is kept, in order. The body is only valid during the call.
 	Keep(body []byte) error
-	// Finish is called behind the last one; lossy tells that others are lost.
-	Finish(lossy bool) (Findings, error)
+	// Finish is called behind the last one; lossy tells that others are lost, snapshot that some of them are of the
+	// snapshot, which names everything that there was before.
+	Finish(lossy, snapshot bool) (Findings, error)
 }
 
 // Findings is what a Salvager has made of the kept records.
 type Findings struct {
 	Damage error                  // what the records contradict besides the log itself, nil for nothing
 	First  [][]byte               // records to put in front of the kept ones
+	Last   [][]byte               // records to put behind them
 	Skip   func(body []byte) bool // kept records to leave out, nil for none
 	Kept   []string               // what is kept, a line each
 	Files  []string               // files beside the log that belong to its state: linked into quarantine with it

@@ -263,7 +263,9 @@ func (b *Broker) notified(written, synced uint64) {
 	if b.journal == nil {
 		return
 	}
-	if log := b.journal.LogBytes(); log >= max(compactAt, 2*b.memory.Load()) && b.compaction.mayTry(log) || b.relief.Due(b.journal, b.dumpBytes) {
+	log := b.journal.LogBytes()
+	grown := log >= max(compactAt, 2*b.memory.Load()) && b.compaction.mayTry(log)
+	if grown || b.relief.Due(b.journal, b.dumpBytes) {
 		b.startCompaction()
 	}
 }

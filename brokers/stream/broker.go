@@ -14,6 +14,7 @@ import (
 type Options struct {
 	Journal    brokers.Journal
 	Directory  string             // of the segment files
+	Log        segment.Log        // which log the files belong to
 	Clock      brokers.Clock      // nil: the system's
 	Durability brokers.Durability // of streams that do not say SYNC
 	// Defaults and GroupDefaults are of what is made without a word about it; their zero values: DefaultConfig, DefaultGroupConfig.
@@ -83,6 +84,7 @@ type Broker struct {
 	replaying map[uint64]*Stream
 	listed    map[uint64]bool // segment files
 	listing   bool            // the list of all segment files was found
+	told      [][]byte        // records of holes that the files tell of
 }
 
 // Open replays the journal.
@@ -113,6 +115,10 @@ func Open(o Options) (*Broker, error) {
 	}
 	b.replaying, b.listed = nil, nil
 	b.journal.Notify(b.notified)
+	for _, record := range b.told {
+		b.journal.Append(record, true)
+	}
+	b.told = nil
 	for _, s := range b.all() {
 		s.mu.Lock()
 		s.high = s.next - 1

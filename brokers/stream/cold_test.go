@@ -649,7 +649,7 @@ func TestLostEntriesAreNotCounted(t *testing.T) {
 	if err := os.Remove(filepath.Join(directoryOf(t), segment.Name(2))); err != nil {
 		t.Fatal(err)
 	}
-	if err := segment.PutEmpty(directoryOf(t), 2); err != nil {
+	if err := segment.PutEmpty(directoryOf(t), 2, segment.Log{}); err != nil {
 		t.Fatal(err)
 	}
 	b = openBroker(t, j.Reopen(true), newClock())

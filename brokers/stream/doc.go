@@ -24,7 +24,10 @@
 // 64 KiB. Segment files are merged in the background (segments.go), so they stay few and at least half in use.
 //
 // The list of segment files is in the journal: snapshots hold it, and a merge appends a record that replaces some files by
-// a new one. A file that is not listed is what a crash has left, and a start removes it.
+// a new one. A file that is not listed is what a crash has left, and a start removes it, if the journal knows all its entries;
+// if it does not, the journal is lost or older, and the start is refused with every file where it was (openSegments).
+// Between the files, and up to where the journal's entries begin, nothing may be missing but what a repair has given up,
+// which the journal tells of (holes.go).
 //
 // # Groups
 //
@@ -52,8 +55,11 @@
 //     is removed.
 //   - After that: the file is listed, and the log begins behind its entries.
 //   - During a merge, before its record is durable: the new file is removed. After it: the old ones are.
-//   - A file that is listed and missing, or whose directory of blocks is damaged, keeps the broker from starting. A damaged
+//   - A file that is listed and missing, that is of another log, that lacks entries, or whose directory of blocks is damaged,
+//     keeps the broker from starting. A damaged
 //     block fails the reads of its entries, and a merge of its file; the other entries are served.
 //   - A repair of the log may take any record out of it, and what is left starts: entries keep their offsets, a stream whose
-//     state is lost goes on behind the entries it has, one whose creation is lost is gone.
+//     state is lost goes on behind the entries it has, one whose creation is lost gets a new name (Salvage), and files
+//     that no list names any more are listed anew. Holes are told before the first merge of the next life: a crash
+//     before that finds the files that tell of them still there.
 package stream

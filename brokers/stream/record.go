@@ -31,6 +31,7 @@ const (
 	opReplaced     = 16 // new id (0 none) count id*
 	opGiven        = 17 // id group next at count (offset consumer deliveries wait)*
 	opSought       = 18 // id group epoch next
+	opHole         = 19 // id first count: the entries were given up by a repair
 	configIsChain  = 1
 	recordKeptSize = 64 << 10
 	offsetMax      = 1 << 62 // no log gets there
@@ -257,11 +258,14 @@ func (b *Broker) replayOp(op byte, r *reader) error {
 			return errors.New("a state behind entries")
 		}
 		s.first, s.next, s.lastMs, s.lastSeq = r.number(), r.number(), int64(r.number()), r.number()
+		s.coldEnd = s.next
 		if s.first == 0 || s.first > s.next || s.next > offsetMax {
 			return errors.New("an offset out of range")
 		}
 		copy(s.head[:], r.bytes())
 		s.appended, s.duplicates = r.number(), r.number()
+	case opHole:
+		return s.replayHole(r)
 	case opDedupKey:
 		key := string(r.bytes())
 		s.dedup.add(key, r.number(), s.dedupEnd(int64(r.number())))
@@ -294,6 +298,7 @@ func (s *Stream) replayAppend(r *reader) error {
 	if offset < s.next || offset > offsetMax {
 		return fmt.Errorf("stream %q: offset %d follows %d", s.name, offset, s.next-1)
 	}
+	s.hole(s.next, offset-1)
 	s.next = offset // above the expected one when a repair has left a hole: the offsets behind it keep their meaning
 	if len(key) > 0 {
 		s.dedup.add(string(key), offset, s.dedupEnd(expires))

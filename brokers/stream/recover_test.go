@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nexobroker/nexo/brokers/brokertest"
+	"github.com/nexobroker/nexo/brokers/stream/segment"
 )
 
 // TestAnyRecordMayBeLost takes each record out of a log, as a repair does with a damaged one, and some together.
@@ -57,13 +58,13 @@ func loseRecords(t *testing.T, chained bool) {
 // repaired is the log that a repair makes of the records that are left.
 func repaired(t *testing.T, directory string, kept [][]byte) *brokertest.Journal {
 	t.Helper()
-	salvage := NewSalvage(directory)
+	salvage := NewSalvage(directory, segment.Log{})
 	for _, record := range kept {
 		if err := salvage.Keep(record); err != nil {
 			t.Fatal(err)
 		}
 	}
-	found, err := salvage.Finish(true)
+	found, err := salvage.Finish(true, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,6 +76,9 @@ func repaired(t *testing.T, directory string, kept [][]byte) *brokertest.Journal
 		if !found.Skip(record) {
 			j.Append(record, true)
 		}
+	}
+	for _, record := range found.Last {
+		j.Append(record, true)
 	}
 	for _, path := range found.Aside {
 		if err := os.Remove(path); err != nil {

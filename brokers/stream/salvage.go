@@ -17,11 +17,14 @@ import (
 type Salvage struct {
 	broker    *Broker // only replays
 	directory string
+	log       segment.Log
 	nameless  map[uint64]bool // streams that got a name here
 	stated    map[uint64]bool // their state is kept
 	dropped   map[uint64]bool
+	blind     bool            // what is not named may have been
 	files     []*segment.File // those that can be opened, the newest first
 	first     [][]byte
+	last      [][]byte
 	covered   map[uint64]uint64 // last offset in a segment file that is put on the list, by stream
 }
 
@@ -29,6 +32,7 @@ type Salvage struct {
 type Salvaged struct {
 	Damage error             // the log is whole, and older than the files beside it
 	First  [][]byte          // records to put in front of the kept ones
+	Last   [][]byte          // and behind them
 	Skip   func([]byte) bool // kept records to leave out: a segment file has the same
 	Kept   []string          // a line for each stream
 	Files  []string          // the segment files
@@ -36,8 +40,9 @@ type Salvaged struct {
 }
 
 // NewSalvage begins to read.
-func NewSalvage(directory string) *Salvage {
-	return &Salvage{directory: directory, nameless: map[uint64]bool{}, stated: map[uint64]bool{}, dropped: map[uint64]bool{}, covered: map[uint64]uint64{},
+func NewSalvage(directory string, log segment.Log) *Salvage {
+	return &Salvage{directory: directory, log: log,
+		nameless: map[uint64]bool{}, stated: map[uint64]bool{}, dropped: map[uint64]bool{}, covered: map[uint64]uint64{},
 		broker: &Broker{time: brokers.NewTimeline(brokers.SystemClock{}), streams: map[string]*Stream{}, replaying: map[uint64]*Stream{},
 			files: map[uint64]*sealed{}, listed: map[uint64]bool{}}}
 }
@@ -72,8 +77,10 @@ func (s *Salvage) name(id uint64, chained bool) *Stream {
 	return own
 }
 
-// Finish decides over the segment files; lossy tells that records of the log are lost.
-func (s *Salvage) Finish(lossy bool) (found Salvaged, err error) {
+// Finish decides over the segment files; lossy tells that records of the log are lost, snapshot that some of them are of
+// its snapshot.
+func (s *Salvage) Finish(lossy, snapshot bool) (found Salvaged, err error) {
+	s.blind = snapshot || !s.broker.listing
 	ids, _, err := segment.List(s.directory)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return found, err
@@ -84,7 +91,7 @@ func (s *Salvage) Finish(lossy bool) (found Salvaged, err error) {
 	for _, id := range ids {
 		path := filepath.Join(s.directory, segment.Name(id))
 		found.Files = append(found.Files, path)
-		file, err := segment.Open(s.directory, id)
+		file, err := segment.Open(s.directory, id, s.log)
 		if err != nil {
 			unread = append(unread, id) // its own repair comes before that of the log
 			continue
@@ -111,13 +118,50 @@ func (s *Salvage) Finish(lossy bool) (found Salvaged, err error) {
 		adopted = append(adopted, unread...)
 	}
 	if len(adopted) > 0 || lossy {
-		if err := s.amend(adopted); err != nil {
-			return found, err
-		}
+		s.amend(adopted)
 	}
-	found.First, found.Kept = s.first, s.describe()
+	if damage := s.findGaps(); found.Damage == nil {
+		found.Damage = damage
+	}
+	found.First, found.Last, found.Kept = s.first, s.last, s.describe()
 	found.Skip = s.skip
 	return found, nil
+}
+
+// findGaps gives up what is missing between the files, so that a start no longer asks for it.
+func (s *Salvage) findGaps() (damage error) {
+	b := s.broker
+	for _, file := range s.files {
+		if b.listed[file.ID()] {
+			b.files[file.ID()] = b.newSealed(file)
+		}
+	}
+	for _, own := range b.byID() {
+		if s.nameless[own.id] && !s.stated[own.id] {
+			own.first = offsetMax // as the state says that is put in front
+		}
+		for _, file := range b.files {
+			blocks := file.Blocks()
+			for i := range blocks {
+				if blocks[i].Stream != own.id {
+					continue
+				}
+				own.cold = append(own.cold, coldBlock{file, &blocks[i]})
+				if own.first == offsetMax || s.nameless[own.id] && !s.stated[own.id] {
+					own.first = min(own.first, blocks[i].First)
+				}
+			}
+		}
+		own.sortCold()
+		own.cold = slices.DeleteFunc(own.cold, func(c coldBlock) bool { return c.block.Last() < own.first })
+		for _, g := range b.gaps(own) {
+			s.last = append(s.last, own.encodeHole(nil, g.hole))
+			if !g.told && damage == nil {
+				damage = b.gapDamage(own, g)
+			}
+		}
+	}
+	return damage
 }
 
 func (s *Salvage) closeFiles() {
@@ -126,10 +170,16 @@ func (s *Salvage) closeFiles() {
 	}
 }
 
-// orphaned tells that a file has entries of a stream of which the log has no record that it was dropped.
+// unnamed tells that a stream may have lost the record that named it. One that a whole snapshot does not name was dropped,
+// unless its number is one that the log has not yet given.
+func (s *Salvage) unnamed(id uint64) bool {
+	return s.broker.replaying[id] == nil && !s.dropped[id] && (s.blind || id > s.broker.nextID)
+}
+
+// orphaned tells that a file has entries of a stream that may have lost its records.
 func (s *Salvage) orphaned(file *segment.File) bool {
 	for _, b := range file.Blocks() {
-		if s.broker.replaying[b.Stream] == nil && !s.dropped[b.Stream] || s.nameless[b.Stream] || !s.broker.listing {
+		if s.unnamed(b.Stream) || s.nameless[b.Stream] || !s.broker.listing {
 			return true
 		}
 	}
@@ -153,10 +203,14 @@ func (s *Salvage) overlaps(file *segment.File) bool {
 	return false
 }
 
-// amend makes the records that go in front: the list with the adopted files, the streams that have lost theirs.
-func (s *Salvage) amend(adopted []uint64) error {
-	ends := map[uint64][2]*segment.Block{} // first and last block of each stream
-	tails := map[uint64]*segment.File{}
+// extent is what the listed files have of a stream.
+type extent struct {
+	first, last *segment.Block
+	tail        *segment.File // that has last
+}
+
+func (s *Salvage) extents(adopted []uint64) map[uint64]extent {
+	list := map[uint64]extent{}
 	for _, file := range s.files {
 		if !s.broker.listed[file.ID()] {
 			continue
@@ -164,68 +218,74 @@ func (s *Salvage) amend(adopted []uint64) error {
 		blocks := file.Blocks()
 		for i := range blocks {
 			b := &blocks[i]
-			pair := ends[b.Stream]
-			if pair[0] == nil || b.First < pair[0].First {
-				pair[0] = b
+			x := list[b.Stream]
+			if x.first == nil || b.First < x.first.First {
+				x.first = b
 			}
-			if pair[1] == nil || b.First > pair[1].First {
-				pair[1], tails[b.Stream] = b, file
+			if x.last == nil || b.First > x.last.First {
+				x.last, x.tail = b, file
 			}
-			ends[b.Stream] = pair
+			list[b.Stream] = x
 			if slices.Contains(adopted, file.ID()) {
 				s.covered[b.Stream] = max(s.covered[b.Stream], b.Last())
 			}
 		}
 	}
-	for id := range s.nameless {
-		own := s.broker.replaying[id]
-		if own == nil || s.broker.streams[own.name] == own {
-			continue
+	return list
+}
+
+// amend makes the records that go in front: the list with the adopted files, the streams that have lost theirs.
+func (s *Salvage) amend(adopted []uint64) {
+	extents := s.extents(adopted)
+	for id := range extents {
+		if s.unnamed(id) {
+			s.name(id, false)
 		}
-		for s.broker.streams[own.name] != nil {
-			own.name += "-again" // another got the name meanwhile
-		}
-		s.broker.streams[own.name] = own
 	}
 	last := s.broker.nextID
-	for id := range ends {
-		last = max(last, id)
-	}
 	for id := range s.nameless {
 		last = max(last, id)
 	}
 	s.first = append(s.first, numbers([]byte{opBrokerState}, last))
 	s.first = append(s.first, numbers(numbers([]byte{opSegments}, uint64(len(adopted))), adopted...))
-	for id, pair := range ends {
-		if s.broker.replaying[id] == nil && !s.dropped[id] {
-			s.name(id, false)
+	for id := range s.nameless {
+		own := s.broker.replaying[id]
+		if own == nil {
+			continue // dropped later
 		}
-		if !s.nameless[id] || s.broker.replaying[id] == nil {
+		s.settleName(own)
+		x, cold := extents[id]
+		if !cold {
+			s.first = append(s.first, own.encodeCreate(nil))
 			continue
 		}
-		content, err := tails[id].Load(pair[1])
+		content, err := x.tail.Load(x.last)
 		if err != nil {
 			content = &segment.Content{} // a repair of that file has to lose the block
 		}
-		own := s.broker.replaying[id]
 		own.config.Chain = len(content.Hashes) > 0
 		s.first = append(s.first, own.encodeCreate(nil))
 		if s.stated[id] {
 			continue
 		}
-		state := &Stream{id: id, first: pair[0].First, next: pair[1].Last() + 1, lastMs: pair[1].LastMs, lastSeq: pair[1].LastSeq}
+		state := &Stream{id: id, first: x.first.First, next: x.last.Last() + 1, lastMs: x.last.LastMs, lastSeq: x.last.LastSeq}
 		if own.config.Chain {
 			state.head = content.Hashes[len(content.Hashes)-1]
 		}
 		state.appended = state.next - state.first
 		s.first = append(s.first, state.encodeState(nil))
 	}
-	for id := range s.nameless {
-		if _, cold := ends[id]; !cold && s.broker.replaying[id] != nil {
-			s.first = append(s.first, s.broker.replaying[id].encodeCreate(nil))
-		}
+}
+
+// settleName changes a name that another stream got meanwhile.
+func (s *Salvage) settleName(own *Stream) {
+	if s.broker.streams[own.name] == own {
+		return
 	}
-	return nil
+	for s.broker.streams[own.name] != nil {
+		own.name += "-again"
+	}
+	s.broker.streams[own.name] = own
 }
 
 // skip tells that the entries of a record are in a file that is put on the list: the record is older than the file.

@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/nexobroker/nexo/brokers"
@@ -28,6 +29,10 @@ type streamCopy struct {
 func (s *Stream) copyLocked(now brokers.Instant) *streamCopy {
 	c := &streamCopy{stream: s, hot: s.hot[:len(s.hot):len(s.hot)], hashes: s.hotHashes, before: s.hotBefore, last: s.next - 1}
 	c.records = append(c.records, s.encodeCreate(nil), s.encodeState(nil))
+	s.holes = slices.DeleteFunc(s.holes, func(h hole) bool { return h.last < s.first })
+	for _, h := range s.holes {
+		c.records = append(c.records, s.encodeHole(nil, h))
+	}
 	for _, k := range s.dedup.order {
 		if e, ok := s.dedup.byKey[k.key]; ok && e.expires == k.expires {
 			b := appendBytes(numbers([]byte{opDedupKey}, s.id), k.key)
@@ -108,7 +113,7 @@ func (b *Broker) hotBytes() (bytes int64) {
 
 // writeHot writes the hot entries of all copies; nil when there are none.
 func (b *Broker) writeHot(copies []*streamCopy) (*segment.File, error) {
-	w, err := segment.Create(b.options.Directory, b.takeSegmentID(), b.options.BlockBytes)
+	w, err := segment.Create(b.options.Directory, b.takeSegmentID(), b.options.Log, b.options.BlockBytes)
 	if err != nil {
 		return nil, err
 	}

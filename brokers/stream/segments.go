@@ -67,7 +67,7 @@ func (b *Broker) openSegments() error {
 		}
 	}
 	for id := range b.listed {
-		file, err := segment.Open(directory, id)
+		file, err := segment.Open(directory, id, b.options.Log)
 		if errors.Is(err, fs.ErrNotExist) {
 			return &segment.Damage{Path: filepath.Join(directory, segment.Name(id)), Missing: id, Problem: "the journal lists it, and it is missing"}
 		}
@@ -92,7 +92,7 @@ func (b *Broker) removeLeftovers(ids []uint64) error {
 		if b.files[id] != nil {
 			continue
 		}
-		file, err := segment.Open(b.options.Directory, id)
+		file, err := segment.Open(b.options.Directory, id, b.options.Log)
 		if err != nil {
 			return err // a file has its name only once it is whole
 		}
@@ -157,6 +157,9 @@ func (b *Broker) attachSegments() error {
 				return &segment.Damage{Path: c.file.Path(), Position: c.block.Position,
 					Problem: fmt.Sprintf("stream '%s' has the offsets from %d on twice", s.name, c.block.First)}
 			}
+		}
+		if err := b.fillGaps(s); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -302,7 +305,7 @@ func (b *Broker) removeReplaced() error {
 
 // writeMerged writes what is in use of the files; nil when that is nothing.
 func (b *Broker) writeMerged(chosen []*sealed) (*sealed, error) {
-	w, err := segment.Create(b.options.Directory, b.takeSegmentID(), b.options.BlockBytes)
+	w, err := segment.Create(b.options.Directory, b.takeSegmentID(), b.options.Log, b.options.BlockBytes)
 	if err != nil {
 		return nil, err
 	}

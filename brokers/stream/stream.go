@@ -31,6 +31,8 @@ type Stream struct {
 	lastMs  int64
 	lastSeq uint64
 	head    segment.Hash // of entry next-1, in a stream with INTEGRITY CHAIN
+	holes   []hole       // where a repair had to give up entries
+	coldEnd uint64       // behind the last offset that was in segment files when the log began; 0 unknown, during replay only
 	bytes   int64        // of the hot entries and of all cold blocks, whole
 	gone    int64        // of it, those of the first cold block that are trimmed
 

@@ -240,7 +240,8 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	if log, err = journal("stream"); err != nil {
 		return err
 	}
-	deps.Stream, err = stream.Open(stream.Options{Journal: log, Directory: segmentDirectory(o.data), Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
+	id := log.ID()
+	deps.Stream, err = stream.Open(stream.Options{Journal: log, Log: segment.Log(id[:]), Directory: segmentDirectory(o.data), Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
 		Defaults: o.streamDefaults, GroupDefaults: o.groupDefaults,
 		Failed: func(err error) {
 			s.logger.Error("work on the stream's files failed; what they hold stays as it was", "error", err)

@@ -43,7 +43,7 @@ func checkCommand() *cli.Command {
 				return err
 			}
 			fmt.Fprint(c.App.Writer, report)
-			segments, err := segment.Check(segmentDirectory(dir))
+			segments, err := segment.Check(segmentDirectory(dir), segmentLog(dir))
 			if err != nil {
 				return err
 			}
@@ -71,7 +71,7 @@ func repairCommand() *cli.Command {
 			}
 			defer lock.Unlock()
 			// The files come first: the log of the streams is repaired with what can be read of them.
-			damaged, err := repairSegments(c, segmentDirectory(dir))
+			damaged, err := repairSegments(c, segmentDirectory(dir), segmentLog(dir))
 			if err != nil {
 				return err
 			}
@@ -96,16 +96,16 @@ func printSegments(w io.Writer, reports []segment.Report) (damaged bool) {
 }
 
 // repairSegments repairs the segment files of the streams, or shows what it would.
-func repairSegments(c *cli.Context, dir string) (damaged bool, err error) {
+func repairSegments(c *cli.Context, dir string, log segment.Log) (damaged bool, err error) {
 	work := segment.Check
 	if c.Bool("apply") {
 		work = segment.Repair
 		if c.IsSet("missing-segment") {
-			if err := segment.PutEmpty(dir, c.Uint64("missing-segment")); err != nil {
+			if err := segment.PutEmpty(dir, c.Uint64("missing-segment"), log); err != nil {
 				return false, err
 			}
 		}
 	}
-	reports, err := work(dir)
+	reports, err := work(dir, log)
 	return printSegments(c.App.Writer, reports) || c.IsSet("missing-segment"), err
 }

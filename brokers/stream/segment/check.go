@@ -37,36 +37,38 @@ func (r Report) String() string {
 	return text
 }
 
-// Check reads every block of every file in a directory, and changes nothing. A directory that does not exist has none.
-func Check(directory string) (reports []Report, err error) {
+// Check reads every block of every file of a log in a directory, and changes nothing. A directory that does not exist has
+// none.
+func Check(directory string, log Log) (reports []Report, err error) {
 	return each(directory, func(id uint64) (Report, error) {
-		_, report, err := survey(directory, id)
+		_, report, err := survey(directory, seedOf(id, log))
 		return report, err
 	})
 }
 
 // Repair writes the files that are damaged anew from their valid blocks, and keeps the damaged ones in quarantine. What is
 // lost are the entries of the other blocks: those behind keep their offsets.
-func Repair(directory string) (reports []Report, err error) {
+func Repair(directory string, log Log) (reports []Report, err error) {
 	return each(directory, func(id uint64) (Report, error) {
-		blocks, report, err := survey(directory, id)
+		blocks, report, err := survey(directory, seedOf(id, log))
 		if err != nil || len(report.Damage) == 0 {
 			return report, err
 		}
-		report.Aside, err = rebuild(directory, id, blocks)
+		report.Aside, err = rebuild(directory, id, log, blocks)
 		return report, err
 	})
 }
 
 // PutEmpty makes an empty file in the place of one that is missing: its entries are lost, and a start no longer asks for it.
-func PutEmpty(directory string, id uint64) error {
+func PutEmpty(directory string, id uint64, log Log) error {
 	if _, err := os.Stat(filepath.Join(directory, Name(id))); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is not missing (%v)", Name(id), err)
 	}
-	w, err := Create(directory, id, 0)
+	w, err := Create(directory, id, log, 0)
 	if err != nil {
 		return err
 	}
+	w.Mend()
 	file, err := w.Commit()
 	if err != nil {
 		return err
@@ -95,15 +97,15 @@ func each(directory string, visit func(id uint64) (Report, error)) (reports []Re
 
 // survey finds the valid blocks of a file: those of its directory, or, when that is damaged, those that follow each other
 // from the start and, after damage, wherever one is valid at its place.
-func survey(directory string, id uint64) (blocks []Block, report Report, err error) {
-	report.Name = Name(id)
+func survey(directory string, s seed) (blocks []foundBlock, report Report, err error) {
+	report.Name = Name(s.id)
 	path := filepath.Join(directory, report.Name)
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, report, err
 	}
 	report.Bytes = int64(len(raw))
-	file, err := Open(directory, id)
+	file, err := Open(directory, s.id, s.log)
 	var damage *Damage
 	switch {
 	case err == nil:
@@ -115,11 +117,11 @@ func survey(directory string, id uint64) (blocks []Block, report Report, err err
 			} else if err != nil {
 				return nil, report, err
 			}
-			blocks = append(blocks, b)
+			blocks = append(blocks, foundBlock{b, file.seed})
 		}
 	case errors.As(err, &damage):
 		report.Damage = append(report.Damage, err)
-		blocks = scan(id, raw)
+		blocks = scan(s, raw)
 	default:
 		return nil, report, err
 	}
@@ -130,13 +132,23 @@ func survey(directory string, id uint64) (blocks []Block, report Report, err err
 	return blocks, report, nil
 }
 
-// scan finds blocks without the directory. A block's checksum covers the file's id and its own position, so nothing else is
-// taken for one.
-func scan(id uint64, raw []byte) (blocks []Block) {
+// foundBlock is a valid block and what its checksum begins with.
+type foundBlock struct {
+	Block
+	seed seed
+}
+
+// scan finds blocks without the directory. A block's checksum covers the log, the file's id and its own position, so
+// nothing else is taken for one; those of a file of the first version only where the header may have said so.
+func scan(s seed, raw []byte) (blocks []foundBlock) {
+	seeds := []seed{s}
+	if len(raw) < 8 || string(raw[:8]) != headerMagic {
+		seeds = append(seeds, seed{id: s.id, first: true})
+	}
 	for position := headerBytes; position+blockHeadBytes <= len(raw); {
 		length := int(binary.BigEndian.Uint32(raw[position:]))
 		if length > 0 && length <= len(raw)-position-blockHeadBytes {
-			if _, b, problem := decodeBlock(id, int64(position), raw[position:position+blockHeadBytes+length]); problem == "" {
+			if b, found := decodeAny(seeds, int64(position), raw[position:position+blockHeadBytes+length]); found {
 				blocks = append(blocks, b)
 				position += int(b.Size())
 				continue
@@ -147,9 +159,18 @@ func scan(id uint64, raw []byte) (blocks []Block) {
 	return blocks
 }
 
+func decodeAny(seeds []seed, position int64, raw []byte) (foundBlock, bool) {
+	for _, s := range seeds {
+		if _, b, problem := decodeBlock(s, position, raw); problem == "" {
+			return foundBlock{b, s}, true
+		}
+	}
+	return foundBlock{}, false
+}
+
 // rebuild writes the blocks to a file of the same name. The damaged file is linked into quarantine before, so that at
 // every moment one of them has the name.
-func rebuild(directory string, id uint64, blocks []Block) (aside string, err error) {
+func rebuild(directory string, id uint64, log Log, blocks []foundBlock) (aside string, err error) {
 	path := filepath.Join(directory, Name(id))
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -166,16 +187,17 @@ func rebuild(directory string, id uint64, blocks []Block) (aside string, err err
 	if err := SyncDirectory(quarantine); err != nil {
 		return "", err
 	}
-	w, err := Create(directory, id, 0)
+	w, err := Create(directory, id, log, 0)
 	if err != nil {
 		return "", err
 	}
+	w.Mend()
 	sort.Slice(blocks, func(i, k int) bool {
 		a, b := &blocks[i], &blocks[k]
 		return a.Stream < b.Stream || a.Stream == b.Stream && a.First < b.First
 	})
 	for _, b := range blocks {
-		content, _, problem := decodeBlock(id, b.Position, raw[b.Position:b.Position+b.Size()])
+		content, _, problem := decodeBlock(b.seed, b.Position, raw[b.Position:b.Position+b.Size()])
 		if problem != "" {
 			return "", errors.Join(errors.New(problem), w.Abort())
 		}

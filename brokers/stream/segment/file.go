@@ -71,7 +71,8 @@ func (d *Damage) Error() string {
 // File is an open segment. Its methods may be called from any goroutine.
 type File struct {
 	path   string
-	id     uint64
+	seed   seed
+	flags  uint64
 	blocks []Block
 	bytes  int64
 
@@ -89,8 +90,8 @@ type File struct {
 // that none of that is of another stream.
 const flowLeast = 16 << 20
 
-func newFile(path string, id uint64, file *os.File, blocks []Block) *File {
-	f := &File{path: path, id: id, file: file, blocks: blocks}
+func newFile(path string, s seed, flags uint64, file *os.File, blocks []Block) *File {
+	f := &File{path: path, seed: s, flags: flags, file: file, blocks: blocks}
 	for i := range blocks {
 		f.bytes += blocks[i].Size()
 	}
@@ -98,7 +99,13 @@ func newFile(path string, id uint64, file *os.File, blocks []Block) *File {
 }
 
 // ID is the number in the file's name.
-func (f *File) ID() uint64 { return f.id }
+func (f *File) ID() uint64 { return f.seed.id }
+
+// Mended tells that a repair had to give up entries in this file's place.
+func (f *File) Mended() bool { return f.flags&flagMended != 0 }
+
+// First tells that the file is of the first version, which knows neither its log nor whether it was repaired.
+func (f *File) First() bool { return f.seed.first }
 
 // Blocks are sorted by stream and offset. The slice is the file's own.
 func (f *File) Blocks() []Block { return f.blocks }
@@ -131,22 +138,37 @@ func List(directory string) (ids []uint64, unfinished []string, err error) {
 	return ids, unfinished, nil
 }
 
-// Open reads the directory of a file and verifies it; the blocks are verified as they are read.
-func Open(directory string, id uint64) (*File, error) {
+// Open reads the directory of a file and verifies it; the blocks are verified as they are read. A file of another log is
+// damage, unless it is of the first version.
+func Open(directory string, id uint64, log Log) (*File, error) {
 	path := filepath.Join(directory, Name(id))
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	blocks, err := readDirectory(path, id, file)
+	f, err := readDirectory(path, seedOf(id, log), file)
 	if err != nil {
 		file.Close()
 		return nil, err
 	}
-	return newFile(path, id, file, blocks), nil
+	return f, nil
 }
 
-func readDirectory(path string, id uint64, file *os.File) ([]Block, error) {
+// readHeader completes the seed with the version of the file.
+func readHeader(header []byte, s *seed) (problem string) {
+	switch {
+	case string(header) == string(encodeHeader(headerMagic, s.id, s.log)):
+	case string(header) == string(encodeHeader(firstMagic, s.id, Log{})):
+		s.first = true
+	case string(header) == string(encodeHeader(headerMagic, s.id, Log(header[16:28]))):
+		return "it belongs to another data directory"
+	default:
+		return "the header is not that of segment " + strconv.FormatUint(s.id, 16)
+	}
+	return ""
+}
+
+func readDirectory(path string, s seed, file *os.File) (*File, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
@@ -162,8 +184,8 @@ func readDirectory(path string, id uint64, file *os.File) ([]Block, error) {
 	if _, err := file.ReadAt(header[:], 0); err != nil {
 		return nil, err
 	}
-	if string(header[:]) != string(encodeHeader(id)) {
-		return nil, damaged(0, "the header is not that of segment "+strconv.FormatUint(id, 16))
+	if problem := readHeader(header[:], &s); problem != "" {
+		return nil, damaged(0, problem)
 	}
 	var trailer [trailerBytes]byte
 	if _, err := file.ReadAt(trailer[:], size-trailerBytes); err != nil {
@@ -180,14 +202,22 @@ func readDirectory(path string, id uint64, file *os.File) ([]Block, error) {
 	if _, err := file.ReadAt(directory, int64(position)); err != nil {
 		return nil, err
 	}
-	if crc32.Checksum(directory, castagnoli) != binary.BigEndian.Uint32(trailer[16:]) {
+	if s.directory(directory, int64(position)) != binary.BigEndian.Uint32(trailer[16:]) {
 		return nil, damaged(int64(position), "the checksum of the block directory does not match")
+	}
+	flags := uint64(0)
+	if !s.first {
+		n := 0
+		if flags, n = binary.Uvarint(directory); n != 1 || flags > flagMended {
+			return nil, damaged(int64(position), "the flags of the block directory cannot be")
+		}
+		directory = directory[n:]
 	}
 	blocks, problem := decodeDirectory(directory, int64(position))
 	if problem != "" {
 		return nil, damaged(int64(position), problem)
 	}
-	return blocks, nil
+	return newFile(path, s, flags, file, blocks), nil
 }
 
 // decodeDirectory checks all that later code relies on: order, no overlap, and places that fill the file up to end.
@@ -284,7 +314,7 @@ func (f *File) Load(b *Block) (*Content, error) {
 
 // verified takes a block apart that was read.
 func (f *File) verified(b *Block, raw []byte) (*Content, error) {
-	content, found, problem := decodeBlock(f.id, b.Position, raw)
+	content, found, problem := decodeBlock(f.seed, b.Position, raw)
 	if problem == "" && found != *b {
 		problem = "the block is not the one of the directory"
 	}
@@ -375,12 +405,12 @@ func (f *File) ahead(blocks []Block) {
 }
 
 // decodeBlock takes a block apart and tells what the directory should say of it. Payloads stay slices of raw.
-func decodeBlock(id uint64, position int64, raw []byte) (content *Content, b Block, problem string) {
+func decodeBlock(s seed, position int64, raw []byte) (content *Content, b Block, problem string) {
 	if len(raw) < blockHeadBytes || int64(binary.BigEndian.Uint32(raw)) != int64(len(raw))-blockHeadBytes {
 		return nil, b, "the length of a block does not match"
 	}
 	body := raw[blockHeadBytes:]
-	if crc32.Update(seed(id, position), castagnoli, body) != binary.BigEndian.Uint32(raw[4:]) {
+	if crc32.Update(s.at(position), castagnoli, body) != binary.BigEndian.Uint32(raw[4:]) {
 		return nil, b, "the checksum of a block does not match"
 	}
 	r := bodyReader{b: body}

@@ -12,7 +12,7 @@ import (
 // rows writes a file of blocks of some KiB: entries of 1 KiB, so many of each stream.
 func rows(t testing.TB, blockBytes int, streams ...int) *File {
 	t.Helper()
-	w, err := Create(t.TempDir(), 1, blockBytes)
+	w, err := Create(t.TempDir(), 1, testLog, blockBytes)
 	if err != nil {
 		t.Fatal(err)
 	}

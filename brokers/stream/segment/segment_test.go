@@ -17,6 +17,8 @@ type written struct {
 	Link   *Link
 }
 
+var testLog = Log{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+
 func hashOf(n uint64) (h Hash) {
 	h[0], h[31] = byte(n), byte(n>>8)
 	return h
@@ -48,7 +50,7 @@ func sample() (list []written) {
 
 func write(t testing.TB, directory string, id uint64, list []written) *File {
 	t.Helper()
-	w, err := Create(directory, id, 200)
+	w, err := Create(directory, id, testLog, 200)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +69,7 @@ func write(t testing.TB, directory string, id uint64, list []written) *File {
 
 // readAll reads every block; a file that cannot be opened or a block that cannot be read is the error.
 func readAll(directory string, id uint64) (list []written, err error) {
-	f, err := Open(directory, id)
+	f, err := Open(directory, id, testLog)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +102,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, sample()) {
 		t.Fatal(err, got)
 	}
-	reopened, err := Open(directory, 7)
+	reopened, err := Open(directory, 7, testLog)
 	if err != nil || !reflect.DeepEqual(reopened.Blocks(), f.Blocks()) || reopened.Bytes() != f.Bytes() {
 		t.Fatal(err)
 	}
@@ -112,7 +114,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 
 func TestOrderIsKept(t *testing.T) {
 	for _, second := range []written{{Stream: 1, Entry: Entry{Offset: 5}}, {Stream: 1, Entry: Entry{Offset: 4}}, {Stream: 0, Entry: Entry{Offset: 9}}} {
-		w, err := Create(t.TempDir(), 1, 0)
+		w, err := Create(t.TempDir(), 1, testLog, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +183,84 @@ func TestEveryChangeIsFound(t *testing.T) {
 // rename gives a file's header the id of another.
 func rename(t *testing.T, raw []byte, id uint64) []byte {
 	t.Helper()
-	return append(encodeHeader(id), raw[headerBytes:]...)
+	return append(encodeHeader(headerMagic, id, testLog), raw[headerBytes:]...)
+}
+
+// TestFilesOfAnotherLogAreNotRead gives a log the file of another under the same number, whole, or a block of it in the same
+// place: neither is taken, and a repair makes a file of nothing, so that nothing of another log is served.
+func TestFilesOfAnotherLogAreNotRead(t *testing.T) {
+	directory, other := t.TempDir(), Log{99}
+	f := write(t, directory, 3, sample())
+	var damage *Damage
+	if _, err := Open(directory, 3, other); !errors.As(err, &damage) || damage.Problem != "it belongs to another data directory" {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(f.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := f.Blocks()[0]
+	if _, _, problem := decodeBlock(seedOf(3, other), b.Position, raw[b.Position:b.Position+b.Size()]); problem == "" {
+		t.Fatal("a block of another log is taken")
+	}
+	// The parts of a file that begins with the other's header.
+	if err := os.WriteFile(f.Path(), append(encodeHeader(headerMagic, 3, other), raw[headerBytes:]...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(directory, 3, other); !errors.As(err, &damage) {
+		t.Fatal(err)
+	}
+	reports, err := Repair(directory, other)
+	if err != nil || reports[0].Entries != 0 || reports[0].Aside == "" {
+		t.Fatal(reports, err)
+	}
+	again, err := Open(directory, 3, other)
+	if err != nil || !again.Mended() || len(again.Blocks()) > 0 {
+		t.Fatal(err)
+	}
+	again.Close()
+}
+
+// TestFilesOfTheFirstVersionAreRead reads one that was written before files knew their log, by any log, and repairs it.
+func TestFilesOfTheFirstVersionAreRead(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("testdata", "first-version"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	directory := t.TempDir()
+	path := filepath.Join(directory, Name(7))
+	put := func(raw []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(raw)
+	if got, err := readAll(directory, 7); err != nil || !reflect.DeepEqual(got, sample()) {
+		t.Fatal(err, got)
+	}
+	f, err := Open(directory, 7, testLog)
+	if err != nil || !f.First() || f.Mended() {
+		t.Fatal(err)
+	}
+	f.Close()
+	for i := range raw {
+		changed := bytes.Clone(raw)
+		changed[i] ^= 1
+		put(changed)
+		var damage *Damage
+		if _, err := readAll(directory, 7); !errors.As(err, &damage) {
+			t.Fatalf("byte %d: %v", i, err)
+		}
+	}
+	raw[len(raw)-1] ^= 1
+	put(raw)
+	if _, err := Repair(directory, testLog); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readAll(directory, 7); err != nil || !reflect.DeepEqual(got, sample()) {
+		t.Fatal(err, got)
+	}
 }
 
 func TestRepairKeepsWhatIsValid(t *testing.T) {
@@ -213,14 +292,14 @@ func TestRepairKeepsWhatIsValid(t *testing.T) {
 			if err := os.WriteFile(f.Path(), raw, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			reports, err := Check(directory)
+			reports, err := Check(directory, testLog)
 			if err != nil || len(reports) != 1 || len(reports[0].Damage) != 1 || reports[0].Entries != uint64(len(want)) {
 				t.Fatal(reports, err)
 			}
 			if after, err := os.ReadFile(f.Path()); err != nil || !bytes.Equal(after, raw) {
 				t.Fatal("a check changes the file")
 			}
-			reports, err = Repair(directory)
+			reports, err = Repair(directory, testLog)
 			if err != nil || reports[0].Aside == "" {
 				t.Fatal(reports, err)
 			}
@@ -230,7 +309,7 @@ func TestRepairKeepsWhatIsValid(t *testing.T) {
 			if aside, err := os.ReadFile(reports[0].Aside); err != nil || !bytes.Equal(aside, raw) {
 				t.Fatal("the damaged file is not kept:", err)
 			}
-			if reports, err = Repair(directory); err != nil || reports[0].Aside != "" {
+			if reports, err = Repair(directory, testLog); err != nil || reports[0].Aside != "" {
 				t.Fatal("a good file is repaired:", reports, err)
 			}
 		})
@@ -239,16 +318,16 @@ func TestRepairKeepsWhatIsValid(t *testing.T) {
 
 func TestPutEmpty(t *testing.T) {
 	directory := t.TempDir()
-	if err := PutEmpty(directory, 5); err != nil {
+	if err := PutEmpty(directory, 5, testLog); err != nil {
 		t.Fatal(err)
 	}
 	if list, err := readAll(directory, 5); err != nil || len(list) > 0 {
 		t.Fatal(list, err)
 	}
-	if PutEmpty(directory, 5) == nil {
+	if PutEmpty(directory, 5, testLog) == nil {
 		t.Fatal("a file is replaced")
 	}
-	if reports, err := Check(filepath.Join(directory, "none")); err != nil || len(reports) > 0 {
+	if reports, err := Check(filepath.Join(directory, "none"), testLog); err != nil || len(reports) > 0 {
 		t.Fatal(reports, err)
 	}
 }
@@ -263,7 +342,7 @@ func FuzzBlock(f *testing.F) {
 		f.Add(raw[b.Position+blockHeadBytes : b.Position+b.Size()])
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		content, b, problem := decodeBlock(1, 32, seal(1, 32, body))
+		content, b, problem := decodeBlock(seedOf(1, testLog), 32, seal(1, 32, body))
 		if problem != "" {
 			return
 		}
@@ -277,7 +356,7 @@ func FuzzBlock(f *testing.F) {
 func seal(id uint64, position int64, body []byte) []byte {
 	w := bytes.NewBuffer(nil)
 	head := make([]byte, blockHeadBytes)
-	putHead(head, id, position, nil, body)
+	seedOf(id, testLog).putHead(head, position, nil, body)
 	w.Write(head)
 	w.Write(body)
 	return w.Bytes()
@@ -285,12 +364,13 @@ func seal(id uint64, position int64, body []byte) []byte {
 
 func FuzzDirectory(f *testing.F) {
 	file := write(f, f.TempDir(), 1, sample())
-	f.Add(encodeDirectory(file.Blocks()), file.Bytes()+headerBytes)
+	bare := func(blocks []Block) []byte { return encodeDirectory(0, blocks)[1:] } // without the flags
+	f.Add(bare(file.Blocks()), file.Bytes()+headerBytes)
 	f.Fuzz(func(t *testing.T, raw []byte, end int64) {
 		blocks, problem := decodeDirectory(raw, end)
-		if problem == "" && len(raw) > 0 && !bytes.Equal(encodeDirectory(blocks), raw) {
+		if problem == "" && len(raw) > 0 && !bytes.Equal(bare(blocks), raw) {
 			// A number may be written in more bytes than it needs; what it says must be the same.
-			again, problem := decodeDirectory(encodeDirectory(blocks), end)
+			again, problem := decodeDirectory(bare(blocks), end)
 			if problem != "" || !reflect.DeepEqual(again, blocks) {
 				t.Fatal(problem)
 			}

@@ -14,7 +14,9 @@ const (
 	headerBytes     = 32
 	trailerBytes    = 32
 	blockHeadBytes  = 8
-	headerMagic     = "NEXOSEG1"
+	headerMagic     = "NEXOSEG2"
+	firstMagic      = "NEXOSEG1" // of files that do not know their log
+	flagMended      = 1          // in the block directory
 	trailerMagic    = "NEXOEND1"
 	flagChained     = 1
 	defaultBlock    = 64 << 10
@@ -42,6 +44,9 @@ type Entry struct {
 // Link is an entry's place in the integrity chain.
 type Link struct{ Before, Hash Hash }
 
+// Log tells the files of one stream log from those of every other: the first bytes of its id.
+type Log [12]byte
+
 // Name is the name of the file with this id.
 func Name(id uint64) string { return fmt.Sprintf("segment-%016x", id) }
 
@@ -49,6 +54,8 @@ func Name(id uint64) string { return fmt.Sprintf("segment-%016x", id) }
 type Writer struct {
 	path       string
 	id         uint64
+	seed       seed
+	flags      uint64
 	blockBytes int
 	file       *os.File
 	out        *bufio.Writer
@@ -65,8 +72,8 @@ type Writer struct {
 	head    []byte
 }
 
-// Create begins a file in a directory. Blocks are closed at about blockBytes; 0 is 64 KiB.
-func Create(directory string, id uint64, blockBytes int) (*Writer, error) {
+// Create begins a file of a log in a directory. Blocks are closed at about blockBytes; 0 is 64 KiB.
+func Create(directory string, id uint64, log Log, blockBytes int) (*Writer, error) {
 	if blockBytes == 0 {
 		blockBytes = defaultBlock
 	}
@@ -75,17 +82,21 @@ func Create(directory string, id uint64, blockBytes int) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{path: path, id: id, blockBytes: blockBytes, file: file, out: bufio.NewWriterSize(file, 256<<10)}
-	w.write(encodeHeader(id))
+	w := &Writer{path: path, id: id, seed: seedOf(id, log), blockBytes: blockBytes, file: file, out: bufio.NewWriterSize(file, 256<<10)}
+	w.write(encodeHeader(headerMagic, id, log))
 	return w, nil
 }
 
-func encodeHeader(id uint64) []byte {
+func encodeHeader(magic string, id uint64, log Log) []byte {
 	b := make([]byte, headerBytes-4)
-	copy(b, headerMagic)
+	copy(b, magic)
 	binary.BigEndian.PutUint64(b[8:], id)
+	copy(b[16:], log[:])
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
+
+// Mend notes that entries are missing in the file, or around its blocks, because a repair had to give them up.
+func (w *Writer) Mend() { w.flags |= flagMended }
 
 // Add appends an entry: those of a stream together and by offset, the streams by number. Of a chained stream link tells the
 // hashes; of another it is nil. An error is kept, and Commit answers it too.
@@ -147,7 +158,7 @@ func (w *Writer) endBlock() {
 		w.err = fmt.Errorf("segment: a block of %d bytes", b.Length)
 		return
 	}
-	putHead(head, w.id, b.Position, head[blockHeadBytes:], w.body)
+	w.seed.putHead(head, b.Position, head[blockHeadBytes:], w.body)
 	w.write(head)
 	w.write(w.body)
 	w.blocks = append(w.blocks, *b)
@@ -155,18 +166,39 @@ func (w *Writer) endBlock() {
 }
 
 // putHead writes length and checksum of a block whose body is in two parts.
-func putHead(head []byte, id uint64, position int64, first, second []byte) {
-	sum := crc32.Update(seed(id, position), castagnoli, first)
+func (s seed) putHead(head []byte, position int64, first, second []byte) {
+	sum := crc32.Update(s.at(position), castagnoli, first)
 	binary.BigEndian.PutUint32(head, uint32(len(first)+len(second)))
 	binary.BigEndian.PutUint32(head[4:], crc32.Update(sum, castagnoli, second))
 }
 
-// seed begins the checksum of a block, so that a block of another file or place is not taken for it.
-func seed(id uint64, position int64) uint32 {
-	var place [16]byte
-	binary.BigEndian.PutUint64(place[:], id)
+// seed begins the checksums of a file, so that a part of another log, file or place is not taken for one of it. That of a
+// file of the first version knows no log.
+type seed struct {
+	id    uint64
+	first bool
+	log   Log
+}
+
+func seedOf(id uint64, log Log) seed { return seed{id: id, log: log} }
+
+func (s seed) at(position int64) uint32 {
+	var place [16 + len(Log{})]byte
+	binary.BigEndian.PutUint64(place[:], s.id)
 	binary.BigEndian.PutUint64(place[8:], uint64(position))
+	if s.first {
+		return crc32.Checksum(place[:16], castagnoli)
+	}
+	copy(place[16:], s.log[:])
 	return crc32.Checksum(place[:], castagnoli)
+}
+
+// directory is the checksum of a block directory that stands at position.
+func (s seed) directory(b []byte, position int64) uint32 {
+	if s.first {
+		return crc32.Checksum(b, castagnoli)
+	}
+	return crc32.Update(s.at(position), castagnoli, b)
 }
 
 func (w *Writer) write(b []byte) {
@@ -191,10 +223,10 @@ func (w *Writer) Empty() bool { return len(w.blocks) == 0 && w.block.Count == 0 
 // Commit makes the file durable under its name and opens it.
 func (w *Writer) Commit() (*File, error) {
 	w.endBlock()
-	directory := encodeDirectory(w.blocks)
+	directory := encodeDirectory(w.flags, w.blocks)
 	trailer := binary.BigEndian.AppendUint64(nil, uint64(w.position))
 	trailer = binary.BigEndian.AppendUint64(trailer, uint64(len(directory)))
-	trailer = binary.BigEndian.AppendUint32(trailer, crc32.Checksum(directory, castagnoli))
+	trailer = binary.BigEndian.AppendUint32(trailer, w.seed.directory(directory, w.position))
 	trailer = binary.BigEndian.AppendUint32(trailer, crc32.Checksum(trailer, castagnoli))
 	w.write(directory)
 	w.write(append(trailer, trailerMagic...))
@@ -214,7 +246,7 @@ func (w *Writer) Commit() (*File, error) {
 		w.file.Close()
 		return nil, errors.Join(err, os.Remove(w.path))
 	}
-	return newFile(w.path, w.id, w.file, w.blocks), nil
+	return newFile(w.path, w.seed, w.flags, w.file, w.blocks), nil
 }
 
 // Abort removes what was written.
@@ -223,8 +255,9 @@ func (w *Writer) Abort() error {
 	return os.Remove(w.path + temporarySuffix)
 }
 
-func encodeDirectory(blocks []Block) []byte {
-	b := binary.AppendUvarint(nil, uint64(len(blocks)))
+func encodeDirectory(flags uint64, blocks []Block) []byte {
+	b := binary.AppendUvarint(nil, flags)
+	b = binary.AppendUvarint(b, uint64(len(blocks)))
 	for i := range blocks {
 		k := &blocks[i]
 		for _, n := range []uint64{k.Stream, k.First, uint64(k.Count), uint64(k.FirstMs), uint64(k.LastMs - k.FirstMs), k.LastSeq,

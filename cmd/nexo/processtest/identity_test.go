@@ -1,0 +1,102 @@
+package processtest
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestAnOlderDataDirectory starts on one that was written, and killed, before there was a list of logs and before segment
+// files knew their log: everything is there, after a second start, too, and it has the list.
+func TestAnOlderDataDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	unpack(t, filepath.Join("testdata", "before-the-list.tar.gz"), dir)
+	tool(t, 0, "check", dir)
+	for round := range 2 {
+		s := start(t, dir, "--store-durability", "always", "--compact-size", "64kb")
+		s.await(t)
+		for _, name := range []string{"queue", "retained", "store"} {
+			if found := writers[name].read(t, s); len(found) != 30 && (name != "queue" || round == 0) { // the jobs are leased then
+				t.Fatalf("%d of 30 records of %s", len(found), name)
+			}
+		}
+		if n := readEntriesFrom(t, s); n != 200 {
+			t.Fatalf("%d of 200 entries", n)
+		}
+		s.kill()
+	}
+	list, err := os.ReadFile(filepath.Join(dir, "LOGS"))
+	if err != nil || strings.Count(string(list), "\n") != 6 {
+		t.Fatalf("%s %v", list, err)
+	}
+	tool(t, 0, "check", dir)
+}
+
+func unpack(t *testing.T, archive, dir string) {
+	t.Helper()
+	file, err := os.Open(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	plain, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for entries := tar.NewReader(plain); ; {
+		header, err := entries.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, header.Name)
+		if header.Typeflag == tar.TypeDir {
+			err = os.MkdirAll(path, 0o700)
+		} else {
+			var bytes []byte
+			if bytes, err = io.ReadAll(entries); err == nil {
+				err = os.WriteFile(path, bytes, 0o600)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestASegmentFileOfAnotherDirectory puts the file of another data directory in the place of the one with its number: the
+// start is refused, the repair puts it into quarantine and serves nothing of it.
+func TestASegmentFileOfAnotherDirectory(t *testing.T) {
+	dir, segments := sealed(t)
+	other, _ := sealed(t)
+	raw, err := os.ReadFile(filepath.Join(other, "segments", filepath.Base(segments[0])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(segments[0], raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said := refusal(t, dir)
+	if !strings.Contains(said, "it belongs to another data directory") || !strings.Contains(said, "nexo repair "+dir) {
+		t.Fatal(said)
+	}
+	tool(t, 3, "check", dir)
+	if dry := tool(t, 0, "repair", dir); !strings.Contains(dry, "another data directory") || !strings.Contains(dry, "--apply") {
+		t.Fatal(dry)
+	}
+	tool(t, 0, "repair", "--apply", dir)
+	tool(t, 0, "check", dir)
+	s := start(t, dir)
+	s.await(t)
+	if n := readEntriesFrom(t, s); n == 0 || n >= 200 {
+		t.Fatalf("%d entries are served", n)
+	}
+	mustDo(t, s, "XAPPEND", "s", entryOf(200))
+}
