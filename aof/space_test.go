@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -30,24 +31,29 @@ func TestACompactionFreesAFullDisk(t *testing.T) {
 	options := testOptions(mount)
 	l := mustOpen(t, options)
 	asked := make(chan error, 1)
-	relieve := func() {
-		finish, err := l.Cut()
-		if err == nil {
-			go func() { asked <- finish(func(func([]byte) error) error { return nil }) }()
-		}
-	}
+	var stuck atomic.Bool
 	l.Notify(func(_, _ uint64) {
-		if short, _, _ := l.Space(); short && l.stalled.Load() != nil {
-			relieve()
+		if short, _, _ := l.Space(); !short || !stuck.CompareAndSwap(true, false) {
+			return
 		}
+		finish, err := l.Cut()
+		if err != nil {
+			asked <- err
+			return
+		}
+		go func() { asked <- finish(func(func([]byte) error) error { return nil }) }()
 	})
 	block := strings.Repeat("z", 40<<10)
-	for n := 0; n < 1000 && l.stalled.Load() == nil; n++ { // Ready is not asked: the worst client
-		seq := l.Append([]byte(fmt.Sprint(n, block)), true)
-		if n%20 == 0 {
-			_ = l.WaitSynced(seq)
+	for n := 0; ; n++ { // Ready is not asked: the worst client takes the ballast, too
+		if err := l.WaitWritten(l.Append([]byte(fmt.Sprint(n, block)), true)); err != nil {
+			wantCode(t, err, CodeIO)
+			break
 		}
 	}
+	if aside := l.asideBytes.Load(); aside == 0 || aside > 200<<10 {
+		t.Fatalf("%d bytes are set aside, want the reserve", aside)
+	}
+	stuck.Store(true)
 	if err := <-asked; err != nil {
 		t.Fatal(err)
 	}
