@@ -94,6 +94,16 @@ func (s *Server) changeRoutes() map[string]change {
 	// Verifying a stream reads it; it is a POST because it takes long.
 	routes["stream/verify"] = change{run: routes["stream/verify"].run, reads: func(*body) bool { return true }}
 	routes["console"] = change{run: s.console, reads: s.consoleReads}
+	for limit, names := range map[int64][]string{
+		bodyMax:     {"queue/push", "stream/append", "publish", "key/set", "console"},
+		listBodyMax: {"jobs/act", "group/unpark", "key/delete"},
+	} {
+		for _, name := range names {
+			route := routes[name]
+			route.limit = limit
+			routes[name] = route
+		}
+	}
 	return routes
 }
 

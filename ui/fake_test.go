@@ -164,7 +164,10 @@ func newTestServer(t *testing.T, options Options) *testServer {
 	}
 	server.boot = "b0071d5e00000000"
 	ts.ui = server
-	ts.http = httptest.NewServer(server)
+	ts.http = httptest.NewUnstartedServer(server)
+	ts.http.Config.ConnContext, ts.http.Config.ConnState = rememberPeer, noteState
+	ts.http.Listener = &limitedListener{Listener: ts.http.Listener, most: connectionsMax}
+	ts.http.Start()
 	ts.client = ts.http.Client()
 	t.Cleanup(func() {
 		server.Close()

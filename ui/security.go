@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -10,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -177,30 +175,12 @@ func (l *sessions) remove(name string) {
 	delete(l.byName, name)
 }
 
-// peer is what is known of a connection. It outlives its requests.
-type peer struct {
-	wrongLogin atomic.Bool // the last password it gave was wrong
-}
-
-type peerKey struct{}
-
-// ConnContext is for http.Server: it gives a connection its peer.
-func ConnContext(ctx context.Context, _ net.Conn) context.Context {
-	return context.WithValue(ctx, peerKey{}, &peer{})
-}
-
-func peerOf(r *http.Request) *peer {
-	if known, ok := r.Context().Value(peerKey{}).(*peer); ok {
-		return known
-	}
-	return &peer{}
-}
-
 // authorize is nil when a request may see anything: there is no password, it carries the cookie of a login, or the password itself
 // in an Authorization header, for scripts and for what collects the metrics.
 func (s *Server) authorize(r *http.Request) *Problem {
 	credentials := s.source.Credentials()
 	if credentials == "" || s.hasSession(r, credentials) {
+		peerOf(r).known.Store(true)
 		return nil
 	}
 	if user, password, given := r.BasicAuth(); given {
@@ -217,7 +197,14 @@ func (s *Server) hasSession(r *http.Request, credentials string) bool {
 // checkPassword may take a while, when many wrong passwords come from the same address.
 func (s *Server) checkPassword(r *http.Request, user, password string) *Problem {
 	from := peerOf(r)
-	right, checked := s.source.Login(r.Context(), remoteHost(r), user, password, from.wrongLogin.Load())
+	right, checked := false, false
+	if s.waiting.Add(1) <= waitingMax {
+		from.waits.Store(true)
+		right, checked = s.source.Login(r.Context(), remoteHost(r), user, password, from.wrongLogin.Load())
+		from.waits.Store(false)
+	}
+	s.waiting.Add(-1)
+	from.known.Store(right)
 	switch {
 	case !checked:
 		return problem(http.StatusTooManyRequests, "WAIT", "too many wrong passwords come from this address: the password was not checked, try again")
@@ -261,7 +248,8 @@ func (s *Server) logInOrOut(w http.ResponseWriter, r *http.Request, name, prefix
 		writeProblem(w, problem(http.StatusMethodNotAllowed, "METHOD", "%s is answered with POST only", name))
 		return
 	}
-	body, p := readBody(w, r)
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(loginTimeout)) // a test's writer may have none
+	body, p := readBody(w, r, loginBodyMax)
 	if p != nil {
 		writeProblem(w, p)
 		return

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,6 +45,8 @@ type Server struct {
 	reads    map[string]read
 	changes  map[string]change
 	crossing *http.CrossOriginProtection
+	waiting  atomic.Int64  // passwords that wait to be checked
+	large    chan struct{} // has an element for each large body in memory
 }
 
 // Check refuses options that New would refuse, for who has its source only later.
@@ -69,7 +73,7 @@ func New(options Options, source Source) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: options, source: source, boot: token()[:16], pages: pages, crossing: http.NewCrossOriginProtection()}
+	s := &Server{options: options, source: source, boot: token()[:16], pages: pages, crossing: http.NewCrossOriginProtection(), large: make(chan struct{}, largeBodiesMax)}
 	s.reads, s.changes = s.readRoutes(), s.changeRoutes()
 	s.feed = newFeed(s)
 	return s, nil
@@ -201,12 +205,19 @@ type change struct {
 	run func(q *body) (any, error)
 	// reads tells of a request that it changes nothing, so that a read-only dashboard may answer it; nil: never.
 	reads func(q *body) bool
+	limit int64 // of the body, when it is more than smallBodyMax
 }
 
-const bodyMax = 24 << 20 // a payload of 16 MiB in base64
-
 func (s *Server) change(w http.ResponseWriter, r *http.Request, name string, c change) {
-	body, p := readBody(w, r)
+	limit := max(c.limit, smallBodyMax)
+	if limit > listBodyMax && (r.ContentLength < 0 || r.ContentLength > listBodyMax) {
+		if p := s.enterLarge(r); p != nil {
+			writeProblem(w, p)
+			return
+		}
+		defer func() { <-s.large }()
+	}
+	body, p := readBody(w, r, limit)
 	if p != nil {
 		writeProblem(w, p)
 		return
@@ -222,17 +233,36 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, name string, c c
 	})
 }
 
+// enterLarge waits until there is memory for one more large body.
+func (s *Server) enterLarge(r *http.Request) *Problem {
+	patience := time.NewTimer(largeBodyPatience)
+	defer patience.Stop()
+	select {
+	case s.large <- struct{}{}:
+		return nil
+	case <-patience.C:
+	case <-r.Context().Done():
+	}
+	return problem(http.StatusTooManyRequests, "BUSY", "%d large bodies are being read: try again", largeBodiesMax)
+}
+
 // readBody takes a JSON object from a request of this site.
-func readBody(w http.ResponseWriter, r *http.Request) (*body, *Problem) {
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) (*body, *Problem) {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return nil, problem(http.StatusUnsupportedMediaType, "CONTENTTYPE", "Content-Type must be application/json")
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyMax))
-	if err != nil {
+	if r.ContentLength > limit {
+		return nil, problem(http.StatusRequestEntityTooLarge, "TOOBIG", "the body has %d bytes, and may have %d here", r.ContentLength, limit)
+	}
+	var text bytes.Buffer
+	if r.ContentLength > 0 {
+		text.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	if _, err := text.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
 		return nil, problem(http.StatusRequestEntityTooLarge, "TOOBIG", "the body cannot be read: %v", err)
 	}
 	b := &body{ctx: r.Context()}
-	if err := json.Unmarshal(text, &b.fields); err != nil {
+	if err := json.Unmarshal(text.Bytes(), &b.fields); err != nil {
 		return nil, problem(http.StatusBadRequest, "BADJSON", "the body is not a JSON object: %v", err)
 	}
 	return b, nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -13,6 +14,8 @@ const (
 	feedVersion  = 1
 	frameMax     = 16 << 10 // of what a browser sends
 	queuedFrames = 64
+	// queuedBytes is what frames that were not sent yet may take of memory; one frame is always taken.
+	queuedBytes  = 4 << 20
 	writeTimeout = 5 * time.Second
 	pingEvery    = 15 * time.Second
 	silenceMax   = 60 * time.Second // the browser pings every 15 s
@@ -25,18 +28,23 @@ type socket struct {
 	out  chan []byte
 	done chan struct{}
 	once sync.Once
+	held atomic.Int64 // bytes in out
 
 	subscriptions map[int]*subscription // guarded by feed.mu
 }
 
 // queue hands a frame to the writer without waiting; false when the browser is too slow to take it.
 func (s *socket) queue(frame []byte) bool {
-	select {
-	case s.out <- frame:
-		return true
-	default:
-		return false
+	size := int64(len(frame))
+	if held := s.held.Add(size); held <= queuedBytes || held == size {
+		select {
+		case s.out <- frame:
+			return true
+		default:
+		}
 	}
+	s.held.Add(-size)
+	return false
 }
 
 func (s *socket) end() { s.once.Do(func() { close(s.done) }) }
@@ -117,6 +125,7 @@ func (s *socket) write(stillLoggedIn func() bool) {
 		frame := []byte(nil)
 		select {
 		case frame = <-s.out:
+			s.held.Add(-int64(len(frame)))
 		case <-ping.C:
 			if !stillLoggedIn() {
 				s.sayGoodbye(websocket.ClosePolicyViolation, "the login has ended")

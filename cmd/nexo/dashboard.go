@@ -95,11 +95,8 @@ func openDashboard(o dashboardOptions, table *commands.Server, progress *loading
 	if err != nil {
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
-	d.listener = listener
-	d.http = &http.Server{
-		Handler: d, ConnContext: ui.ConnContext, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-	}
+	d.listener = ui.LimitConnections(listener)
+	d.http = ui.NewHTTPServer(d, slog.NewLogLogger(logger.Handler(), slog.LevelDebug))
 	return d, nil
 }
 

@@ -78,7 +78,13 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
     <div className="split" data-open={open !== null}>
       <Panel
         label="Jobs"
-        title={hidePayloads ? <h2 className="grow">Jobs</h2> : <SearchField label="Search in payloads and reasons" name="match" />}
+        title={
+          hidePayloads ? (
+            <h2 className="grow">Jobs</h2>
+          ) : (
+            <SearchField label="Search in payloads and reasons" name="match" />
+          )
+        }
         actions={
           <div className="row wrap">
             {chosen.size > 0 ? (
