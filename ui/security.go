@@ -33,18 +33,40 @@ func (s *Server) secureHeaders(h http.Header) {
 
 // admit is the gate of every request: protected mode, the Host, and for what is not a GET, the site it comes from. A page of
 // another site that has its own name resolve to this machine (DNS rebinding) is stopped by the Host.
-func (s *Server) admit(r *http.Request) *Problem {
+func (s *Server) admit(r *http.Request, path string) *Problem {
 	if remote := remoteAddress(r); s.source.Credentials() == "" && s.source.Denies(remote) {
 		return problem(http.StatusForbidden, "DENIED", "no password is set, and without one only this machine may see the dashboard: "+
 			"set a password, or, on a network you trust, start the server with --protected-mode=false")
 	}
-	if !s.hostAllowed(r) {
+	if !s.anyHost(r, path) && !s.hostAllowed(r) {
 		return problem(http.StatusForbidden, "HOST", "the Host %q is not allowed: see --dashboard-allowed-hosts", shorten(r.Host))
 	}
 	if err := s.crossing.Check(r); err != nil {
 		return problem(http.StatusForbidden, "ORIGIN", "the request comes from another site")
 	}
 	return nil
+}
+
+// anyHost tells of what machines ask for, under whatever name they know this one by, such as that of a service of a cluster. Health
+// tells nothing that a page of another site could use. The metrics hold names: without a password they are for what is not a browser.
+func (s *Server) anyHost(r *http.Request, path string) bool {
+	switch path {
+	case "/livez", "/readyz":
+		return true
+	case "/metrics":
+		return s.source.Credentials() != "" || !fromBrowser(r)
+	}
+	return false
+}
+
+// fromBrowser tells of a request that carries what browsers send by themselves, and what a page cannot keep from being sent.
+func fromBrowser(r *http.Request) bool {
+	for _, name := range []string{"Accept-Language", "Sec-Fetch-Site", "Sec-Ch-Ua", "Origin", "Referer", "Cookie"} {
+		if r.Header.Get(name) != "" {
+			return true
+		}
+	}
+	return strings.HasPrefix(r.UserAgent(), "Mozilla/")
 }
 
 func shorten(text string) string { return text[:min(len(text), 100)] }

@@ -24,7 +24,7 @@ func TestHostIsCheckedOnEveryRequest(t *testing.T) {
 		"127.0.0.1.nip.io": false, "0.0.0.0:8080": false, "localhost:port": false, "localhost:99999": false, "a:b:c": false, "[::1": false,
 	}
 	for host, allowed := range hosts {
-		for _, path := range []string{"/", "/livez", "/readyz", "/metrics", "/api/session", "/api/ws?v=1", "/assets/x.js"} {
+		for _, path := range []string{"/", "/api/session", "/api/counts", "/api/ws?v=1", "/assets/x.js", "/livezz", "/metrics/x", "/x/livez"} {
 			status, _, body := ts.request("GET", path, "", "Host: "+host)
 			if refused := status == http.StatusForbidden && code(body) == "HOST"; refused == allowed {
 				t.Errorf("%s with Host %s: %d %s", path, host, status, body)
@@ -88,6 +88,38 @@ func TestChangesFromOtherSitesAreRefused(t *testing.T) {
 		if status != c.status || (status == 200) != (len(ts.source.ran) == 1) {
 			t.Errorf("%q: %d %s, ran %q", c.headers, status, body, ts.source.ran)
 		}
+	}
+}
+
+// Machines ask for health and metrics under names of their own; a page that has its name resolve to this machine reads no metrics.
+func TestHealthAndMetricsAnswerToAnyHost(t *testing.T) {
+	ts := newTestServer(t, Options{BasePath: "/nexo"})
+	get := func(path string, headers ...string) int {
+		status, _, _ := ts.request("GET", path, "", headers...)
+		return status
+	}
+	for _, host := range []string{"nexo:8080", "nexo.default.svc.cluster.local", "10.1.2.3:8080", "nexo_1"} {
+		for _, path := range []string{"/livez", "/readyz", "/metrics", "/nexo/livez", "/nexo/metrics"} {
+			if status := get(path, "Host: "+host); status != 200 {
+				t.Errorf("%s with Host %s: %d", path, host, status)
+			}
+		}
+	}
+	browsers := []string{"Accept-Language: de", "Sec-Fetch-Site: same-origin", "Referer: http://evil.example.com/", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)"}
+	for _, header := range browsers {
+		if status := get("/metrics", "Host: evil.example.com", header); status != 403 {
+			t.Errorf("metrics for a browser with %s: %d", header, status)
+		}
+		if status := get("/metrics", header); status != 200 {
+			t.Errorf("metrics under their own name with %s: %d", header, status)
+		}
+		if status := get("/livez", "Host: evil.example.com", header); status != 200 {
+			t.Errorf("health for a browser with %s: %d", header, status)
+		}
+	}
+	ts.source.password = "right"
+	if status := get("/metrics", "Host: nexo:8080", browsers[0], "Authorization: Basic ZGVmYXVsdDpyaWdodA=="); status != 200 {
+		t.Errorf("metrics with the password: %d", status)
 	}
 }
 

@@ -115,14 +115,14 @@ func NotFound(code, format string, args ...any) *Problem {
 // ServeHTTP checks the request and finds its route.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.secureHeaders(w.Header())
-	if p := s.admit(r); p != nil {
-		writeProblem(w, p)
-		return
-	}
 	prefix := s.prefix(r)
 	path := r.URL.Path
 	if rest, ok := strings.CutPrefix(path, prefix); ok && prefix != "" && (rest == "" || rest[0] == '/') {
 		path = rest
+	}
+	if p := s.admit(r, path); p != nil {
+		writeProblem(w, p)
+		return
 	}
 	if path == "" {
 		http.Redirect(w, r, prefix+"/", http.StatusPermanentRedirect)

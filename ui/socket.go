@@ -147,8 +147,8 @@ func (s *socket) sayGoodbye(code int, text string) {
 	_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, text), time.Now().Add(time.Second))
 }
 
-// fromBrowser is a frame that a browser sends.
-type fromBrowser struct {
+// browserFrame is a frame that a browser sends.
+type browserFrame struct {
 	Type  string     `json:"t"`
 	ID    int        `json:"id"`
 	Topic string     `json:"topic"`
@@ -163,7 +163,7 @@ func (s *socket) read() {
 		if err != nil {
 			return
 		}
-		var frame fromBrowser
+		var frame browserFrame
 		if err := json.Unmarshal(text, &frame); err != nil {
 			s.queue(errorFrame(0, problem(http.StatusBadRequest, "BADFRAME", "the frame cannot be read: %v", err)))
 			continue
