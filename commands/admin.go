@@ -327,7 +327,7 @@ func (s *Server) infoClients(line func(format string, args ...any)) {
 	if s.door == nil {
 		return
 	}
-	c := s.door.Counters()
+	c := s.DoorCounters()
 	line("connected_clients:%d", c.Connected)
 	line("maxclients:%s", s.config.value("maxclients"))
 	line("blocked_clients:%d", c.Blocked)
@@ -377,7 +377,7 @@ func (s *Server) infoMemory(line func(format string, args ...any)) {
 
 func (s *Server) infoStats(line func(format string, args ...any)) {
 	if s.door != nil {
-		c := s.door.Counters()
+		c := s.DoorCounters()
 		line("total_connections_received:%d", c.Accepted)
 		line("rejected_connections:%d", c.Refused)
 		line("client_output_buffer_limit_disconnections:%d", c.CutForOutput)

@@ -81,6 +81,14 @@ type Tapped struct {
 	Args   [][]byte
 }
 
+// DoorCounters are those of the door without the process' own connections.
+func (s *Server) DoorCounters() resp.Counters {
+	c := s.door.Counters()
+	c.Connected = max(c.Connected-s.own.open.Load(), 0)
+	c.Accepted -= min(uint64(s.own.accepted.Load()), c.Accepted)
+	return c
+}
+
 // SetTap lets a function see every command that is run, but those of the dashboard itself; nil ends it. The function is called
 // on the connections' goroutines and must not block.
 func (s *Server) SetTap(see func(Tapped)) {

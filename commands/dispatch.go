@@ -56,7 +56,10 @@ func (s *Server) Attach(door *resp.Server) { s.door = door }
 // Open makes the context of a new connection.
 func (s *Server) Open(c *resp.Conn) {
 	ctx := &Context{Server: s, Conn: c, W: c.Writer(), Session: &Session{User: defaultUser}}
-	ctx.Session.own = isOwn(c.RemoteAddr())
+	if ctx.Session.own = isOwn(c.RemoteAddr()); ctx.Session.own {
+		s.own.open.Add(1)
+		s.own.accepted.Add(1)
+	}
 	ctx.Session.authenticated = ctx.Session.own || !s.config.passwordSet()
 	ctx.Session.denied = s.denies(c)
 	c.SetAuthenticated(ctx.Session.authenticated)
@@ -75,6 +78,9 @@ func (s *Server) Closed(c *resp.Conn) {
 	s.streamClosed(ctx)
 	s.sessions.remove(c.ID())
 	s.counters.add(ctx)
+	if ctx.Session.own {
+		s.own.open.Add(-1)
+	}
 }
 
 // Flush sends what the batch gathered for other connections.

@@ -42,6 +42,7 @@ type Server struct {
 	pace     pace
 	runID    string // 40 hexadecimal digits, of this run of the process
 	started  time.Time
+	own      struct{ open, accepted atomic.Int64 } // connections of the process to itself
 
 	retainedTTL time.Duration // of retained messages that say none; 0: none
 	// loading is set until the brokers are there. Before they are read it must have been seen to be nil.
@@ -132,7 +133,12 @@ type counters struct {
 	streamRead, streamAcked   atomic.Uint64 // entries
 }
 
+// add leaves out what the process does for the dashboard: watching must not change what is watched.
 func (c *counters) add(ctx *Context) {
+	if ctx.Session.own {
+		ctx.commands, ctx.rejected, ctx.storeCommands = 0, 0, 0
+		return
+	}
 	if ctx.commands > 0 {
 		c.commands.Add(ctx.commands)
 		ctx.commands = 0

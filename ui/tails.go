@@ -214,7 +214,7 @@ func (r *ring) drain() (items [][]byte, dropped, seen int, err error) {
 	return items, seen - len(items), seen, nil
 }
 
-// messageTail watches the bus as a subscriber.
+// messageTail watches the bus; nothing counts it as a subscriber.
 type messageTail struct {
 	server *Server
 	filter string

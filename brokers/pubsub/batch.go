@@ -77,6 +77,9 @@ func (b *Batch) PublishShard(topic, payload []byte) int {
 
 func (b *Batch) gather(topic, payload []byte, noEcho, shard bool) int {
 	b.broker.published.Add(1)
+	if !shard {
+		b.broker.show(topic, payload)
+	}
 	repeated := b.lookUp(topic, shard)
 	if b.last.count == 0 {
 		return 0

@@ -37,6 +37,7 @@ type Broker struct {
 	retained retained
 
 	subscriptions atomic.Int64
+	watches       atomic.Pointer[[]*watch] // nil when nobody watches
 	published     atomic.Uint64
 	delivered     atomic.Uint64
 }

@@ -27,6 +27,8 @@
 // A run carries a slot per form of encoding, so that what is encoded for the first subscriber is shared by all others.
 // The broker itself encodes nothing. Delivery is at most once; order holds per publisher.
 //
+// A watch looks on without taking part: it is shown what is published, in the publisher's goroutine, and no figure of the bus counts it.
+//
 // # Retained messages
 //
 // They are kept in one ordered map from topic (with '/' stored as NUL, which no topic holds, so that a subtree is a

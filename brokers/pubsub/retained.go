@@ -180,6 +180,7 @@ func (b *Batch) Retain(topic, payload []byte, expiry Expiry, noEcho bool) (int, 
 	to := b.broker.route(topic, false)
 	receivers := b.receivers(to, to.count(), noEcho)
 	b.broker.published.Add(1)
+	b.broker.show(topic, payload)
 	if receivers > 0 {
 		b.run.Messages = append(b.run.Messages[:0], Message{Topic: topic, Payload: payload})
 		b.deliver(to, noEcho)

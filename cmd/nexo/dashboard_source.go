@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io/fs"
 	"net"
@@ -99,7 +98,7 @@ func (s *source) Totals() ui.Totals {
 		StoreLatency: ui.Latency{Counts: activity.Latency[:], Bound: latency.Bound}, FsyncLatency: ui.Latency{Counts: fsyncs[:], Bound: latency.Bound},
 		Published: bus.Published, Delivered: bus.Delivered, Subscriptions: bus.Subscriptions, Retained: int64(bus.Retained),
 		StreamRead: activity.StreamRead, StreamAcked: activity.StreamAcked,
-		Connected: s.door.Counters().Connected, Memory: residentMemory(), Disk: s.disk.bytes(s.data, s.deps.Clock.Now()),
+		Connected: s.commands.DoorCounters().Connected, Memory: residentMemory(), Disk: s.disk.bytes(s.data, s.deps.Clock.Now()),
 		StoreMemory: counters.Memory, StoreMemoryMaximum: counters.MaxMemory,
 	}
 }
@@ -255,7 +254,7 @@ func (s *source) Key(db int, key string) (row ui.KeyRow, value []byte, found boo
 	}
 	row = ui.KeyRow{Key: key, Type: info.Kind.String(), TTL: info.TTL}
 	if info.Kind == store.String {
-		value, found, err = s.deps.Store.Get(db, []byte(key), nil)
+		value, found, err = s.deps.Store.Peek(db, []byte(key))
 		row.Size = len(value)
 	}
 	return row, value, found, err
@@ -294,29 +293,17 @@ func (s *source) Subscribers(filter string) (rows []ui.Subscriber, err error) {
 	return rows, nil
 }
 
-// listener is a subscriber that nobody sees: it shows the messages and keeps nothing.
-type listener func(topic, payload []byte, retained bool)
-
-func (see listener) Deliver(run *pubsub.Run, _ *pubsub.Subscription) bool {
-	for _, message := range run.Messages {
-		see(message.Topic, message.Payload, false)
-	}
-	return true
-}
+// tailRetainedMax is how many retained messages a tail begins with: retained publishes wait meanwhile.
+const tailRetainedMax = 1000
 
 func (s *source) TailMessages(filter string, see func(topic, payload []byte, retained bool)) (stop func(), err error) {
-	if err := pubsub.ValidateFilter(filter); err != nil {
-		return nil, err
-	}
-	subscription := &pubsub.Subscription{Subscriber: listener(see), Kind: pubsub.Filter, Name: filter}
-	s.deps.PubSub.Subscribe(subscription, func(retained *pubsub.Cursor) {
-		for {
+	return s.deps.PubSub.Watch(filter, func(retained *pubsub.Cursor) {
+		for range tailRetainedMax {
 			topic, payload, ok := retained.Next()
 			if !ok {
 				return
 			}
-			see(bytes.Clone(topic), payload, true)
+			see(topic, payload, true)
 		}
-	})
-	return func() { s.deps.PubSub.Unsubscribe(subscription) }, nil
+	}, func(topic, payload []byte) { see(topic, payload, false) })
 }
