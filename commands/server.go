@@ -68,6 +68,8 @@ type Session struct {
 	replyOff      bool // CLIENT REPLY OFF
 	replySkip     bool // CLIENT REPLY SKIP: the next reply is left out
 
+	workers atomic.Pointer[[]worker] // newest first, immutable; nil before the first XCONSUME
+
 	last atomic.Pointer[Spec] // the last command of the last batch
 
 	shown struct { // what other connections see in CLIENT LIST

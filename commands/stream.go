@@ -370,6 +370,7 @@ func xconsume(ctx *Context, args [][]byte) {
 			return
 		}
 		st.deliveries = got.Entries[:0]
+		ctx.Session.worksAs(args[1], args[2], args[3])
 		if got.Waiter == nil {
 			ctx.Server.counters.streamRead.Add(uint64(len(got.Entries)))
 			ctx.writeConsumed(args, c.NoAck, &got)
@@ -520,6 +521,7 @@ func xextend(ctx *Context, args [][]byte) {
 }
 
 func xleave(ctx *Context, args [][]byte) {
+	ctx.Session.worksNoMore(args[1], args[2], args[3])
 	n, err := ctx.Server.Stream.Leave(args[1], args[2], args[3])
 	ctx.answerStreamCount(n, brokers.Receipt{}, err)
 }

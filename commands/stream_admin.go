@@ -255,7 +255,7 @@ func xstat(ctx *Context, args [][]byte) {
 			{"parked", int64(g.Parked)}, {"lag", int64(g.Lag)},
 			{"epoch", int64(g.Epoch)}, {"consumers", int64(g.Consumers)}, {"waiters", int64(g.Waiters)}, {"skipped", int64(g.Skipped)},
 			{"oldest-pending-ms", oldest}, {"ackwait", g.Config.AckWait.Milliseconds()}, {"maxdeliver", int64(g.Config.MaxDeliver)},
-			{"maxpending", int64(g.Config.MaxPending)},
+			{"maxpending", int64(g.Config.MaxPending)}, {"workers", int64(ctx.Server.Workers()[GroupName{string(args[1]), string(args[2])}])},
 		})
 		return
 	}
@@ -387,7 +387,7 @@ func (s *Server) streamSpecs() []Spec {
 			count, option("FROM", "pos", position)),
 		spec("xunpark", "Lets parked entries be delivered again, or drops them", ":n", -4, Write, xunpark, group,
 			Argument{Name: "which", Type: "oneof", Arguments: []Argument{{Name: "all", Type: "pure-token", Token: "ALL"}, acknowledged}}, queueFlag("DROP")),
-		spec("xstat", "Describes a stream, with the names of its groups in order, or one group", "map", -2, ReadOnly, xstat, Argument{Name: "group", Type: "string", Optional: true}),
+		spec("xstat", "Describes a stream, with the names of its groups in order, or one group: consumers are those that hold entries, workers those with an open connection", "map", -2, ReadOnly, xstat, Argument{Name: "group", Type: "string", Optional: true}),
 		spec("xverify", "Computes the hash chain of a stream again", "map ok from to head first-bad", -2, ReadOnly, xverify,
 			option("FROM", "pos", position), option("TO", "pos", position)),
 		spec("xhead", "Answers the last entry of a stream and its hash", "*3 :offset $id $sha256", 2, ReadOnly|Fast, xhead),

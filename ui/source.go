@@ -207,8 +207,9 @@ type Group struct {
 	Lag             uint64 `json:"lag"`
 	Pending         int    `json:"pending"`
 	Parked          int    `json:"parked"`
-	Consumers       int    `json:"consumers"`
-	Waiters         int    `json:"waiters"`
+	Workers         int    `json:"workers"` // consumers with an open connection
+	Waiters         int    `json:"waiters"` // of their connections, those that wait for entries
+	Holders         int    `json:"holders"` // consumers that hold entries, whether they are still there or not
 	Floor           uint64 `json:"floor,string"`
 	Next            uint64 `json:"next,string"`
 	Epoch           uint64 `json:"epoch,string"`

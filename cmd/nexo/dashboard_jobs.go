@@ -129,12 +129,13 @@ func jobOf(v *queue.View) ui.Job {
 }
 
 func (s *source) Streams() (list []ui.Stream) {
+	workers := s.commands.Workers()
 	for after, more := "", true; more; {
 		var names []string
 		names, more = s.deps.Stream.Names(after, namesPage, func(string) bool { return true })
 		for _, name := range names {
 			after = name
-			if row, _, _, err := s.stream(name); err == nil { // else dropped meanwhile
+			if row, _, _, err := s.stream(name, workers); err == nil { // else dropped meanwhile
 				list = append(list, row)
 			}
 		}
@@ -143,7 +144,7 @@ func (s *source) Streams() (list []ui.Stream) {
 	return list
 }
 
-func (s *source) stream(name string) (row ui.Stream, groups []ui.Group, config stream.Config, err error) {
+func (s *source) stream(name string, workers map[commands.GroupName]int) (row ui.Stream, groups []ui.Group, config stream.Config, err error) {
 	stats, err := s.deps.Stream.Stats([]byte(name))
 	if err != nil {
 		return row, nil, config, err
@@ -158,7 +159,8 @@ func (s *source) stream(name string) (row ui.Stream, groups []ui.Group, config s
 			continue
 		}
 		groups = append(groups, ui.Group{
-			Name: group, Lag: g.Lag, Pending: g.Pending, Parked: g.Parked, Consumers: g.Consumers, Waiters: g.Waiters, Floor: g.Floor, Next: g.Next,
+			Name: group, Lag: g.Lag, Pending: g.Pending, Parked: g.Parked, Floor: g.Floor, Next: g.Next,
+			Workers: workers[commands.GroupName{Stream: name, Group: group}], Waiters: g.Waiters, Holders: g.Consumers,
 			Epoch: g.Epoch, AckWaitMS: g.Config.AckWait.Milliseconds(), MaxDeliver: g.Config.MaxDeliver, OldestPendingMS: g.OldestPendingMs,
 		})
 		row.MaxLag = max(row.MaxLag, g.Lag)
@@ -168,7 +170,7 @@ func (s *source) stream(name string) (row ui.Stream, groups []ui.Group, config s
 }
 
 func (s *source) Stream(name string) (ui.StreamDetail, error) {
-	row, groups, config, err := s.stream(name)
+	row, groups, config, err := s.stream(name, s.commands.Workers())
 	return ui.StreamDetail{Stream: row, Config: commands.StreamFields(config), Groups: groups}, err
 }
 

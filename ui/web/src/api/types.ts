@@ -77,8 +77,11 @@ export interface Group {
   lag: number
   pending: number
   parked: number
-  consumers: number
+  /** Consumers with an open connection, and how many of them wait for entries. */
+  workers: number
   waiters: number
+  /** Consumers that hold entries, even if they have gone. */
+  holders: number
   floor: string
   next: string
   epoch: string

@@ -65,9 +65,18 @@ export function StreamGroups({ name, groups }: { name: string; groups: Group[] |
                 small
                 items={[
                   { label: 'Lag', value: compact(group.lag), tone: group.lag >= 1000 ? 'warn' : undefined },
-                  { label: 'Pending', value: compact(group.pending) },
+                  {
+                    label: 'Workers',
+                    value: compact(group.workers),
+                    ...(group.waiters > 0 ? { unit: `${compact(group.waiters)} waiting` } : {}),
+                    tone: group.workers === 0 && group.lag + group.pending > 0 ? 'warn' : undefined,
+                  },
+                  {
+                    label: 'Pending',
+                    value: compact(group.pending),
+                    ...(group.holders > 0 ? { unit: `held by ${compact(group.holders)}` } : {}),
+                  },
                   { label: 'Parked', value: compact(group.parked), tone: group.parked > 0 ? 'bad' : undefined },
-                  { label: 'Consumers', value: compact(group.consumers) },
                   { label: 'Ack wait', value: group.ackWaitMs > 0 ? span(group.ackWaitMs) : 'none' },
                   { label: 'Deliveries', value: group.maxDeliver > 0 ? `at most ${group.maxDeliver}` : 'no limit' },
                 ]}
