@@ -3,12 +3,11 @@ package ui
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
+	"sync"
 )
-
-// metricQueuesMax is how many queues or streams get series of their own; the sums are always there.
-const metricQueuesMax = 1000
 
 // metrics is GET /metrics, in the text format of Prometheus. It asks the source itself: a scrape is a reader like any other.
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
@@ -59,32 +58,59 @@ func (s *Server) writeMetrics(e *exposition) {
 
 func (s *Server) queueMetrics(e *exposition) {
 	queues := s.source.Queues()
+	var rest Queue
+	var base [4]uint64
+	own, others := s.queueSeries.split(len(queues), func(i int) (string, [4]uint64) {
+		c := &queues[i].Counts
+		return queues[i].Name, [4]uint64{c.Pushed, c.Popped, c.Acked, c.Failed}
+	}, &base)
+	for _, i := range others {
+		q := &queues[i]
+		rest.Ready, rest.Delayed, rest.Inflight, rest.Dead = rest.Ready+q.Ready, rest.Delayed+q.Delayed, rest.Inflight+q.Inflight, rest.Dead+q.Dead
+		rest.OldestMS = max(rest.OldestMS, q.OldestMS)
+	}
+	rest.Counts = QueueCounts{base[0], base[1], base[2], base[3]}
+	each := func(name, kind, help string, samples func(q *Queue, labels ...string)) {
+		e.family(name, kind, help)
+		for _, i := range own {
+			samples(&queues[i], "queue", queues[i].Name)
+		}
+		if len(others) > 0 || rest.Counts != (QueueCounts{}) {
+			samples(&rest, "others", "true")
+		}
+	}
 	e.single("nexo_queues", "gauge", "Queues.", len(queues))
-	queues = queues[:min(len(queues), metricQueuesMax)]
-	e.family("nexo_queue_jobs", "gauge", "Jobs by state.")
-	for _, q := range queues {
-		e.sample("nexo_queue_jobs", q.Ready, "queue", q.Name, "state", "ready")
-		e.sample("nexo_queue_jobs", q.Delayed, "queue", q.Name, "state", "delayed")
-		e.sample("nexo_queue_jobs", q.Inflight, "queue", q.Name, "state", "inflight")
-		e.sample("nexo_queue_jobs", q.Dead, "queue", q.Name, "state", "dead")
-	}
-	e.family("nexo_queue_events_total", "counter", "What has happened to the jobs of a queue since it was made.")
-	for _, q := range queues {
-		e.sample("nexo_queue_events_total", q.Counts.Pushed, "queue", q.Name, "event", "pushed")
-		e.sample("nexo_queue_events_total", q.Counts.Popped, "queue", q.Name, "event", "popped")
-		e.sample("nexo_queue_events_total", q.Counts.Acked, "queue", q.Name, "event", "acked")
-		e.sample("nexo_queue_events_total", q.Counts.Failed, "queue", q.Name, "event", "failed")
-	}
-	e.family("nexo_queue_oldest_seconds", "gauge", "Age of the job that would be delivered next; 0 when none.")
-	for _, q := range queues {
-		e.sample("nexo_queue_oldest_seconds", float64(q.OldestMS)/1000, "queue", q.Name)
-	}
+	e.single("nexo_queues_in_others", "gauge", "Queues without series of their own: their sum is in the series with others=\"true\".", len(others))
+	each("nexo_queue_jobs", "gauge", "Jobs by state.", func(q *Queue, labels ...string) {
+		e.sample("nexo_queue_jobs", q.Ready, append(labels, "state", "ready")...)
+		e.sample("nexo_queue_jobs", q.Delayed, append(labels, "state", "delayed")...)
+		e.sample("nexo_queue_jobs", q.Inflight, append(labels, "state", "inflight")...)
+		e.sample("nexo_queue_jobs", q.Dead, append(labels, "state", "dead")...)
+	})
+	each("nexo_queue_events_total", "counter", "What has happened to the jobs of a queue since it was made.", func(q *Queue, labels ...string) {
+		e.sample("nexo_queue_events_total", q.Counts.Pushed, append(labels, "event", "pushed")...)
+		e.sample("nexo_queue_events_total", q.Counts.Popped, append(labels, "event", "popped")...)
+		e.sample("nexo_queue_events_total", q.Counts.Acked, append(labels, "event", "acked")...)
+		e.sample("nexo_queue_events_total", q.Counts.Failed, append(labels, "event", "failed")...)
+	})
+	each("nexo_queue_oldest_seconds", "gauge", "Age of the job that would be delivered next, 0 when none; of others the largest.", func(q *Queue, labels ...string) {
+		e.sample("nexo_queue_oldest_seconds", float64(q.OldestMS)/1000, labels...)
+	})
 }
 
 func (s *Server) streamMetrics(e *exposition) {
 	streams := s.source.Streams()
+	var rest Stream
+	var base [4]uint64
+	own, others := s.streamSeries.split(len(streams), func(i int) (string, [4]uint64) {
+		return streams[i].Name, [4]uint64{streams[i].Appended}
+	}, &base)
+	for _, i := range others {
+		rest.Entries, rest.Bytes, rest.MaxLag = rest.Entries+streams[i].Entries, rest.Bytes+streams[i].Bytes, max(rest.MaxLag, streams[i].MaxLag)
+	}
+	rest.Appended = base[0]
 	e.single("nexo_streams", "gauge", "Streams.", len(streams))
-	streams = streams[:min(len(streams), metricQueuesMax)]
+	e.single("nexo_streams_in_others", "gauge", "Streams without series of their own: their sum is in the series with others=\"true\".", len(others))
 	for _, family := range []struct {
 		name, kind, help string
 		value            func(*Stream) any
@@ -95,9 +121,69 @@ func (s *Server) streamMetrics(e *exposition) {
 		{"nexo_stream_lag", "gauge", "The lag of the group that is furthest behind.", func(t *Stream) any { return t.MaxLag }},
 	} {
 		e.family(family.name, family.kind, family.help)
-		for i := range streams {
+		for _, i := range own {
 			e.sample(family.name, family.value(&streams[i]), "stream", streams[i].Name)
 		}
+		if len(others) > 0 || rest.Appended > 0 {
+			e.sample(family.name, family.value(&rest), "others", "true")
+		}
+	}
+}
+
+// seriesMax is how many queues, and how many streams, have series of their own.
+const seriesMax = 1000
+
+// series remembers who has series of its own and who is counted with the others, so that nobody moves from one to the other: a
+// counter must not go back. What the others' counters had reached when one of them was dropped stays in their sum.
+type series struct {
+	mu     sync.Mutex
+	own    map[string]bool
+	others map[string][4]uint64 // the counters when they were last read
+	gone   [4]uint64            // of others that were dropped
+}
+
+// split tells which things have series of their own, and which others there are, with the sum of their counters.
+func (s *series) split(n int, at func(i int) (name string, counters [4]uint64), sum *[4]uint64) (own, others []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	present := make(map[string]bool, n)
+	for i := range n {
+		name, _ := at(i)
+		present[name] = true
+	}
+	maps.DeleteFunc(s.own, func(name string, _ bool) bool { return !present[name] })
+	maps.DeleteFunc(s.others, func(name string, last [4]uint64) bool {
+		if !present[name] {
+			addCounters(&s.gone, last)
+		}
+		return !present[name]
+	})
+	if s.own == nil {
+		s.own, s.others = map[string]bool{}, map[string][4]uint64{}
+	}
+	*sum = s.gone
+	for i := range n {
+		name, counters := at(i)
+		last, isOther := s.others[name]
+		if !isOther && (s.own[name] || len(s.own) < seriesMax) {
+			s.own[name] = true
+			own = append(own, i)
+			continue
+		}
+		if counters[0] < last[0] { // dropped and made anew between two scrapes
+			addCounters(&s.gone, last)
+			addCounters(sum, last)
+		}
+		s.others[name] = counters
+		addCounters(sum, counters)
+		others = append(others, i)
+	}
+	return own, others
+}
+
+func addCounters(sum *[4]uint64, more [4]uint64) {
+	for i := range sum {
+		sum[i] += more[i]
 	}
 }
 

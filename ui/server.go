@@ -45,8 +45,11 @@ type Server struct {
 	reads    map[string]read
 	changes  map[string]change
 	crossing *http.CrossOriginProtection
-	waiting  atomic.Int64  // passwords that wait to be checked
-	large    chan struct{} // has an element for each large body in memory
+	waiting  atomic.Int64 // passwords that wait to be checked
+	// Who has series of its own in the metrics.
+	queueSeries, streamSeries series
+
+	large chan struct{} // has an element for each large body in memory
 }
 
 // Check refuses options that New would refuse, for who has its source only later.
