@@ -21,6 +21,7 @@ const (
 	optionShare
 	optionCount
 	optionCursor
+	optionKind
 )
 
 // publishOptions are the words behind NPUB's and NWILL's payload.
@@ -297,10 +298,23 @@ func (b *busSession) sharedFilters() map[string][]string {
 
 // parsePage reads COUNT and CURSOR.
 func parsePage(args [][]byte, first int) (count int, after string, err error) {
+	count, after, _, err = parseListing(args, first, false)
+	return count, after, err
+}
+
+// parseListing is parsePage for a list that may be of wildcards.
+func parseListing(args [][]byte, first int, kinds bool) (count int, after string, wildcards bool, err error) {
 	count = pageDefault
 	o := optionsFrom(args, first)
 	for o.next() {
 		switch {
+		case kinds && o.word("KIND", optionKind):
+			switch word := o.value(); {
+			case is(word, "WILDCARD"):
+				wildcards = true
+			case !is(word, "TOPIC") && o.err == nil:
+				o.err = brokers.Errorf("ERR", "KIND is TOPIC or WILDCARD")
+			}
 		case o.word("COUNT", optionCount):
 			count = int(o.integer(1, pageMax))
 		case o.word("CURSOR", optionCursor):
@@ -311,7 +325,7 @@ func parsePage(args [][]byte, first int) (count int, after string, err error) {
 			o.unknown()
 		}
 	}
-	return count, after, o.err
+	return count, after, wildcards, o.err
 }
 
 func nretained(ctx *Context, args [][]byte) {
@@ -356,9 +370,13 @@ func ntopics(ctx *Context, args [][]byte) {
 	if len(args)%2 == 0 {
 		filter, first = string(args[1]), 2
 	}
-	count, after, err := parsePage(args, first)
+	count, after, wildcards, err := parseListing(args, first, true)
 	if err != nil {
 		ctx.fail(err)
+		return
+	}
+	if wildcards {
+		ctx.listWildcards(filter, after, count)
 		return
 	}
 	page, more, err := ctx.Server.PubSub.TopicsPage(filter, after, count)
@@ -388,11 +406,41 @@ func boolInt(b bool) int64 {
 	return 0
 }
 
-func nwho(ctx *Context, args [][]byte) {
-	subscriptions, err := ctx.Server.PubSub.Subscriptions(string(args[1]), whoMax)
+func (ctx *Context) listWildcards(filter, after string, count int) {
+	page, more, err := ctx.Server.PubSub.WildcardsPage(filter, after, count)
 	if err != nil {
 		ctx.fail(err)
 		return
+	}
+	ctx.W.Array(2)
+	last := ""
+	if len(page) > 0 {
+		last = page[len(page)-1].Name
+	}
+	writeCursor(ctx, last, more)
+	ctx.W.Array(len(page))
+	for _, wildcard := range page {
+		ctx.W.Array(3)
+		ctx.W.BulkString(wildcard.Name)
+		ctx.W.Int(int64(wildcard.Subscribers))
+		ctx.W.Int(boolInt(wildcard.Glob))
+	}
+}
+
+func nwho(ctx *Context, args [][]byte) {
+	var subscriptions []*pubsub.Subscription
+	switch {
+	case len(args) == 3 && is(args[2], "EXACT"):
+		subscriptions = ctx.Server.PubSub.SubscriptionsTo(string(args[1]), whoMax)
+	case len(args) > 2:
+		ctx.fail(syntaxErrorNear(args[2]))
+		return
+	default:
+		var err error
+		if subscriptions, err = ctx.Server.PubSub.Subscriptions(string(args[1]), whoMax); err != nil {
+			ctx.fail(err)
+			return
+		}
 	}
 	var known []*interest
 	for _, sub := range subscriptions {

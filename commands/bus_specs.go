@@ -60,15 +60,16 @@ func (s *Server) busSpecs() []Spec {
 		},
 		{
 			Name: "ntopics", Group: "bus", Since: since, Arity: -1, Flags: ReadOnly | PubSub,
-			Summary:   "Lists the topics that have subscribers or a retained message",
-			Reply:     "*2 $cursor *k *3 topic :subscribers :retained",
-			Arguments: []Argument{{Name: "filter", Type: "string", Optional: true}, count, cursor},
-			Handler:   ntopics,
+			Summary: "Lists the topics that have subscribers or a retained message, or the filters with wildcards and the patterns that are subscribed to",
+			Reply:   "*2 $cursor *k *3 topic :subscribers :retained; of wildcards *3 filter :subscribers :pattern",
+			Arguments: []Argument{{Name: "filter", Type: "string", Optional: true}, {Name: "kind", Type: "oneof", Token: "KIND", Optional: true, Arguments: []Argument{
+				{Name: "topic", Type: "pure-token", Token: "TOPIC"}, {Name: "wildcard", Type: "pure-token", Token: "WILDCARD"}}}, count, cursor},
+			Handler: ntopics,
 		},
 		{
-			Name: "nwho", Group: "bus", Since: since, Arity: 2, Flags: ReadOnly | PubSub,
-			Summary: "Lists the subscriptions that have to do with a filter", Reply: "*k *4 :client-id name addr filter",
-			Arguments: []Argument{filter}, Handler: nwho,
+			Name: "nwho", Group: "bus", Since: since, Arity: -2, Flags: ReadOnly | PubSub,
+			Summary: "Lists the subscriptions that have to do with a filter, or are exactly to it", Reply: "*k *4 :client-id name addr filter",
+			Arguments: []Argument{filter, {Name: "exact", Type: "pure-token", Token: "EXACT", Optional: true}}, Handler: nwho,
 		},
 		{
 			Name: "nwill", Group: "bus", Since: since, Arity: -2, Flags: Write | PubSub,

@@ -110,6 +110,20 @@ func TestNoLocalNoEchoAndWho(t *testing.T) {
 	if got := p.do("nwho", "b"); got != "*0\r\n" {
 		t.Errorf("%q", got)
 	}
+	script(t, p, []string{
+		"ntopics KIND WILDCARD", "*2|$1|0|*2|*3|$3|a/*|:1|:1|*3|$3|a/+|:1|:0|",
+		"ntopics KIND wildcard COUNT 1", "*2|$4|>a/*|*1|*3|$3|a/*|:1|:1|",
+		"ntopics KIND wildcard COUNT 1 CURSOR >a/*", "*2|$1|0|*1|*3|$3|a/+|:1|:0|",
+		"ntopics b/# KIND WILDCARD", "*2|$1|0|*0|",
+		"ntopics KIND TOPIC", "*2|$1|0|*1|*3|$3|a/1|:3|:0|",
+		"ntopics KIND x", "-ERR KIND is TOPIC or WILDCARD|",
+		"ntopics KIND", "*2|$1|0|*0|",
+		"nwho b EXACT", "*0|",
+		"nwho b x", "-ERR syntax error near 'x'|",
+	})
+	if got := p.do("nwho", "a/*", "exact"); !strings.HasPrefix(got, "*1\r\n") || !strings.Contains(got, other.LocalAddr().String()) {
+		t.Errorf("NWHO EXACT: %q", got)
+	}
 }
 
 func TestWill(t *testing.T) {

@@ -75,6 +75,7 @@ func (s *Server) readRoutes() map[string]read {
 		"tree":        s.readTree,
 		"key":         s.readKey,
 		"topics":      s.readTopics,
+		"wildcards":   s.readWildcards,
 		"subscribers": s.readSubscribers,
 		"retained":    s.readRetained,
 		"clients":     func(*query) (any, error) { return rows(s.source.Clients()), nil },
@@ -351,7 +352,7 @@ type keyDetail struct {
 }
 
 func (s *Server) readKey(q *query) (any, error) {
-	db, key, full := q.database(), q.need("key"), q.text("full") == "1"
+	db, key, full := q.database(), q.given("key"), q.text("full") == "1"
 	if q.err != nil {
 		return nil, q.err
 	}
@@ -387,12 +388,25 @@ func (s *Server) readTopics(q *query) (any, error) {
 	return result, err
 }
 
-func (s *Server) readSubscribers(q *query) (any, error) {
-	topic := q.need("topic")
+func (s *Server) readWildcards(q *query) (any, error) {
+	count := q.number("count", 200, 1, rowsMax)
 	if q.err != nil {
 		return nil, q.err
 	}
-	list, err := s.source.Subscribers(topic)
+	list, more, err := s.source.Wildcards(q.filter(), q.text("cursor"), count)
+	result := page[Wildcard]{Rows: append([]Wildcard{}, list...)}
+	if more {
+		result.Next = &list[len(list)-1].Name
+	}
+	return result, err
+}
+
+func (s *Server) readSubscribers(q *query) (any, error) {
+	topic := q.given("topic")
+	if q.err != nil {
+		return nil, q.err
+	}
+	list, err := s.source.Subscribers(topic, q.text("exact") == "1")
 	return rows(list), err
 }
 

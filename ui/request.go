@@ -42,6 +42,14 @@ func (q *query) need(name string) string {
 	return value
 }
 
+// given is a parameter that must be there, and may be empty where an empty name is one.
+func (q *query) given(name string) string {
+	if !q.values.Has(name) {
+		q.fail("%s is missing", name)
+	}
+	return q.values.Get(name)
+}
+
 func (q *query) number(name string, fallback, least, most int) int {
 	text := q.values.Get(name)
 	if text == "" {
@@ -98,6 +106,14 @@ func (b *body) optional(name, fallback string) string {
 func (b *body) need(name string) string {
 	var value string
 	if !b.into(name, &value) || value == "" {
+		b.fail("%s is missing", name)
+	}
+	return value
+}
+
+// given is a text that must be there, and may be empty where an empty name is one.
+func (b *body) given(name string) (value string) {
+	if !b.into(name, &value) {
 		b.fail("%s is missing", name)
 	}
 	return value

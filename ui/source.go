@@ -77,7 +77,10 @@ type StoreSource interface {
 type PubSubSource interface {
 	Topics(filter, after string, count int) (rows []Topic, more bool, err error)
 	Retained(filter, after string, count int) (rows []Retained, more bool, err error)
-	Subscribers(filter string) ([]Subscriber, error)
+	// Subscribers are those that a publish to a topic reaches; exact: those to just this name, filter or pattern.
+	Subscribers(filter string, exact bool) ([]Subscriber, error)
+	// Wildcards are the filters with wildcards and the patterns that are subscribed to.
+	Wildcards(filter, after string, count int) (rows []Wildcard, more bool, err error)
 	// TailMessages shows the messages that a filter matches to a function that must not block, until stop is called. What it
 	// is shown is valid during the call.
 	TailMessages(filter string, see func(topic, payload []byte, retained bool)) (stop func(), err error)
@@ -248,6 +251,13 @@ type Topic struct {
 	Topic       string `json:"topic"`
 	Subscribers int    `json:"subscribers"`
 	Retained    bool   `json:"retained"`
+}
+
+// Wildcard is a filter with wildcards, or a glob pattern, that is subscribed to.
+type Wildcard struct {
+	Name        string `json:"name"`
+	Pattern     bool   `json:"pattern"`
+	Subscribers int    `json:"subscribers"`
 }
 
 // Retained is one retained message; ttl is milliseconds, -1 when it does not expire.

@@ -168,3 +168,63 @@ func (r *roster) concerns(topic []byte) bool {
 	})
 	return concerned
 }
+
+// Wildcard is a filter with wildcards, or a glob pattern, that is subscribed to.
+type Wildcard struct {
+	Name        string
+	Glob        bool
+	Subscribers int // members of groups included
+}
+
+// WildcardsPage lists the filters with wildcards and the glob patterns that are subscribed to and that a filter matches when their
+// names are read as topics, ordered by name, behind the name after ("" from the first). "#" matches every one. A page has
+// count of them, or a little more when the last ones share a name; more tells whether there are others.
+func (b *Broker) WildcardsPage(filter, after string, count int) (page []Wildcard, more bool, err error) {
+	if err := ValidateFilter(filter); err != nil {
+		return nil, false, err
+	}
+	var all []Wildcard
+	take := func(r *roster, glob bool) bool {
+		if (after == "" || r.filter > after) && (filter == "#" || r.filter == filter || covers(filter, r.filter)) {
+			all = append(all, Wildcard{r.filter, glob, r.size()})
+		}
+		return true
+	}
+	b.wild.mu.RLock()
+	b.wild.mu.root.each(func(r *roster) bool { return take(r, false) })
+	b.wild.mu.globs.each(func(r *roster) bool { return take(r, true) })
+	b.wild.mu.RUnlock()
+	slices.SortFunc(all, func(a, b Wildcard) int {
+		if order := strings.Compare(a.Name, b.Name); order != 0 || a.Glob == b.Glob {
+			return order
+		}
+		if b.Glob {
+			return -1
+		}
+		return 1
+	})
+	end := min(count, len(all))
+	for end > 0 && end < len(all) && (all[end].Name == all[end-1].Name || all[end-1].Name == "") { // no page ends with the empty pattern
+		end++
+	}
+	return all[:end], end < len(all), nil
+}
+
+// SubscriptionsTo lists up to limit subscriptions to exactly this name, channel, filter or pattern.
+func (b *Broker) SubscriptionsTo(name string, limit int) (found []*Subscription) {
+	take := func(sub *Subscription) bool {
+		found = append(found, sub)
+		return len(found) < limit
+	}
+	s := b.channels.shard([]byte(name))
+	s.mu.RLock()
+	if ch := s.mu.channels[name]; ch != nil {
+		ch.roster.each(take)
+	}
+	s.mu.RUnlock()
+	if len(found) >= limit {
+		return found
+	}
+	b.wild.each(func(r *roster) bool { return r.filter != name || r.each(take) })
+	return found
+}

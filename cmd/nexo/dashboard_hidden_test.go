@@ -90,7 +90,7 @@ func TestHiddenPayloadsCannotBeFound(t *testing.T) {
 	for _, query := range []string{
 		"counts", "queue?name=pay", "jobs?queue=pay&state=ready", "jobs?queue=pay&state=dead", "job?queue=pay&id=1&full=1", "job?queue=pay&id=2", "stream?name=payments",
 		"entries?stream=payments", "entry?stream=payments&offset=1&full=1", "parked?stream=payments&group=g", "keys?match=*", "tree", "key?key=card&full=1", "topics",
-		"subscribers?topic=cards/1", "retained", "retained?filter=cards/1&count=1&full=1", "clients", "slowlog", "config", "commands", "info", "snapshot?topic=slowlog",
+		"wildcards", "subscribers?topic=cards/1", "retained", "retained?filter=cards/1&count=1&full=1", "clients", "slowlog", "config", "commands", "info", "snapshot?topic=slowlog",
 		"snapshot?topic=queues", "snapshot?topic=stats",
 	} {
 		response, err := http.Get(l.base + "/api/" + query)

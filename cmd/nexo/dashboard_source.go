@@ -276,8 +276,20 @@ func (s *source) Retained(filter, after string, count int) (rows []ui.Retained, 
 	return rows, more, err
 }
 
-func (s *source) Subscribers(filter string) (rows []ui.Subscriber, err error) {
-	reply, err := s.Run(context.Background(), 0, "NWHO", filter)
+func (s *source) Wildcards(filter, after string, count int) (rows []ui.Wildcard, more bool, err error) {
+	page, more, err := s.deps.PubSub.WildcardsPage(filter, after, count)
+	for _, w := range page {
+		rows = append(rows, ui.Wildcard{Name: w.Name, Pattern: w.Glob, Subscribers: w.Subscribers})
+	}
+	return rows, more, err
+}
+
+func (s *source) Subscribers(filter string, exact bool) (rows []ui.Subscriber, err error) {
+	line := []string{"NWHO", filter}
+	if exact {
+		line = append(line, "EXACT")
+	}
+	reply, err := s.Run(context.Background(), 0, line...)
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func TestWatchingChangesNothing(t *testing.T) {
 	for range 5 { // every read that a page makes, and those that it makes again and again
 		for _, path := range []string{
 			"counts", "queue?name=jobs", "jobs?queue=jobs&state=ready", "jobs?queue=jobs&state=ready&match=j", "job?queue=jobs&id=1&full=1", "stream?name=events",
-			"entries?stream=events", "entry?stream=events&offset=1&full=1", "parked?stream=events&group=group", "keys?match=k", "tree", "key?key=key&full=1", "topics",
+			"entries?stream=events", "entry?stream=events&offset=1&full=1", "parked?stream=events&group=group", "keys?match=k", "tree", "key?key=key&full=1", "topics", "wildcards",
 			"subscribers?topic=a/b", "retained", "clients", "slowlog", "config", "commands", "info", "session",
 		} {
 			response, err := http.Get(l.base + "/api/" + path)

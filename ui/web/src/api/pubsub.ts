@@ -1,12 +1,17 @@
 import { get, post } from '../http/client'
-import type { Page, Retained, Subscriber, Topic } from './types'
+import type { Page, Retained, Subscriber, Topic, Wildcard } from './types'
 
 export function fetchTopics(filter: string, cursor: string | null, signal?: AbortSignal) {
   return get<Page<Topic>>('topics', { filter, cursor, count: 200 }, signal)
 }
 
-export function fetchSubscribers(topic: string) {
-  return get<{ rows: Subscriber[] }>('subscribers', { topic })
+export function fetchWildcards(filter: string, cursor: string | null, signal?: AbortSignal) {
+  return get<Page<Wildcard>>('wildcards', { filter, cursor, count: 200 }, signal)
+}
+
+/** Who gets what is published to a topic; exact: who subscribes to just this name, filter or pattern. */
+export function fetchSubscribers(topic: string, exact: boolean) {
+  return get<{ rows: Subscriber[] }>('subscribers', { topic, exact: exact ? 1 : undefined })
 }
 
 export function fetchRetained(filter: string, cursor: string | null, signal?: AbortSignal) {

@@ -151,6 +151,13 @@ export interface Topic {
   retained: boolean
 }
 
+/** A filter with + or #, or a glob pattern, that is subscribed to. */
+export interface Wildcard {
+  name: string
+  pattern: boolean
+  subscribers: number
+}
+
 export interface Subscriber {
   id: string
   name: string

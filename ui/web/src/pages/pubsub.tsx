@@ -13,6 +13,7 @@ import { parseSpan } from '../format/time'
 import { PubSubTail } from './pubsub-tail'
 import { RetainedMessages } from './retained'
 import { Topics } from './topics'
+import { Wildcards } from './wildcards'
 
 export function PubSubPage() {
   const { get } = useAddress()
@@ -44,10 +45,19 @@ export function PubSubPage() {
           tabs={[
             { id: 'tail', title: 'Live tail', href: '/pubsub' },
             { id: 'topics', title: 'Topics', href: address('/pubsub', { tab: 'topics' }) },
+            { id: 'wildcards', title: 'Wildcards', href: address('/pubsub', { tab: 'wildcards' }) },
             { id: 'retained', title: 'Retained', href: address('/pubsub', { tab: 'retained' }) },
           ]}
         />
-        {tab === 'topics' ? <Topics /> : tab === 'retained' ? <RetainedMessages /> : <PubSubTail />}
+        {tab === 'topics' ? (
+          <Topics />
+        ) : tab === 'wildcards' ? (
+          <Wildcards />
+        ) : tab === 'retained' ? (
+          <RetainedMessages />
+        ) : (
+          <PubSubTail />
+        )}
       </div>
       {publishing && <PublishDialog onClose={() => setPublishing(false)} />}
     </>
