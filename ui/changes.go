@@ -195,7 +195,7 @@ func (b *body) database() int {
 
 // setKey writes a value only over the one that the user has seen: what others wrote meanwhile is not lost.
 func (s *Server) setKey(b *body) (any, error) {
-	db, key := b.database(), b.need("key")
+	db, key := b.database(), b.given("key")
 	value, given := b.bytes("b64")
 	if !given {
 		b.fail("b64 is missing")
@@ -229,7 +229,7 @@ func (s *Server) setKey(b *body) (any, error) {
 }
 
 func (s *Server) expireKey(b *body) (any, error) {
-	db, key, ttl := b.database(), b.need("key"), b.number("ttl", 0)
+	db, key, ttl := b.database(), b.given("key"), b.number("ttl", 0)
 	line := []string{"NEXPIRE", key, strconv.FormatInt(ttl, 10)}
 	switch {
 	case ttl == -1:

@@ -282,6 +282,14 @@ func TestDashboardStore(t *testing.T) {
 	l.get(404, "key", "db", "2", "key", "nobody")
 	l.get(400, "key", "db", "16", "key", "a")
 
+	l.post(200, "key/set", `{"db":3,"key":"","b64":"AA=="}`) // a name like any other
+	l.expect("the key without a name", words(at(l.get(200, "key", "db", "3", "key", ""), "value", "b64"), at(l.get(200, "tree", "db", "3"), "keys", 0, "key") == ""), "AA== true")
+	l.post(200, "key/set", `{"db":3,"key":"","b64":"Ag==","ifEquals":"AA=="}`)
+	l.post(200, "key/expire", `{"db":3,"key":"","ttl":60000}`)
+	l.expect("it is deleted", at(l.post(200, "key/delete", `{"db":3,"keys":[""]}`), "count"), "1")
+	l.get(400, "key", "db", "3")
+	l.post(400, "key/expire", `{"db":3,"ttl":60000}`)
+
 	tree := l.get(200, "tree", "db", "2", "prefix", "", "delimiter", ":")
 	l.expect("tree", words(tree["folders"], at(tree, "keys", 0, "key"), tree["total"], tree["more"]), "[map[count:300 label:user name:user:]] lonely 301 false")
 	below := l.get(200, "tree", "db", "2", "prefix", "user:")
@@ -347,6 +355,8 @@ func TestDashboardPubSubAndServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.expect("subscribers", at(l.get(200, "subscribers", "topic", "a/1"), "rows", 0, "name"), "demo:test")
+	l.expect("wildcards", words(l.get(200, "wildcards")["rows"]), "[map[name:a/# pattern:false subscribers:1]]")
+	l.expect("subscribers of one", words(at(l.get(200, "subscribers", "topic", "a/#", "exact", "1"), "rows", 0, "filter"), l.get(200, "subscribers", "topic", "a/1", "exact", "1")["rows"]), "a/# []")
 	clients := l.get(200, "clients")
 	l.expect("clients without our own", words(len(clients["rows"].([]any)), at(clients, "rows", 0, "name"), at(clients, "rows", 0, "protocol"), at(clients, "rows", 0, "command")), "1 demo:test 3 nsub")
 	l.expect("CLIENT LIST without our own", words(strings.Count(at(l.post(200, "console", `{"args":["CLIENT","LIST"]}`), "reply", "v", "text"), "name=demo:test")), "1")

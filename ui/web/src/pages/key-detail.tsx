@@ -55,7 +55,7 @@ export function KeyDetailPanel({ db, name, onClose }: Props) {
   const remove = async () => {
     try {
       await deleteKeys(db, [name])
-      tell(`Deleted ${name}`)
+      tell(`Deleted ${name || 'the empty key'}`)
       onClose()
       await again()
     } catch (problem) {
@@ -65,7 +65,7 @@ export function KeyDetailPanel({ db, name, onClose }: Props) {
   return (
     <DetailPanel
       label={`Key ${name}`}
-      title={<code>{name}</code>}
+      title={name === '' ? <span className="muted">The empty key</span> : <code>{name}</code>}
       what="the key"
       onClose={onClose}
       actions={

@@ -103,6 +103,11 @@ function keyColumns(name: Column<KeyRow>): Column<KeyRow>[] {
   ]
 }
 
+/** The name of a key; one without letters is a name too. */
+function Name({ children: name }: { children: string }) {
+  return name === '' ? <span className="muted">(the empty key)</span> : <code>{name}</code>
+}
+
 function Ttl({ milliseconds }: { milliseconds: number }) {
   return milliseconds < 0 ? <span className="muted">never</span> : <span>{span(milliseconds)}</span>
 }
@@ -123,7 +128,7 @@ function FoundKeys({ db, match, open, onOpen }: FoundProps) {
     id: 'key',
     title: 'Key',
     width: 'minmax(140px, 1fr)',
-    cell: (row) => <code>{row.key}</code>,
+    cell: (row) => <Name>{row.key}</Name>,
   })
   return (
     <Panel label="Keys found" foot={<ScanFoot search={found} noun="key" />}>
@@ -166,7 +171,7 @@ function KeyTreePanel({ db, prefix, delimiter, open }: TreeProps) {
     id: 'key',
     title: 'Key',
     width: '',
-    cell: (row) => <code>{row.key.slice(prefix.length) || row.key}</code>,
+    cell: (row) => <Name>{row.key.slice(prefix.length) || row.key}</Name>,
   })
   const columns: Column<Node>[] = keyOnly.map((column) => ({
     ...column,
@@ -240,7 +245,7 @@ function FolderCell({ folder, column }: { folder: KeyFolder; column: string }) {
     return (
       <span className="row">
         <Folder size={14} aria-hidden className="muted" />
-        <b className="clip">{folder.label}</b>
+        <b className="clip">{folder.label || <span className="muted">empty</span>}</b>
         <ChevronRight size={13} aria-hidden className="muted" />
       </span>
     )
