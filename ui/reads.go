@@ -47,7 +47,13 @@ func (s *Server) hides(what string) error {
 	return problem(http.StatusForbidden, "HIDDEN", "this dashboard hides payloads and values, so %s", what)
 }
 
-const noSearch = "it does not search in them"
+// maySearch lets the reasons of failures be searched in any case: they are shown.
+func (s *Server) maySearch(match JobMatch) error {
+	if match.Text == "" {
+		return nil
+	}
+	return s.hides("it does not search in them")
+}
 
 // shown cuts a payload to what a list or a single row shows.
 func (s *Server) shown(p Payload, full bool) Payload {
@@ -146,13 +152,13 @@ func (q *query) state() string {
 
 // readJobs answers a window of a state by position, or what a search by cursor has found.
 func (s *Server) readJobs(q *query) (any, error) {
-	name, state, match := q.need("queue"), q.state(), q.text("match")
+	name, state, match := q.need("queue"), q.state(), JobMatch{q.text("match"), q.text("reason")}
 	offset, count := q.number("offset", 0, 0, 1<<40), q.number("count", 100, 1, rowsMax)
 	if q.err != nil {
 		return nil, q.err
 	}
-	if match != "" {
-		if err := s.hides(noSearch); err != nil {
+	if match != (JobMatch{}) {
+		if err := s.maySearch(match); err != nil {
 			return nil, err
 		}
 		found, err := s.source.SearchJobs(name, state, q.text("cursor"), count, match)

@@ -48,9 +48,9 @@ type QueueSource interface {
 	Queue(name string) (QueueDetail, error)
 	// Jobs returns the jobs of one state from a position on.
 	Jobs(queue, state string, offset, count int) (rows []Job, total int, err error)
-	// SearchJobs looks at a bounded number of the jobs of one state behind a cursor ("" at first) and returns those that hold a text.
+	// SearchJobs looks at a bounded number of the jobs of one state behind a cursor ("" at first) and returns those that match.
 	// A job that is in the state from the first call to the last is looked at once.
-	SearchJobs(queue, state, cursor string, count int, match string) (JobSearch, error)
+	SearchJobs(queue, state, cursor string, count int, match JobMatch) (JobSearch, error)
 	Job(queue string, id uint64) (Job, error)
 }
 
@@ -169,6 +169,12 @@ type Job struct {
 	FailedAt    int64   `json:"failedAt"`
 	Reason      string  `json:"reason"`
 	Dedup       string  `json:"dedup"`
+}
+
+// JobMatch says which jobs a search is for; of texts that are given each must be found.
+type JobMatch struct {
+	Text   string // in the payload or in the reason of the last failure
+	Reason string // in the reason
 }
 
 // JobSearch is what one call of a search has found.
@@ -307,7 +313,8 @@ type SlowCommand struct {
 type Setting struct {
 	Name    string `json:"name"`
 	Value   string `json:"value"`
-	Mutable bool   `json:"mutable"`
+	Mutable bool   `json:"mutable"` // setting it acts
+	Note    string `json:"note"`    // why it cannot be set, or does nothing; "" is decided at the start
 }
 
 // CommandSeen is one command as a tail sees it; its words are valid during the call.

@@ -130,9 +130,9 @@ func (s *Server) cancelTask(b *body) (any, error) {
 	return struct{}{}, nil
 }
 
-// bulk replays or deletes every job of a state that holds a text, or counts them first.
+// bulk replays or deletes every job of a state that matches, or counts them first.
 func (s *Server) bulk(b *body) (any, error) {
-	queue, state, match := b.need("queue"), b.oneOf("state", jobStates...), b.optional("match", "")
+	queue, state, match := b.need("queue"), b.oneOf("state", jobStates...), JobMatch{b.optional("match", ""), b.optional("reason", "")}
 	action := b.oneOf("action", "replay", "delete")
 	if action == "replay" && state != "dead" {
 		b.fail("replay is for dead jobs")
@@ -140,13 +140,11 @@ func (s *Server) bulk(b *body) (any, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	if match != "" {
-		if err := s.hides(noSearch); err != nil {
-			return nil, err
-		}
+	if err := s.maySearch(match); err != nil {
+		return nil, err
 	}
 	if isDryRun(b) {
-		if match == "" {
+		if match == (JobMatch{}) {
 			_, total, err := s.source.Jobs(queue, state, 0, 1)
 			return map[string]int{"count": total}, err
 		}
@@ -169,7 +167,7 @@ func (s *Server) bulk(b *body) (any, error) {
 }
 
 // findJobs collects the ids before anything changes, so that jobs that come back meanwhile are not touched twice.
-func (s *Server) findJobs(ctx context.Context, queue, state, match string, found func(int)) (ids []string, err error) {
+func (s *Server) findJobs(ctx context.Context, queue, state string, match JobMatch, found func(int)) (ids []string, err error) {
 	for cursor, more := "", true; more; {
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -123,6 +123,8 @@ func TestHiddenPayloadsCannotBeFound(t *testing.T) {
 			l.expect("console", at(l.post(403, "console", `{"args":`+line+`}`), "error", "code"), "HIDDEN")
 		}
 	}
+	l.expect("search in reasons", at(l.get(200, "jobs", "queue", "pay", "state", "dead", "reason", "decl"), "rows", 0, "reason"), "declined")
+	l.expect("act by reason", at(l.post(200, "bulk", `{"queue":"pay","state":"dead","action":"replay","reason":"4111","dryRun":true}`), "count"), "0")
 	verified := l.post(200, "stream/verify", `{"name":"payments"}`)
 	l.expect("the hash of the entries", at(verified, "head"), "")
 	l.expect("the queue as a whole", at(l.post(200, "bulk", `{"queue":"pay","state":"dead","action":"replay","match":"","dryRun":true}`), "count"), "1")

@@ -79,7 +79,7 @@ func (s *source) Jobs(name, state string, offset, count int) (rows []ui.Job, tot
 	return jobsOf(views), total, err
 }
 
-func (s *source) SearchJobs(name, state, cursor string, count int, match string) (ui.JobSearch, error) {
+func (s *source) SearchJobs(name, state, cursor string, count int, match ui.JobMatch) (ui.JobSearch, error) {
 	wanted, err := jobState(state)
 	if err != nil {
 		return ui.JobSearch{}, err
@@ -88,7 +88,7 @@ func (s *source) SearchJobs(name, state, cursor string, count int, match string)
 	if !ok {
 		return ui.JobSearch{}, badCursor(cursor)
 	}
-	page, err := s.deps.Queue.Search([]byte(name), wanted, from, count, queue.Match{Text: match}, pageBytesMax)
+	page, err := s.deps.Queue.Search([]byte(name), wanted, from, count, queue.Match(match), pageBytesMax)
 	found := ui.JobSearch{Rows: jobsOf(page.Jobs), Total: page.Total, Scanned: page.Scanned}
 	if page.More {
 		found.Next = page.Next.String()

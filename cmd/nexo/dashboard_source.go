@@ -151,7 +151,7 @@ func (s *source) SlowCommands() (list []ui.SlowCommand) {
 
 func (s *source) Settings() (list []ui.Setting) {
 	for _, setting := range s.commands.Settings() {
-		list = append(list, ui.Setting{Name: setting.Name, Value: setting.Value, Mutable: setting.Mutable})
+		list = append(list, ui.Setting{Name: setting.Name, Value: setting.Value, Mutable: setting.Mutable, Note: setting.Note})
 	}
 	return list
 }

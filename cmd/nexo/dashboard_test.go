@@ -187,6 +187,16 @@ func TestDashboardQueues(t *testing.T) {
 		l.post(200, "console", fmt.Sprintf(`{"args":["QNACK","mails",%q,"REASON","no"]}`, handle))
 	}
 	l.expect("dead", at(l.get(200, "jobs", "queue", "mails", "state", "dead"), "rows", 0, "reason"), "no")
+	for want, search := range map[string][2]string{ // by reason, by payload or reason, by both
+		"10": {"", "no"}, "0": {"", "mail"}, "10 ": {"no", ""}, "10  ": {"mail", ""}, "10   ": {"mail", "no"}, "0 ": {"no", "mail"},
+	} {
+		dead := l.get(200, "jobs", "queue", "mails", "state", "dead", "match", search[0], "reason", search[1])
+		l.expect(words("dead", search), words(len(dead["rows"].([]any))), strings.TrimSpace(want))
+		count := l.post(200, "bulk", fmt.Sprintf(`{"queue":"mails","state":"dead","action":"replay","match":%q,"reason":%q,"dryRun":true}`, search[0], search[1]))
+		l.expect(words("count", search), at(count, "count"), strings.TrimSpace(want))
+	}
+	task = l.awaitTask(l.post(200, "bulk", `{"queue":"mails","state":"dead","action":"replay","reason":"gone"}`))
+	l.expect("replayed with a reason that none has", words(task["done"], task["error"]), "0 ")
 	task = l.awaitTask(l.post(200, "bulk", `{"queue":"mails","state":"dead","action":"replay","match":""}`))
 	l.expect("replayed", words(task["done"]), "10")
 	l.expect("purged", at(l.post(200, "queue/purge", `{"name":"mails","states":["ready","delayed"]}`), "count"), "39")
@@ -377,6 +387,27 @@ func TestDashboardPubSubAndServer(t *testing.T) {
 	l.expect("slow log", at(l.get(200, "slowlog"), "rows", 0, "args"), "[KEYS *]")
 	l.post(200, "slowlog/reset", `{}`)
 	l.expect("slow log after reset", words(l.get(200, "slowlog")["rows"]), "[]")
+	pencils := 0
+	for i := range l.get(200, "config")["rows"].([]any) {
+		row := l.get(200, "config")["rows"].([]any)[i]
+		if at(row, "mutable") != "true" {
+			continue
+		}
+		pencils++
+		if at(row, "name") != "requirepass" { // its value is not told
+			l.post(200, "config", fmt.Sprintf(`{"name":%q,"value":%q}`, at(row, "name"), at(row, "value")))
+		}
+	}
+	if pencils < 8 || pencils > 20 {
+		t.Errorf("%d settings can be changed", pencils)
+	}
+	for _, name := range []string{"appendfsync", "appendonly", "notify-keyspace-events", "hash-max-listpack-entries", "port", "dir"} {
+		for _, row := range l.get(200, "config")["rows"].([]any) {
+			if at(row, "name") == name && at(row, "mutable") != "false" {
+				t.Errorf("%s has a pencil", name)
+			}
+		}
+	}
 	l.expect("config", at(l.post(400, "config", `{"name":"port","value":"1"}`), "error", "code"), "ERR")
 	l.expect("info", at(l.get(200, "info"), "sections", 0, "name"), "server")
 	if n := len(l.get(200, "commands")["rows"].([]any)); n < 100 {

@@ -5,8 +5,20 @@ export function fetchJobs(queue: string, state: JobState, offset: number, count:
   return get<{ total: number; rows: Job[] }>('jobs', { queue, state, offset, count }, signal)
 }
 
-export function searchJobs(queue: string, state: JobState, match: string, cursor: string | null, signal: AbortSignal) {
-  return get<Page<Job>>('jobs', { queue, state, match, cursor, count: 100 }, signal)
+/** What jobs are searched for: a text in payload or reason, a text in the reason, or both. */
+export interface JobMatch {
+  match: string
+  reason: string
+}
+
+export function searchJobs(
+  queue: string,
+  state: JobState,
+  wanted: JobMatch,
+  cursor: string | null,
+  signal: AbortSignal,
+) {
+  return get<Page<Job>>('jobs', { queue, state, ...wanted, cursor, count: 100 }, signal)
 }
 
 export function fetchJob(queue: string, id: string, full: boolean) {
@@ -19,11 +31,10 @@ export function actOnJobs(queue: string, action: JobAction, ids: string[]) {
   return post<{ count: number }>('jobs/act', { queue, action, ids })
 }
 
-export interface BulkOfJobs {
+export interface BulkOfJobs extends JobMatch {
   queue: string
   state: JobState
   action: JobAction
-  match: string
 }
 
 export function countBulk(bulk: BulkOfJobs) {

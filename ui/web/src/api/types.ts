@@ -207,7 +207,10 @@ export interface SeenCommand {
 export interface Setting {
   name: string
   value: string
+  /** Setting it acts. */
   mutable: boolean
+  /** Why it cannot be set, or would do nothing; empty when it is decided at the start. */
+  note: string
 }
 
 export interface Section {

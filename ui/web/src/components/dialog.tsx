@@ -93,6 +93,7 @@ interface ConfirmProps {
   action: string
   /** The name to type before something that cannot be undone. */
   typed?: string
+  disabled?: boolean
   onConfirm: () => Promise<unknown>
   onClose: () => void
   children: ReactNode
@@ -105,7 +106,7 @@ export function Confirm(props: ConfirmProps) {
       title={props.title}
       action={props.action}
       danger
-      disabled={props.typed !== undefined && text !== props.typed}
+      disabled={props.disabled || (props.typed !== undefined && text !== props.typed)}
       onSubmit={props.onConfirm}
       onClose={props.onClose}
     >

@@ -27,11 +27,17 @@ export function BulkDialog({ bulk, onClose }: { bulk: BulkOfJobs; onClose: () =>
     )
   }
   const verb = replays ? 'Replay' : 'Delete'
-  const about = bulk.match ? `with "${bulk.match}" in payload or reason` : ''
+  const about = [
+    bulk.match && `with "${bulk.match}" in payload or reason`,
+    bulk.reason && `with "${bulk.reason}" in the reason`,
+  ]
+    .filter(Boolean)
+    .join(' and ')
   return (
     <Confirm
-      title={`${verb} all ${bulk.state} jobs ${bulk.match ? 'that match' : ''}`}
+      title={`${verb} all ${bulk.state} jobs ${about && 'that match'}`}
       action={verb}
+      disabled={!count.data || count.data.count === 0}
       {...(bulk.action === 'delete' ? { typed: bulk.queue } : {})}
       onConfirm={async () => {
         setTask((await startBulk(bulk)).task)

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { RotateCcw, Trash2 } from 'lucide-react'
+import { RotateCcw, Search, Trash2 } from 'lucide-react'
 import { fetchJob, type JobAction } from '../api/queue'
 import type { Job } from '../api/types'
 import { ChangeButton } from '../components/change-button'
@@ -15,9 +15,11 @@ interface Props {
   id: string
   onClose: () => void
   onAct: (action: JobAction, ids: string[]) => Promise<void>
+  /** Shows all jobs with a reason. */
+  onReason: (reason: string) => void
 }
 
-export function JobDetail({ queue, id, onClose, onAct }: Props) {
+export function JobDetail({ queue, id, onClose, onAct, onReason }: Props) {
   const { data: job, error } = useQuery({
     queryKey: ['job', queue, id],
     queryFn: () => fetchJob(queue, id, false),
@@ -45,7 +47,14 @@ export function JobDetail({ queue, id, onClose, onAct }: Props) {
       {error && <Empty title={problemOf(error)}>It was acknowledged, deleted, or has expired.</Empty>}
       {job && !error && (
         <>
-          {job.reason && <p className="problem">{job.reason}</p>}
+          {job.reason && (
+            <div className="reason">
+              <p className="problem">{job.reason}</p>
+              <button type="button" className="button small" onClick={() => onReason(job.reason)}>
+                <Search aria-hidden /> All with this reason
+              </button>
+            </div>
+          )}
           <PayloadView
             payload={job.payload}
             loadAll={async () => (await fetchJob(queue, id, true)).payload}

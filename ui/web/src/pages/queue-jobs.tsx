@@ -33,6 +33,8 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
   const { get, set } = useAddress()
   const { hidePayloads } = useSession()
   const match = hidePayloads ? '' : (get('match') ?? '') // what is hidden cannot be searched
+  const reason = get('reason') ?? ''
+  const searching = match !== '' || reason !== ''
   const open = get('job')
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set())
   const [bulk, setBulk] = useState<JobAction | null>(null)
@@ -42,14 +44,13 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
   const list = useWindowed<Job>({
     key: ['jobs', queue, state],
     fetch: (offset, count, signal) => fetchJobs(queue, state, offset, count, signal),
-    live: live && match === '',
+    live: live && !searching,
   })
   const found = useSearch<Job>({
-    key: ['job-search', queue, state, match],
-    fetch: (cursor, signal) => searchJobs(queue, state, match, cursor, signal),
-    enabled: match !== '',
+    key: ['job-search', queue, state, match, reason],
+    fetch: (cursor, signal) => searchJobs(queue, state, { match, reason }, cursor, signal),
+    enabled: searching,
   })
-  const searching = match !== ''
   const total = searching ? found.rows.length : list.total
   const close = useCallback(() => set({ job: null }), [set])
   useEscape(open !== null, close)
@@ -79,11 +80,21 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
       <Panel
         label="Jobs"
         title={
-          hidePayloads ? (
-            <h2 className="grow">Jobs</h2>
-          ) : (
-            <SearchField label="Search in payloads and reasons" name="match" />
-          )
+          <>
+            {hidePayloads ? (
+              <SearchField label="Search in reasons" name="reason" />
+            ) : (
+              <SearchField label="Search in payloads and reasons" name="match" />
+            )}
+            {reason !== '' && !hidePayloads && (
+              <span className="pill chip">
+                <span className="clip">reason: {reason}</span>
+                <button type="button" aria-label="Any reason" onClick={() => set({ reason: null })}>
+                  <X aria-hidden />
+                </button>
+              </span>
+            )}
+          </>
         }
         actions={
           <div className="row wrap">
@@ -136,11 +147,20 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
           onOpen={(row) => set({ job: row.id })}
           {...(searching ? {} : { onWindow: list.onWindow })}
           problem={problem}
-          empty={<NoJobs state={state} match={match} waiting={total === null || found.busy} />}
+          empty={<NoJobs state={state} match={match || reason} waiting={total === null || found.busy} />}
         />
       </Panel>
-      {open !== null && <JobDetail key={open} queue={queue} id={open} onClose={close} onAct={act} />}
-      {bulk && <BulkDialog bulk={{ queue, state, action: bulk, match }} onClose={() => setBulk(null)} />}
+      {open !== null && (
+        <JobDetail
+          key={open}
+          queue={queue}
+          id={open}
+          onClose={close}
+          onAct={act}
+          onReason={(text) => set({ reason: text })}
+        />
+      )}
+      {bulk && <BulkDialog bulk={{ queue, state, action: bulk, match, reason }} onClose={() => setBulk(null)} />}
     </div>
   )
 }

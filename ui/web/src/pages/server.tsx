@@ -102,7 +102,9 @@ function Config({ filter }: { filter: string }) {
                 <Pencil aria-hidden />
               </ChangeButton>
             ) : (
-              <span className="muted">at start only</span>
+              <span className="muted clip" title={row.note || 'decided when the server starts'}>
+                {row.note || 'at start only'}
+              </span>
             )}
           </li>
         ))}
