@@ -77,6 +77,7 @@ func (s *Server) Denies(remote net.Addr) bool { return s.deniesAddress(remote) }
 // Tapped is one command as a tap is shown it. The arguments alias the read buffer.
 type Tapped struct {
 	Client uint64
+	Name   string
 	Addr   net.Addr
 	Args   [][]byte
 }

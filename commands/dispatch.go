@@ -177,7 +177,7 @@ func (s *Server) run(ctx *Context, spec *Spec, args [][]byte) {
 		ctx.Conn.Admit()
 	}
 	if tap := s.tap.Load(); tap != nil && !ctx.Session.own {
-		(*tap)(Tapped{ctx.Conn.ID(), ctx.Conn.RemoteAddr(), args})
+		(*tap)(Tapped{ctx.Conn.ID(), ctx.Session.Name, ctx.Conn.RemoteAddr(), args})
 	}
 	s.execute(ctx, spec, args)
 }

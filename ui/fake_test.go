@@ -83,6 +83,7 @@ func (f *fakeSource) Login(_ context.Context, _, user, password string, failedBe
 }
 func (f *fakeSource) Denies(net.Addr) bool { return f.denied }
 func (f *fakeSource) Ready() error         { return f.readyErr }
+func (f *fakeSource) Port() int            { return 7654 }
 func (f *fakeSource) Totals() Totals {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // query reads the parameters of a GET. The first mistake is kept in err, so that a route checks once.
@@ -126,6 +127,40 @@ func (b *body) words(name string) []string {
 		b.fail("%s is missing or empty", name)
 	}
 	return list
+}
+
+// audit is what the log tells of a change: what it was about, and how many things it changed. Payloads and values are not in it.
+func (b *body) audit(result any) (pairs []any) {
+	for _, name := range []string{"db", "queue", "stream", "name", "key", "prefix", "topic", "filter", "id", "state", "action", "side", "states", "to", "dryRun"} {
+		raw, given := b.fields[name]
+		if !given || string(raw) == "null" {
+			continue
+		}
+		text := string(raw)
+		var plain string
+		if json.Unmarshal(raw, &plain) == nil {
+			text = plain
+		}
+		pairs = append(pairs, name, shorten(text))
+	}
+	for _, name := range []string{"ids", "keys", "offsets", "set"} {
+		var list []json.RawMessage
+		var fields map[string]json.RawMessage
+		switch raw := b.fields[name]; {
+		case json.Unmarshal(raw, &list) == nil && len(list) > 0:
+			pairs = append(pairs, name, len(list))
+		case json.Unmarshal(raw, &fields) == nil && len(fields) > 0:
+			pairs = append(pairs, name, strings.Join(sortedKeys(fields), ","))
+		}
+	}
+	var words []string
+	if json.Unmarshal(b.fields["args"], &words) == nil && len(words) > 0 {
+		pairs = append(pairs, "command", shorten(words[0]))
+	}
+	if counted, ok := result.(map[string]int64); ok {
+		pairs = append(pairs, "count", counted["count"])
+	}
+	return pairs
 }
 
 // numerals is a list of ids or offsets. They stand in a command beside its option words, and must not be one.

@@ -255,6 +255,7 @@ type sessionState struct {
 	Version      string `json:"version"`
 	Boot         string `json:"boot"`
 	HidePayloads bool   `json:"hidePayloads"`
+	Port         int    `json:"port"` // of RESP, for the commands that pages propose
 }
 
 // session is what a page asks first. Before the login it tells nothing but that there is one.
@@ -262,7 +263,7 @@ func (s *Server) session(r *http.Request) sessionState {
 	if s.authorize(r) != nil {
 		return sessionState{Login: true}
 	}
-	return sessionState{User: "default", ReadOnly: s.options.ReadOnly, Version: s.options.Version, Boot: s.boot, HidePayloads: s.options.HidePayloads}
+	return sessionState{User: "default", ReadOnly: s.options.ReadOnly, Version: s.options.Version, Boot: s.boot, HidePayloads: s.options.HidePayloads, Port: s.source.Port()}
 }
 
 func (s *Server) logInOrOut(w http.ResponseWriter, r *http.Request, name, prefix string) {

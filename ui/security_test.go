@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -428,6 +429,30 @@ func TestAPINamesEveryCode(t *testing.T) {
 					t.Errorf("%s: API.md does not name %s", name, match[1])
 				}
 			}
+		}
+	}
+}
+
+// The log tells who changed what, and no payload, value or password.
+func TestChangesAreLoggedWithWhatTheyWereAbout(t *testing.T) {
+	var text bytes.Buffer
+	ts := newTestServer(t, Options{Logger: slog.New(slog.NewTextHandler(&text, nil))})
+	ts.source.reply = Reply{Kind: Integer, Value: int64(2)}
+	for _, c := range []struct{ path, body, want string }{
+		{"jobs/act", `{"queue":"mail","action":"delete","ids":["1","2"]}`, "change=jobs/act client=* failed=false queue=mail action=delete ids=2 count=2"},
+		{"queue/config", `{"name":"mail","set":{"lease":"secret","maxlen":"secret"}}`, "change=queue/config client=* failed=false name=mail set=lease,maxlen"},
+		{"key/set", `{"db":3,"key":"card","b64":"c2VjcmV0","ifEquals":"c2VjcmV0"}`, "change=key/set client=* failed=false db=3 key=card"},
+		{"queue/push", `{"name":"mail","payload":"secret"}`, "change=queue/push client=* failed=false name=mail"},
+		{"config", `{"name":"requirepass","value":"secret"}`, "change=config client=* failed=false name=requirepass"},
+		{"console", `{"args":["AUTH","secret"]}`, "change=console client=* failed=false command=AUTH"},
+		{"queue/drop", `{}`, "change=queue/drop client=* failed=true"},
+	} {
+		text.Reset()
+		ts.request("POST", "/api/"+c.path, c.body)
+		_, line, _ := strings.Cut(strings.TrimSpace(text.String()), "msg=dashboard ")
+		line = regexp.MustCompile(`client=\S+`).ReplaceAllString(line, "client=*")
+		if line != c.want {
+			t.Errorf("%s %s is logged as %q, want %q", c.path, c.body, line, c.want)
 		}
 	}
 }

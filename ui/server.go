@@ -231,7 +231,7 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, name string, c c
 	}
 	s.respond(w, r, func() (any, error) {
 		result, err := c.run(body)
-		s.options.Logger.Info("dashboard", "change", name, "client", r.RemoteAddr, "failed", err != nil)
+		s.options.Logger.Info("dashboard", append([]any{"change", name, "client", r.RemoteAddr, "failed", err != nil}, body.audit(result)...)...)
 		return result, err
 	})
 }

@@ -34,6 +34,8 @@ type ServerSource interface {
 
 	// Ready is nil when the server takes data.
 	Ready() error
+	// Port is the one that RESP listens on.
+	Port() int
 	Totals() Totals
 	Clients() []Client
 	SlowCommands() []SlowCommand
@@ -320,6 +322,7 @@ type Setting struct {
 // CommandSeen is one command as a tail sees it; its words are valid during the call.
 type CommandSeen struct {
 	Client uint64
+	Name   string
 	Addr   net.Addr
 	Args   [][]byte
 	Secret bool // the words may hold a password

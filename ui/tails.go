@@ -243,24 +243,26 @@ func (t *messageTail) start() (stop func(), err error) {
 // commandTail watches the commands of all clients but the dashboard's own.
 type commandTail struct {
 	server *Server
-	filter string // what the name or the address holds, in lower case
+	filter string // what the command, the client's name or its address holds, in lower case
 	ring
 }
 
 type commandSeen struct {
 	At     int64    `json:"at"`
 	Client string   `json:"client"`
+	Name   string   `json:"name"`
 	Addr   string   `json:"addr"`
 	Args   []string `json:"args"`
 }
 
 func (t *commandTail) start() (stop func(), err error) {
 	return t.server.source.TailCommands(func(c CommandSeen) {
-		if t.filter != "" && !strings.Contains(strings.ToLower(string(c.Args[0])), t.filter) && !strings.Contains(c.Addr.String(), t.filter) {
+		if t.filter != "" && !strings.Contains(strings.ToLower(string(c.Args[0])), t.filter) && !strings.Contains(c.Addr.String(), t.filter) &&
+			!strings.Contains(strings.ToLower(c.Name), t.filter) {
 			return
 		}
 		t.add(func() any {
-			return commandSeen{t.server.options.Now().UnixMilli(), strconv.FormatUint(c.Client, 10), c.Addr.String(), t.words(c)}
+			return commandSeen{t.server.options.Now().UnixMilli(), strconv.FormatUint(c.Client, 10), c.Name, c.Addr.String(), t.words(c)}
 		})
 	}), nil
 }

@@ -85,6 +85,13 @@ func (s *source) Ready() error {
 	return nil
 }
 
+func (s *source) Port() int {
+	if at, ok := s.door.Addr().(*net.TCPAddr); ok {
+		return at.Port
+	}
+	return 0
+}
+
 func (s *source) Totals() ui.Totals {
 	activity, counters, bus := s.commands.Activity(), s.deps.Store.Counters(), s.deps.PubSub.Stats()
 	var fsyncs latency.Counts
@@ -192,7 +199,7 @@ func (s *source) setTapLocked() {
 		sees = append(sees, see)
 	}
 	s.commands.SetTap(func(c commands.Tapped) {
-		seen := ui.CommandSeen{Client: c.Client, Addr: c.Addr, Args: c.Args, Secret: commands.Secret(c.Args), Naming: s.commands.NamingWords(c.Args[0])}
+		seen := ui.CommandSeen{Client: c.Client, Name: c.Name, Addr: c.Addr, Args: c.Args, Secret: commands.Secret(c.Args), Naming: s.commands.NamingWords(c.Args[0])}
 		for _, see := range sees {
 			see(seen)
 		}

@@ -126,9 +126,17 @@ describe('queues', () => {
     await page.getByLabel(`Choose job ${beta}`).check()
     await page.getByLabel(`Choose job ${gamma}`).check()
     await page.getByText('2 chosen').waitFor()
+    await page.getByText('held still').waitFor()
     await press('Delete')
+    await confirm('Delete')
     await told('Deleted 2 jobs')
     expect(await server.cli('QDLQ', 'LEN', 'dead')).toBe('3')
+
+    const boxes = page.getByRole('checkbox')
+    await boxes.first().click()
+    await boxes.last().click({ modifiers: ['Shift'] })
+    await page.getByText('3 chosen').waitFor()
+    await press('Choose none')
 
     await page.getByLabel('Search in payloads and reasons').fill('match-')
     await page.getByText('3 jobs found').waitFor()
@@ -139,6 +147,10 @@ describe('queues', () => {
     expect(await server.cli('QDLQ', 'LEN', 'dead')).toBe('0')
     expect(await server.cli('QLEN', 'dead', 'READY')).toBe('4')
 
+    await visit('/queue?name=dead&match=nothing')
+    await page.getByText('No job here has').waitFor()
+    expect(await page.getByRole('button', { name: 'Delete all matching' }).isDisabled()).toBe(true)
+
     await visit('/queue?name=dead&match=match-')
     await press('Delete all matching')
     await typeName('dead')
@@ -146,9 +158,50 @@ describe('queues', () => {
     await told('Deleted 3 jobs')
     expect(await server.cli('QLEN', 'dead', 'READY')).toBe('1')
   })
+
+  it('are searched by the reason of their failure, and replayed by it', async () => {
+    const [first] = await makeDead(server, 'mails', ['to ada', 'to bob'], 'certificate has expired')
+    await makeDead(server, 'mails', ['certificate for eve'], 'mailbox full')
+    await visit('/queue?name=mails&state=dead')
+    await page.getByLabel('Search in payloads and reasons').fill('certificate')
+    await page.getByText('3 jobs found').waitFor()
+    await page.getByLabel('Search in payloads and reasons').fill('')
+    await visit(`/queue?name=mails&state=dead&job=${first}`)
+    await press('All with this reason')
+    await page.getByText('2 jobs found').waitFor()
+    await page.getByText('reason: certificate has expired').waitFor()
+    await picture(page, 'reason')
+    await press('Replay all matching')
+    await page.locator('dialog').getByText('2 jobs with "certificate has expired" in the reason').waitFor()
+    await confirm('Replay')
+    await told('Replayed 2 jobs')
+    expect(await server.cli('QDLQ', 'LEN', 'mails')).toBe('1')
+    await page.keyboard.press('Escape')
+    await press('Any reason')
+    await page.getByRole('row').getByText('certificate for eve').waitFor()
+  })
 })
 
 describe('streams', () => {
+  it('tell how many consumers of a group work, and who only holds entries', async () => {
+    await server.pipeline([
+      ['XAPPEND', 'steps', 'one'],
+      ['XGCREATE', 'steps', 'walkers', 'START', 'first'],
+    ])
+    await server.cli('XCONSUME', 'steps', 'walkers', 'gone') // leaves with an entry in hand
+    const socket = await server.connect('walker')
+    const answered = new Promise((done) => socket.once('data', done))
+    socket.write('XCONSUME steps walkers here\r\n')
+    await answered
+    await visit('/stream?name=steps&tab=groups')
+    const group = page.getByRole('region', { name: 'Group walkers' })
+    await group.getByText('held by 1').waitFor()
+    const workers = group.locator('.figure', { hasText: 'Workers' }).locator('dd')
+    await expect.poll(() => workers.textContent()).toBe('1')
+    socket.destroy()
+    await expect.poll(() => workers.textContent()).toBe('0')
+  })
+
   it('are made, appended to, verified, configured and dropped', async () => {
     await visit('/streams')
     await press('New stream')
@@ -289,8 +342,27 @@ describe('the store', () => {
     expect(await server.cli('NTTL', 'user:1')).toBe('-1')
 
     await press('Delete the key')
+    await confirm('Delete')
     await told('Deleted user:1')
     expect(await server.cli('NEXISTS', 'user:1')).toBe('0')
+  })
+
+  it('opens, edits and deletes the key whose name is empty', async () => {
+    await server.cli('-n', '5', 'SET', '', 'nameless')
+    await visit('/store?db=5')
+    await page.getByRole('row').getByText('(the empty key)').click()
+    await page.getByText('nameless').waitFor()
+    expect(new URL(page.url()).searchParams.get('key')).toBe('')
+    await press('Edit')
+    await fill('Value', 'changed')
+    await confirm('Save')
+    await expect.poll(() => server.cli('-n', '5', 'GET', '')).toBe('changed')
+    await page.reload()
+    await page.getByRole('heading', { name: 'The empty key' }).waitFor()
+    await press('Delete the key')
+    await confirm('Delete')
+    await told('Deleted the empty key')
+    expect(await server.cli('-n', '5', 'EXISTS', '')).toBe('0')
   })
 
   it('never overwrites what somebody else wrote meanwhile', async () => {
@@ -354,6 +426,21 @@ describe('pub/sub', () => {
     expect(await server.cli('NRETAINED', '#')).not.toContain('hot')
   })
 
+  it('lists who subscribes with a wildcard, and is no subscriber itself', async () => {
+    await visit('/pubsub')
+    await page.getByText('Waiting for messages').waitFor()
+    const socket = await server.connect('listener')
+    const answered = new Promise((done) => socket.once('data', done))
+    socket.write('PSUBSCRIBE news.*\r\n')
+    await answered
+    expect(await server.cli('PUBLISH', 'news.local', 'x')).toBe('1')
+    expect(await server.cli('PUBSUB', 'NUMPAT')).toBe('1')
+    await page.getByRole('link', { name: 'Wildcards' }).click()
+    await page.getByRole('row').getByText('news.*').click()
+    await page.getByRole('region', { name: 'Subscribers of news.*' }).getByText('listener').waitFor()
+    socket.destroy()
+  })
+
   it('finds retained messages by a filter and deletes all that match', async () => {
     const topics = ['plant/1/temperature', 'plant/2/temperature', 'plant/2/state', 'home/temperature']
     await server.pipeline(topics.map((topic) => ['NPUB', topic, 'retained-here', 'RETAIN']))
@@ -392,7 +479,7 @@ describe('the server', () => {
       .getByRole('button')
       .click()
     await confirm('Close the connection')
-    await told(/^Closed client/)
+    await told(/^Closed /)
     await expect.poll(() => victim.destroyed || victim.closed).toBe(true)
     const list = await server.cli('CLIENT', 'LIST')
     expect(list).not.toContain('name=victim')
@@ -416,6 +503,15 @@ describe('the server', () => {
     await confirm('Clear')
     await told('Cleared the slow log')
     expect(await server.cli('SLOWLOG', 'LEN')).toBe('0')
+
+    await page.getByText('Commands slower than 10 ms;').waitFor()
+    await press('Threshold')
+    await fill(/^Milliseconds/, '2.5')
+    await confirm('Set')
+    await page.getByText('Commands slower than 2.5 ms;').waitFor()
+    expect(await server.cli('CONFIG', 'GET', 'slowlog-log-slower-than')).toContain('2500')
+    await server.cli('CONFIG', 'SET', 'slowlog-log-slower-than', '10000')
+    expect(await page.title()).toBe('Slow log · Nexo')
   })
 
   it('runs commands, completes their names and refuses those that wait', async () => {

@@ -41,7 +41,7 @@ describe('live commands', () => {
       })
       .toBeGreaterThan(0)
 
-    await page.getByLabel('Find by command or address').fill('qpush')
+    await page.getByLabel('Find by command, name or address').fill('qpush')
     await page.getByText('Waiting for commands with "qpush"').waitFor()
     await expect
       .poll(async () => {
@@ -81,6 +81,12 @@ describe('live commands', () => {
       })
       .toBeGreaterThan(0)
     expect(await page.getByText(/private|sesame/).count()).toBe(0)
+
+    await page.goto(`${server.url}/queue?name=mail&match=private`) // a search would spell it out
+    await page.getByRole('row').getByText('hidden').first().waitFor()
+    expect(await page.getByLabel('Search in payloads and reasons').count()).toBe(0)
+    await page.getByLabel('Search in reasons').fill('nothing')
+    await page.getByText('No job here has "nothing" in it').waitFor()
     expect(problems).toEqual([])
     await close()
     await server.stop()

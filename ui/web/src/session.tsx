@@ -2,6 +2,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { createContext, type ReactNode, type SubmitEvent, useContext, useEffect, useState } from 'react'
 import type { Session } from './api/types'
 import { Empty } from './components/panel'
+import { ClientPort } from './hints'
 import { basePath, get, post, problemOf, whenLoginIsWanted } from './http/client'
 
 const SessionContext = createContext<Session | null>(null)
@@ -36,7 +37,13 @@ export function SessionGate({ children }: { children: ReactNode }) {
   })
   useEffect(() => whenLoginIsWanted(() => queries.invalidateQueries({ queryKey: ['session'] })), [queries])
   if (session.data?.login) return <Login />
-  if (session.data) return <SessionContext.Provider value={session.data}>{children}</SessionContext.Provider>
+  if (session.data) {
+    return (
+      <SessionContext.Provider value={session.data}>
+        <ClientPort.Provider value={session.data.port}>{children}</ClientPort.Provider>
+      </SessionContext.Provider>
+    )
+  }
   const lost = session.failureCount > 0
   return (
     <main className="gate">

@@ -13,7 +13,7 @@ import {
   Timer,
 } from 'lucide-react'
 import { type ComponentType, type CSSProperties, type ReactNode, useCallback, useEffect, useRef, useState } from 'react'
-import { Link, useLocation } from 'wouter'
+import { Link, useLocation, useSearchParams } from 'wouter'
 import { Dialog } from './components/dialog'
 import { PageBoundary } from './components/page-boundary'
 import { Toasts } from './components/toast'
@@ -54,6 +54,7 @@ export function Shell({ children }: { children: ReactNode }) {
     useCallback(() => setHelp(true), []),
   )
   const { phase } = useFeedState()
+  useTitle(location)
   const rail = useRef<HTMLElement>(null)
   // biome-ignore lint/correctness/useExhaustiveDependencies: on a phone the rail scrolls, and the present page must be in sight
   useEffect(() => {
@@ -90,6 +91,17 @@ export function Shell({ children }: { children: ReactNode }) {
       <Toasts />
     </div>
   )
+}
+
+/** Ten tabs are told apart by their titles: the page, and what it shows. */
+function useTitle(location: string) {
+  const [params] = useSearchParams()
+  const place = [...brokers, ...server].find(({ path, also }) => location === path || location === also)
+  const name = params.get('name') ?? params.get('key') ?? params.get('topic')
+  const title = [name, place?.title, 'Nexo'].filter(Boolean).join(' · ')
+  useEffect(() => {
+    document.title = title
+  }, [title])
 }
 
 function Places({ places }: { places: Place[] }) {

@@ -13,6 +13,8 @@ export interface Session {
   version: string
   boot: string
   hidePayloads: boolean
+  /** Where clients connect, for the commands that pages propose. */
+  port: number
 }
 
 export type JobState = 'ready' | 'delayed' | 'inflight' | 'dead'
@@ -200,6 +202,8 @@ export interface SlowCommand {
 export interface SeenCommand {
   at: number
   client: string
+  /** The client's, empty when it has none. */
+  name: string
   addr: string
   args: string[]
 }

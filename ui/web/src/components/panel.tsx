@@ -1,4 +1,5 @@
 import type { ReactNode } from 'react'
+import { useHint } from '../hints'
 
 interface PanelProps {
   title?: ReactNode
@@ -75,7 +76,11 @@ export function Empty({ title, children, command }: EmptyProps) {
     <div className="empty">
       <h2>{title}</h2>
       {children && <p>{children}</p>}
-      {command && <pre>{command}</pre>}
+      {command && <Hint command={command} />}
     </div>
   )
+}
+
+function Hint({ command }: { command: string }) {
+  return <pre>{useHint(command)}</pre>
 }

@@ -138,7 +138,8 @@ function Connections() {
           danger
           onSubmit={async () => {
             const { count } = await killClient(killing.id)
-            tell(count > 0 ? `Closed client ${killing.id}` : `Client ${killing.id} was gone already`)
+            const name = killing.name || `client ${killing.id}`
+            tell(count > 0 ? `Closed ${name}` : `${name} was gone already`)
           }}
           onClose={() => setKilling(null)}
         >

@@ -31,7 +31,7 @@ const columns: Column<SeenCommand>[] = [
     id: 'client',
     title: 'Client',
     width: 'minmax(120px, 1fr)',
-    cell: (command) => <span className="number muted">{command.addr}</span>,
+    cell: (command) => command.name || <span className="number muted">{command.addr}</span>,
   },
 ]
 
@@ -48,7 +48,7 @@ export function CommandTail() {
         topic="tail:commands"
         query={{ filter }}
         label="Live commands"
-        search={<SearchField label="Find by command or address" />}
+        search={<SearchField label="Find by command, name or address" />}
         columns={columns}
         rowKey={(command) => `${command.at} ${command.client}`}
         onOpen={setOpen}
@@ -77,7 +77,7 @@ export function CommandTail() {
           )}
           <Facts
             items={[
-              ['Client', `${open.client}, ${open.addr}`],
+              ['Client', `${open.name ? `${open.name}, ` : ''}${open.client}, ${open.addr}`],
               ['Seen', moment(open.at)],
             ]}
           />

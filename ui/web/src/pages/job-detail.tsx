@@ -1,14 +1,16 @@
 import { useQuery } from '@tanstack/react-query'
 import { RotateCcw, Search, Trash2 } from 'lucide-react'
+import { useState } from 'react'
 import { fetchJob, type JobAction } from '../api/queue'
 import type { Job } from '../api/types'
 import { ChangeButton } from '../components/change-button'
 import { DetailPanel } from '../components/detail-panel'
+import { Confirm } from '../components/dialog'
 import { Empty, Facts } from '../components/panel'
 import { PayloadView } from '../components/payload-view'
 import { useNow } from '../feed/status'
 import { moment, relative } from '../format/time'
-import { problemOf } from '../http/client'
+import { HttpProblem, problemOf } from '../http/client'
 
 interface Props {
   queue: string
@@ -20,10 +22,11 @@ interface Props {
 }
 
 export function JobDetail({ queue, id, onClose, onAct, onReason }: Props) {
+  const [deleting, setDeleting] = useState(false)
   const { data: job, error } = useQuery({
     queryKey: ['job', queue, id],
     queryFn: () => fetchJob(queue, id, false),
-    refetchInterval: 2000,
+    refetchInterval: ({ state }) => (state.error instanceof HttpProblem ? false : 2000), // what is gone stays gone
   })
   return (
     <DetailPanel
@@ -38,12 +41,22 @@ export function JobDetail({ queue, id, onClose, onAct, onReason }: Props) {
               <RotateCcw aria-hidden /> Replay
             </ChangeButton>
           )}
-          <ChangeButton className="small danger" onClick={() => onAct('delete', [id])} disabled={!job}>
+          <ChangeButton className="small danger" onClick={() => setDeleting(true)} disabled={!job}>
             <Trash2 aria-hidden /> Delete
           </ChangeButton>
         </>
       }
     >
+      {deleting && (
+        <Confirm
+          title={`Delete job ${id}`}
+          action="Delete"
+          onConfirm={() => onAct('delete', [id])}
+          onClose={() => setDeleting(false)}
+        >
+          <p>It is gone then. This cannot be undone.</p>
+        </Confirm>
+      )}
       {error && <Empty title={problemOf(error)}>It was acknowledged, deleted, or has expired.</Empty>}
       {job && !error && (
         <>

@@ -5,6 +5,7 @@ import { deleteKeys, fetchKey } from '../api/store'
 import type { KeyDetail, WirePayload } from '../api/types'
 import { ChangeButton } from '../components/change-button'
 import { DetailPanel } from '../components/detail-panel'
+import { Confirm } from '../components/dialog'
 import { Empty, Facts } from '../components/panel'
 import { PayloadView } from '../components/payload-view'
 import { tell } from '../components/toast'
@@ -12,7 +13,7 @@ import { useNow } from '../feed/status'
 import { bytes, exact } from '../format/number'
 import { fromBase64, readPayload } from '../format/payload'
 import { moment, span } from '../format/time'
-import { problemOf } from '../http/client'
+import { HttpProblem, problemOf } from '../http/client'
 import { useSession } from '../session'
 import { EditKey, ExpireKey } from './key-dialogs'
 
@@ -28,12 +29,13 @@ interface Props {
 export function KeyDetailPanel({ db, name, onClose }: Props) {
   const [editing, setEditing] = useState<Uint8Array | null>(null)
   const [expiring, setExpiring] = useState(false)
+  const [removing, setRemoving] = useState(false)
   const { hidePayloads } = useSession()
   const queries = useQueryClient()
   const { data, error, dataUpdatedAt } = useQuery({
     queryKey: ['key', db, name],
     queryFn: () => fetchKey(db, name, false),
-    refetchInterval: 2000,
+    refetchInterval: ({ state }) => (state.error instanceof HttpProblem ? false : 2000), // what is gone stays gone
   })
   const value = data?.value
   // Even an empty value: a save compares with what is there, which a dashboard that hides values does not do.
@@ -53,14 +55,10 @@ export function KeyDetailPanel({ db, name, onClose }: Props) {
   const again = () =>
     queries.invalidateQueries({ predicate: ({ queryKey }) => ['key', 'tree', 'keys'].includes(String(queryKey[0])) })
   const remove = async () => {
-    try {
-      await deleteKeys(db, [name])
-      tell(`Deleted ${name || 'the empty key'}`)
-      onClose()
-      await again()
-    } catch (problem) {
-      tell(problemOf(problem), 'bad')
-    }
+    await deleteKeys(db, [name])
+    tell(`Deleted ${name || 'the empty key'}`)
+    onClose()
+    await again()
   }
   return (
     <DetailPanel
@@ -78,7 +76,12 @@ export function KeyDetailPanel({ db, name, onClose }: Props) {
           <ChangeButton className="small" disabled={!data} onClick={() => setExpiring(true)}>
             <Timer aria-hidden /> Expiry
           </ChangeButton>
-          <ChangeButton className="small danger icon" label="Delete the key" disabled={!data} onClick={remove}>
+          <ChangeButton
+            className="small danger icon"
+            label="Delete the key"
+            disabled={!data}
+            onClick={() => setRemoving(true)}
+          >
             <Trash2 aria-hidden />
           </ChangeButton>
         </>
@@ -93,6 +96,13 @@ export function KeyDetailPanel({ db, name, onClose }: Props) {
         </>
       )}
       {editing && <EditKey db={db} name={name} before={editing} onClose={() => setEditing(null)} onDone={again} />}
+      {removing && (
+        <Confirm title="Delete the key" action="Delete" onConfirm={remove} onClose={() => setRemoving(false)}>
+          <p>
+            {name === '' ? 'The empty key' : <code>{name}</code>} and its value are gone then. This cannot be undone.
+          </p>
+        </Confirm>
+      )}
       {expiring && data && (
         <ExpireKey db={db} name={name} ttl={data.ttl} onClose={() => setExpiring(false)} onDone={again} />
       )}

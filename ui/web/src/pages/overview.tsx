@@ -127,7 +127,10 @@ function Brokers({ points, now }: { points: Point[]; now: Point }) {
         figures={[
           { label: 'Keys', value: compact(store.keys) },
           { label: 'p99', value: store.p99 > 0 ? micros(store.p99) : '–' },
-          { label: 'Hits', value: percent(store.hits, store.hits + store.misses) },
+          {
+            label: 'Hits',
+            value: store.hits + store.misses > 0 ? percent(store.hits, store.hits + store.misses) : '–',
+          },
         ]}
       />
     </div>

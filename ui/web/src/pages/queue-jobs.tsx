@@ -1,10 +1,11 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { RotateCcw, Trash2, X } from 'lucide-react'
-import { useCallback, useState } from 'react'
+import { useCallback, useRef, useState } from 'react'
 import { useAddress } from '../address'
 import { actOnJobs, fetchJobs, type JobAction, searchJobs } from '../api/queue'
 import type { Job, JobState } from '../api/types'
 import { ChangeButton } from '../components/change-button'
+import { Confirm } from '../components/dialog'
 import { Empty, Panel } from '../components/panel'
 import { PayloadPreview } from '../components/payload-preview'
 import { ScanFoot } from '../components/scan-foot'
@@ -37,6 +38,7 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
   const searching = match !== '' || reason !== ''
   const open = get('job')
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set())
+  const [deleting, setDeleting] = useState(false)
   const [bulk, setBulk] = useState<JobAction | null>(null)
   const now = useNow()
   const live = useFeedState().phase === 'live'
@@ -44,7 +46,7 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
   const list = useWindowed<Job>({
     key: ['jobs', queue, state],
     fetch: (offset, count, signal) => fetchJobs(queue, state, offset, count, signal),
-    live: live && !searching,
+    live: live && !searching && chosen.size === 0, // what is chosen stays where it is
   })
   const found = useSearch<Job>({
     key: ['job-search', queue, state, match, reason],
@@ -67,13 +69,28 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
       tell(problemOf(error), 'bad')
     }
   }
-  const choose = (id: string) =>
+  const row = (index: number) => (searching ? found.rows[index] : list.row(index))
+  const last = useRef<number | null>(null)
+  /** One job, or with shift all from the last one on; what is not loaded is not chosen. */
+  const choose = (index: number, range: boolean) => {
+    const from = range && last.current !== null ? last.current : index
+    const id = row(index)?.id
+    last.current = index
     setChosen((before) => {
       const next = new Set(before)
-      if (!next.delete(id)) next.add(id)
+      if (id !== undefined && next.has(id)) {
+        if (from === index) next.delete(id)
+        return next
+      }
+      for (let at = Math.min(from, index); at <= Math.max(from, index); at++) {
+        const job = row(at)
+        if (job) next.add(job.id)
+      }
       return next
     })
+  }
   const problem = searching ? found.problem : list.problem
+  const nothing = searching && found.more === null && !found.busy && found.rows.length === 0
   const columns = jobColumns(state, now, chosen, choose)
   return (
     <div className="split" data-open={open !== null}>
@@ -106,7 +123,7 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
                     <RotateCcw aria-hidden /> Replay
                   </ChangeButton>
                 )}
-                <ChangeButton className="small danger" onClick={() => act('delete', [...chosen])}>
+                <ChangeButton className="small danger" onClick={() => setDeleting(true)}>
                   <Trash2 aria-hidden /> Delete
                 </ChangeButton>
                 <button
@@ -122,11 +139,11 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
               (searching || (state === 'dead' && deadCount > 0)) && (
                 <>
                   {state === 'dead' && (
-                    <ChangeButton className="small" onClick={() => setBulk('replay')}>
+                    <ChangeButton className="small" disabled={nothing} onClick={() => setBulk('replay')}>
                       <RotateCcw aria-hidden /> Replay all{searching ? ' matching' : ''}
                     </ChangeButton>
                   )}
-                  <ChangeButton className="small danger" onClick={() => setBulk('delete')}>
+                  <ChangeButton className="small danger" disabled={nothing} onClick={() => setBulk('delete')}>
                     <Trash2 aria-hidden /> Delete all{searching ? ' matching' : ''}
                   </ChangeButton>
                 </>
@@ -134,14 +151,22 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
             )}
           </div>
         }
-        foot={searching ? <ScanFoot search={found} noun="job" /> : total === null ? 'Loading' : counted(total, 'job')}
+        foot={
+          searching ? (
+            <ScanFoot search={found} noun="job" />
+          ) : total === null ? (
+            'Loading'
+          ) : (
+            `${counted(total, 'job')}${chosen.size > 0 ? ', held still while some are chosen' : ''}`
+          )
+        }
       >
         <VirtualTable
           label={`Jobs of ${queue}, ${state}`}
           columns={columns}
           minWidth={480}
           count={total ?? 0}
-          row={(index) => (searching ? found.rows[index] : list.row(index))}
+          row={row}
           rowKey={(row) => row.id}
           selected={open}
           onOpen={(row) => set({ job: row.id })}
@@ -160,6 +185,16 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
           onReason={(text) => set({ reason: text })}
         />
       )}
+      {deleting && (
+        <Confirm
+          title={`Delete ${counted(chosen.size, 'job')}`}
+          action="Delete"
+          onConfirm={() => act('delete', [...chosen])}
+          onClose={() => setDeleting(false)}
+        >
+          <p>The chosen jobs of {queue} are gone then. This cannot be undone.</p>
+        </Confirm>
+      )}
       {bulk && <BulkDialog bulk={{ queue, state, action: bulk, match, reason }} onClose={() => setBulk(null)} />}
     </div>
   )
@@ -169,7 +204,7 @@ function jobColumns(
   state: JobState,
   now: number,
   chosen: ReadonlySet<string>,
-  choose: (id: string) => void,
+  choose: (index: number, range: boolean) => void,
 ): Column<Job>[] {
   const time: Record<JobState, { title: string; at: (job: Job) => number }> = {
     ready: { title: 'Pushed', at: (job) => job.pushedAt },
@@ -183,12 +218,13 @@ function jobColumns(
       id: 'choose',
       title: <span className="hidden">Chosen</span>,
       width: '16px',
-      cell: (job) => (
+      cell: (job, index) => (
         <input
           type="checkbox"
           aria-label={`Choose job ${job.id}`}
+          title="With shift: all from the last one on"
           checked={chosen.has(job.id)}
-          onChange={() => choose(job.id)}
+          onChange={(event) => choose(index, (event.nativeEvent as MouseEvent).shiftKey)}
         />
       ),
     },

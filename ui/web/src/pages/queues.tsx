@@ -7,10 +7,11 @@ import { CreateQueue } from './queue-dialogs'
 
 const numbers: NumberColumn<Queue>[] = [
   ['ready', 'Ready', (row) => compact(row.ready)],
-  ['delayed', 'Delayed', (row) => compact(row.delayed)],
-  ['inflight', 'In flight', (row) => compact(row.inflight)],
+  // What tells of trouble stands where a phone shows it.
   ['dead', 'Dead', (row) => <span className={row.dead > 0 ? 'bad' : undefined}>{compact(row.dead)}</span>],
   ['oldestMs', 'Oldest', (row) => (row.oldestMs > 0 ? span(row.oldestMs) : '–')],
+  ['inflight', 'In flight', (row) => compact(row.inflight)],
+  ['delayed', 'Delayed', (row) => compact(row.delayed)],
   ['pushRate', 'Push/s', (row) => rate(row.pushRate)],
   ['ackRate', 'Ack/s', (row) => rate(row.ackRate)],
   ['bytes', 'Size', (row) => bytes(row.bytes)],

@@ -85,7 +85,9 @@ function Config({ filter }: { filter: string }) {
   const queries = useQueryClient()
   const { data, error } = useQuery({ queryKey: ['config'], queryFn: fetchConfig })
   const [editing, setEditing] = useState<Setting | null>(null)
-  const rows = data?.rows.filter((row) => `${row.name} ${row.value}`.toLowerCase().includes(filter)) ?? []
+  const rows = (data?.rows ?? [])
+    .filter((row) => `${row.name} ${row.value}`.toLowerCase().includes(filter))
+    .sort((one, other) => Number(other.mutable) - Number(one.mutable)) // those that can be changed come first
   return (
     <Panel label="Config">
       {error && <p className="problem">{problemOf(error)}</p>}

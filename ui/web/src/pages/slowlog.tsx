@@ -1,9 +1,12 @@
+import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { Pencil } from 'lucide-react'
 import { useState } from 'react'
-import { resetSlowLog } from '../api/server'
+import { fetchConfig, resetSlowLog, setConfig } from '../api/server'
 import type { SlowCommand } from '../api/types'
 import { ChangeButton } from '../components/change-button'
 import { FormDialog } from '../components/dialog'
 import { Empty, Panel } from '../components/panel'
+import { TextField } from '../components/text-field'
 import { tell } from '../components/toast'
 import { type Column, VirtualTable } from '../components/virtual-table'
 import { foldRows, type Rows, useTopic } from '../feed/react'
@@ -11,9 +14,39 @@ import { useNow } from '../feed/status'
 import { counted } from '../format/number'
 import { micros, moment, relative } from '../format/time'
 
+const thresholdName = 'slowlog-log-slower-than'
+
+/** The threshold is a setting of Redis in microseconds; people think in milliseconds. */
+function Threshold({ now, onClose }: { now: number; onClose: () => void }) {
+  const [value, setValue] = useState(now < 0 ? '' : String(now / 1000))
+  const queries = useQueryClient()
+  const number = Number(value)
+  const wrong = value.trim() !== '' && !(number >= 0)
+  const submit = async () => {
+    await setConfig(thresholdName, value.trim() === '' ? '-1' : String(Math.round(number * 1000)))
+    await queries.invalidateQueries({ queryKey: ['config'] })
+    tell(value.trim() === '' ? 'The slow log is off' : `Commands slower than ${micros(number * 1000)} are kept`)
+  }
+  return (
+    <FormDialog title="Threshold of the slow log" action="Set" disabled={wrong} onSubmit={submit} onClose={onClose}>
+      <TextField
+        label="Milliseconds"
+        hint="0 keeps every command that is timed; empty turns the log off"
+        value={value}
+        onChange={setValue}
+      />
+      <p className="muted">It holds until the server restarts.</p>
+    </FormDialog>
+  )
+}
+
 export function SlowLogPage() {
   const now = useNow()
   const [clearing, setClearing] = useState(false)
+  const [limiting, setLimiting] = useState(false)
+  const { data: config } = useQuery({ queryKey: ['config'], queryFn: fetchConfig })
+  const setting = config?.rows.find((row) => row.name === thresholdName)
+  const threshold = setting ? Number(setting.value) : null
   const { data, problem } = useTopic<Rows<SlowCommand>>(
     'slowlog',
     null,
@@ -35,9 +68,17 @@ export function SlowLogPage() {
       <header className="page-head">
         <h1>Slow log</h1>
         <p className="muted">
-          Commands slower than <code>slowlog-log-slower-than</code>; waiting in a blocking command does not count.
+          {threshold === null
+            ? 'Commands that took long; '
+            : threshold < 0
+              ? 'Off: no command is kept; '
+              : `Commands slower than ${micros(threshold)}; `}
+          waiting in a blocking command does not count.
         </p>
         <div className="actions">
+          <ChangeButton disabled={threshold === null} onClick={() => setLimiting(true)}>
+            <Pencil aria-hidden /> Threshold
+          </ChangeButton>
           <ChangeButton disabled={!data || data.total === 0} onClick={() => setClearing(true)}>
             Clear
           </ChangeButton>
@@ -55,9 +96,7 @@ export function SlowLogPage() {
             problem={problem}
             empty={
               data ? (
-                <Empty title="No command was slow" command="redis-cli -p 7654 CONFIG SET slowlog-log-slower-than 1000">
-                  Lower the threshold (microseconds) to see more.
-                </Empty>
+                <Empty title="No command was slow">Lower the threshold to see more.</Empty>
               ) : (
                 <Empty title="Loading" />
               )
@@ -65,6 +104,7 @@ export function SlowLogPage() {
           />
         </Panel>
       </div>
+      {limiting && threshold !== null && <Threshold now={threshold} onClose={() => setLimiting(false)} />}
       {clearing && (
         <FormDialog
           title="Clear the slow log"

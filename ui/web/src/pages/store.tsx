@@ -11,7 +11,7 @@ import { Empty, Panel } from '../components/panel'
 import { ScanFoot } from '../components/scan-foot'
 import { SearchField } from '../components/search-field'
 import { type Column, VirtualTable } from '../components/virtual-table'
-import { bytes, compact, counted, exact } from '../format/number'
+import { bytes, counted, exact } from '../format/number'
 import { span } from '../format/time'
 import { problemOf } from '../http/client'
 import { useEscape } from '../keys'
@@ -250,7 +250,7 @@ function FolderCell({ folder, column }: { folder: KeyFolder; column: string }) {
       </span>
     )
   }
-  return column === 'size' ? <span className="muted">{compact(folder.count)} keys</span> : null
+  return column === 'size' ? <span className="muted">{counted(folder.count, 'key')}</span> : null
 }
 
 function TreeFoot({

@@ -13,14 +13,15 @@ import { NamedList, type NumberColumn } from './named-list'
 export function StreamsPage() {
   const now = useNow()
   const numbers: NumberColumn<Stream>[] = [
-    ['entries', 'Entries', (row) => compact(row.entries)],
-    ['appendRate', 'Append/s', (row) => rate(row.appendRate)],
-    ['groups', 'Groups', (row) => row.groups],
+    // What tells of trouble stands where a phone shows it.
     [
       'maxLag',
       'Largest lag',
       (row) => <span className={row.maxLag >= 1000 ? 'warn' : undefined}>{compact(row.maxLag)}</span>,
     ],
+    ['entries', 'Entries', (row) => compact(row.entries)],
+    ['appendRate', 'Append/s', (row) => rate(row.appendRate)],
+    ['groups', 'Groups', (row) => row.groups],
     ['bytes', 'Size', (row) => bytes(row.bytes)],
     ['lastMs', 'Last entry', (row) => (row.lastMs > 0 ? relative(row.lastMs, now) : '–')],
   ]
