@@ -34,7 +34,8 @@ const (
 // takes a token of its address before it is checked, and gets it back if it was right, so clients that know the password are never
 // slowed down by each other. Without a token attempts wait in a line, where one that was never wrong before on its connection comes
 // before those that were: a flood of guesses does not keep the right password out. Only guesses that each come over a new
-// connection stand in the same line as it; it then waits a tenth of a second for each of them.
+// connection stand in the same line as it. There the newest and the oldest have turns alternately: who comes into a line that stands is
+// served at once, and nobody waits longer than two turns for each that was there before.
 //
 // An address whose tokens are all there and for which nobody waits is forgotten; it comes back the same.
 type logins struct {
@@ -54,6 +55,7 @@ type loginAddress struct {
 	fresh  list.List // of *loginAttempt: first attempts of connections
 	again  list.List // of *loginAttempt: after a wrong one
 	passed int       // turns that fresh ones had since the last of the others
+	newest bool      // the next turn of a fresh one is for the newest
 	timer  brokers.Timer
 }
 
@@ -171,8 +173,13 @@ func (l *logins) advanceLocked(a *loginAddress) {
 		if first == nil {
 			return
 		}
-		if a.passed++; line == &a.again {
+		if line == &a.again {
 			a.passed = 0
+		} else {
+			if a.newest {
+				first = line.Back()
+			}
+			a.passed, a.newest = a.passed+1, !a.newest
 		}
 		a.tokens--
 		attempt := line.Remove(first).(*loginAttempt)

@@ -3,6 +3,7 @@ package commands
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,14 +86,17 @@ func TestGuessesDoNotGrowWithConnections(t *testing.T) {
 func TestRightPasswordGetsInDuringAFlood(t *testing.T) {
 	for _, c := range []struct {
 		reconnects bool
+		after      time.Duration // that the flood has gone on
 		bound      time.Duration
 	}{
-		{false, 300 * time.Millisecond},
-		{true, 200*time.Second/wrongLoginsPerSecond + 300*time.Millisecond},
+		{false, time.Second, 300 * time.Millisecond}, // the first attempts of all stand in line
+		{false, 30 * time.Second, 300 * time.Millisecond},
+		{true, time.Second, 2*200*time.Second/wrongLoginsPerSecond + 300*time.Millisecond},
+		{true, 30 * time.Second, 2*200*time.Second/wrongLoginsPerSecond + 300*time.Millisecond},
 	} {
 		w := newLoginWorld()
 		guessers := flood(200, c.reconnects)
-		w.run(guessers, 25*time.Second) // the first attempt of each is over
+		w.run(guessers, c.after)
 		for try := range 10 {
 			began := w.clock.Now()
 			right := w.enter("10.0.0.1", false)
@@ -127,11 +131,13 @@ func TestRightPasswordsAreNotSlowedDown(t *testing.T) {
 	for range 1000 {
 		waiting = append(waiting, w.enter("10.0.0.1", false))
 	}
-	for i, a := range waiting { // they pass the one token from one to the next
-		if !hasTurn(a) {
-			t.Fatalf("login %d of those at once waits", i)
+	for len(waiting) > 0 { // they pass the one token from one to the next, at once
+		next := slices.IndexFunc(waiting, hasTurn)
+		if next < 0 {
+			t.Fatalf("%d logins wait for none", len(waiting))
 		}
-		w.leave(a, false)
+		w.leave(waiting[next], false)
+		waiting = slices.Delete(waiting, next, next+1)
 	}
 }
 
