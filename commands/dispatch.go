@@ -219,9 +219,11 @@ func (s *Server) gate(ctx *Context, spec *Spec) string {
 // refuse answers a command that did not run; spec is nil when it is unknown.
 func (ctx *Context) refuse(spec *Spec, text string) {
 	ctx.rejected++
-	ctx.Server.ErrorReplied(text)
-	if spec != nil {
-		spec.stats.rejected.Add(1)
+	if !ctx.Session.own {
+		ctx.Server.ErrorReplied(text)
+		if spec != nil {
+			spec.stats.rejected.Add(1)
+		}
 	}
 	if ctx.Session.replyOff || ctx.Session.replySkip {
 		ctx.Session.replySkip = false
