@@ -38,11 +38,15 @@ func (s *Server) writeMetrics(e *exposition) {
 	e.single("nexo_ready", "gauge", "1 when the server takes data.", ready)
 	e.single("nexo_clients", "gauge", "Connections.", t.Connected)
 	e.single("nexo_commands_total", "counter", "Commands run.", t.Commands)
+	e.single("nexo_errors_total", "counter", "Error replies.", t.Errors)
+	e.single("nexo_connections_refused_total", "counter", "Connections over maxclients.", t.Refused)
 	e.single("nexo_memory_bytes", "gauge", "Memory of the process.", t.Memory)
 	e.single("nexo_disk_bytes", "gauge", "Size of the data directory.", t.Disk)
 	e.single("nexo_store_commands_total", "counter", "Commands on the store.", t.StoreCommands)
 	e.single("nexo_store_hits_total", "counter", "Reads that found their key.", t.Hits)
 	e.single("nexo_store_misses_total", "counter", "Reads that did not.", t.Misses)
+	e.single("nexo_store_expired_keys_total", "counter", "Keys whose time to live ended.", t.Expired)
+	e.single("nexo_store_evicted_keys_total", "counter", "Keys that gave way at maxmemory.", t.Evicted)
 	e.single("nexo_store_keys", "gauge", "Keys in all databases.", t.Keys)
 	e.single("nexo_store_memory_bytes", "gauge", "Bytes of keys and values, as maxmemory counts them.", t.StoreMemory)
 	e.single("nexo_store_memory_limit_bytes", "gauge", "maxmemory; 0 is no limit.", t.StoreMemoryMaximum)
@@ -56,26 +60,33 @@ func (s *Server) writeMetrics(e *exposition) {
 	s.streamMetrics(e)
 }
 
+// counters are those of a queue in the order of queueEvents, or the one of a stream.
+type counters [11]uint64
+
+var queueEvents = [len(counters{})]string{
+	"pushed", "popped", "acked", "failed", "released", "lease_expired", "dead", "replayed", "deleted", "expired", "dropped",
+}
+
+func (c *QueueCounts) list() counters {
+	return counters{c.Pushed, c.Popped, c.Acked, c.Failed, c.Released, c.LeaseExpired, c.Dead, c.Replayed, c.Deleted, c.Expired, c.Dropped}
+}
+
 func (s *Server) queueMetrics(e *exposition) {
 	queues := s.source.Queues()
 	var rest Queue
-	var base [4]uint64
-	own, others := s.queueSeries.split(len(queues), func(i int) (string, [4]uint64) {
-		c := &queues[i].Counts
-		return queues[i].Name, [4]uint64{c.Pushed, c.Popped, c.Acked, c.Failed}
-	}, &base)
+	var base counters
+	own, others := s.queueSeries.split(len(queues), func(i int) (string, counters) { return queues[i].Name, queues[i].Counts.list() }, &base)
 	for _, i := range others {
 		q := &queues[i]
 		rest.Ready, rest.Delayed, rest.Inflight, rest.Dead = rest.Ready+q.Ready, rest.Delayed+q.Delayed, rest.Inflight+q.Inflight, rest.Dead+q.Dead
 		rest.OldestMS = max(rest.OldestMS, q.OldestMS)
 	}
-	rest.Counts = QueueCounts{base[0], base[1], base[2], base[3]}
 	each := func(name, kind, help string, samples func(q *Queue, labels ...string)) {
 		e.family(name, kind, help)
 		for _, i := range own {
 			samples(&queues[i], "queue", queues[i].Name)
 		}
-		if len(others) > 0 || rest.Counts != (QueueCounts{}) {
+		if len(others) > 0 || base != (counters{}) {
 			samples(&rest, "others", "true")
 		}
 	}
@@ -88,10 +99,13 @@ func (s *Server) queueMetrics(e *exposition) {
 		e.sample("nexo_queue_jobs", q.Dead, append(labels, "state", "dead")...)
 	})
 	each("nexo_queue_events_total", "counter", "What has happened to the jobs of a queue since it was made.", func(q *Queue, labels ...string) {
-		e.sample("nexo_queue_events_total", q.Counts.Pushed, append(labels, "event", "pushed")...)
-		e.sample("nexo_queue_events_total", q.Counts.Popped, append(labels, "event", "popped")...)
-		e.sample("nexo_queue_events_total", q.Counts.Acked, append(labels, "event", "acked")...)
-		e.sample("nexo_queue_events_total", q.Counts.Failed, append(labels, "event", "failed")...)
+		counts := q.Counts.list()
+		if q == &rest {
+			counts = base
+		}
+		for i, event := range queueEvents {
+			e.sample("nexo_queue_events_total", counts[i], append(labels, "event", event)...)
+		}
 	})
 	each("nexo_queue_oldest_seconds", "gauge", "Age of the job that would be delivered next, 0 when none; of others the largest.", func(q *Queue, labels ...string) {
 		e.sample("nexo_queue_oldest_seconds", float64(q.OldestMS)/1000, labels...)
@@ -101,9 +115,9 @@ func (s *Server) queueMetrics(e *exposition) {
 func (s *Server) streamMetrics(e *exposition) {
 	streams := s.source.Streams()
 	var rest Stream
-	var base [4]uint64
-	own, others := s.streamSeries.split(len(streams), func(i int) (string, [4]uint64) {
-		return streams[i].Name, [4]uint64{streams[i].Appended}
+	var base counters
+	own, others := s.streamSeries.split(len(streams), func(i int) (string, counters) {
+		return streams[i].Name, counters{streams[i].Appended}
 	}, &base)
 	for _, i := range others {
 		rest.Entries, rest.Bytes, rest.MaxLag = rest.Entries+streams[i].Entries, rest.Bytes+streams[i].Bytes, max(rest.MaxLag, streams[i].MaxLag)
@@ -128,6 +142,39 @@ func (s *Server) streamMetrics(e *exposition) {
 			e.sample(family.name, family.value(&rest), "others", "true")
 		}
 	}
+	groupMetrics(e, streams, own)
+}
+
+// groupMetrics tells of the groups of the streams that have series, as many as there may be series.
+func groupMetrics(e *exposition, streams []Stream, own []int) {
+	shown, all := [][2]int{}, 0
+	for i := range streams {
+		all += len(streams[i].Members)
+	}
+	for _, i := range own {
+		for k := range streams[i].Members {
+			if len(shown) < seriesMax {
+				shown = append(shown, [2]int{i, k})
+			}
+		}
+	}
+	e.single("nexo_stream_groups", "gauge", "Groups of all streams.", all)
+	e.single("nexo_stream_groups_left_out", "gauge", "Groups without series.", all-len(shown))
+	for _, family := range []struct {
+		name, help string
+		value      func(*Group) any
+	}{
+		{"nexo_stream_group_lag", "Entries that the group has not been given yet.", func(g *Group) any { return g.Lag }},
+		{"nexo_stream_group_pending", "Entries that were delivered and are not acknowledged.", func(g *Group) any { return g.Pending }},
+		{"nexo_stream_group_parked", "Entries that the group has given up.", func(g *Group) any { return g.Parked }},
+		{"nexo_stream_group_workers", "Consumers with an open connection.", func(g *Group) any { return g.Workers }},
+	} {
+		e.family(family.name, "gauge", family.help)
+		for _, at := range shown {
+			g := &streams[at[0]].Members[at[1]]
+			e.sample(family.name, family.value(g), "stream", streams[at[0]].Name, "group", g.Name)
+		}
+	}
 }
 
 // seriesMax is how many queues, and how many streams, have series of their own.
@@ -138,12 +185,12 @@ const seriesMax = 1000
 type series struct {
 	mu     sync.Mutex
 	own    map[string]bool
-	others map[string][4]uint64 // the counters when they were last read
-	gone   [4]uint64            // of others that were dropped
+	others map[string]counters // the counters when they were last read
+	gone   counters            // of others that were dropped
 }
 
 // split tells which things have series of their own, and which others there are, with the sum of their counters.
-func (s *series) split(n int, at func(i int) (name string, counters [4]uint64), sum *[4]uint64) (own, others []int) {
+func (s *series) split(n int, at func(i int) (name string, now counters), sum *counters) (own, others []int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	present := make(map[string]bool, n)
@@ -152,36 +199,36 @@ func (s *series) split(n int, at func(i int) (name string, counters [4]uint64), 
 		present[name] = true
 	}
 	maps.DeleteFunc(s.own, func(name string, _ bool) bool { return !present[name] })
-	maps.DeleteFunc(s.others, func(name string, last [4]uint64) bool {
+	maps.DeleteFunc(s.others, func(name string, last counters) bool {
 		if !present[name] {
 			addCounters(&s.gone, last)
 		}
 		return !present[name]
 	})
 	if s.own == nil {
-		s.own, s.others = map[string]bool{}, map[string][4]uint64{}
+		s.own, s.others = map[string]bool{}, map[string]counters{}
 	}
 	*sum = s.gone
 	for i := range n {
-		name, counters := at(i)
+		name, now := at(i)
 		last, isOther := s.others[name]
 		if !isOther && (s.own[name] || len(s.own) < seriesMax) {
 			s.own[name] = true
 			own = append(own, i)
 			continue
 		}
-		if counters[0] < last[0] { // dropped and made anew between two scrapes
+		if now[0] < last[0] { // dropped and made anew between two scrapes
 			addCounters(&s.gone, last)
 			addCounters(sum, last)
 		}
-		s.others[name] = counters
-		addCounters(sum, counters)
+		s.others[name] = now
+		addCounters(sum, now)
 		others = append(others, i)
 	}
 	return own, others
 }
 
-func addCounters(sum *[4]uint64, more [4]uint64) {
+func addCounters(sum *counters, more counters) {
 	for i := range sum {
 		sum[i] += more[i]
 	}

@@ -30,7 +30,7 @@ func TestMetricsOfManyQueues(t *testing.T) {
 	ts := newTestServer(t, Options{})
 	add := func(name string, n int) {
 		ts.source.locked(func() {
-			ts.source.queues = append(ts.source.queues, Queue{Name: name, Ready: n, Dead: 1, OldestMS: int64(n) * 1000, Counts: QueueCounts{Pushed: uint64(n), Acked: 2}})
+			ts.source.queues = append(ts.source.queues, Queue{Name: name, Ready: n, Dead: 1, OldestMS: int64(n) * 1000, Counts: QueueCounts{Pushed: uint64(n), Acked: 2, Dropped: 5}})
 		})
 	}
 	drop := func(name string) {
@@ -59,6 +59,7 @@ func TestMetricsOfManyQueues(t *testing.T) {
 	expect("many", "nexo_queue_jobs", `state="dead"`, 1205, 1001)
 	expect("many", "nexo_queue_events_total", `event="pushed"`, 12050, 1001)
 	expect("many", "nexo_queue_events_total", `event="acked"`, 2410, 1001)
+	expect("many", "nexo_queue_events_total", `event="dropped"`, 6025, 1001)
 	expect("many", "nexo_queue_oldest_seconds", `others="true"`, 10, 1)
 
 	drop("m0001") // its place is for a queue that comes, not for one that is counted already
@@ -88,4 +89,15 @@ func TestMetricsOfManyQueues(t *testing.T) {
 	expect("streams", "nexo_stream_entries", "", 3030, 1001)
 	expect("streams", "nexo_stream_appended_total", "others", 40, 1)
 	expect("streams", "nexo_stream_lag", "others", 1009, 1)
+	ts.source.locked(func() {
+		for i := range 4 {
+			for k := range 300 {
+				ts.source.streams[i].Members = append(ts.source.streams[i].Members, Group{Name: fmt.Sprint("g", k), Lag: 2, Pending: 1, Parked: 3, Workers: 4})
+			}
+		}
+	})
+	expect("groups", "nexo_stream_groups", "", 1200, 1)
+	expect("groups", "nexo_stream_groups_left_out", "", 200, 1)
+	expect("groups", "nexo_stream_group_lag", `stream="0",group="g7"`, 2, 1)
+	expect("groups", "nexo_stream_group_workers", "", 4000, 1000)
 }

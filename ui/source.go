@@ -111,7 +111,10 @@ type Totals struct {
 	Subscriptions, Retained         int64
 	StreamRead, StreamAcked         uint64
 	Connected                       int64
-	Memory, Disk                    int64 // bytes of the process, and of the data directory
+	Refused                         uint64 // connections
+	Errors                          uint64 // error replies
+	Expired, Evicted                uint64 // keys
+	Memory, Disk                    int64  // bytes of the process, and of the data directory
 	StoreMemory, StoreMemoryMaximum int64
 }
 
@@ -144,8 +147,11 @@ type Queue struct {
 	Counts QueueCounts `json:"-"`
 }
 
-// QueueCounts are what the rates are computed from.
-type QueueCounts struct{ Pushed, Popped, Acked, Failed uint64 }
+// QueueCounts are what has happened to the jobs of a queue. Failed are those that were given back as failed or whose lease ended.
+type QueueCounts struct {
+	Pushed, Popped, Acked, Failed                                     uint64
+	Released, LeaseExpired, Dead, Replayed, Deleted, Expired, Dropped uint64
+}
 
 // QueueDetail is one queue with its configuration.
 type QueueDetail struct {
@@ -201,8 +207,9 @@ type Stream struct {
 	AppendRate float64 `json:"appendRate"`
 	Chain      bool    `json:"chain"`
 
-	Appended uint64 `json:"-"`
-	Lag      uint64 `json:"-"` // of all groups
+	Appended uint64  `json:"-"`
+	Lag      uint64  `json:"-"` // of all groups
+	Members  []Group `json:"-"` // the groups
 }
 
 // StreamDetail is one stream with its groups.

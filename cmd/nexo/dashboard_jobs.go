@@ -44,7 +44,10 @@ func queueOf(name string, info *queue.Info) ui.Queue {
 	return ui.Queue{
 		Name: name, Ready: info.Ready, Delayed: info.Delayed, Inflight: info.Inflight, Dead: info.Dead, Bytes: info.Bytes, Waiters: info.Waiters,
 		OldestMS: info.OldestReadyMS, Paused: paused,
-		Counts: ui.QueueCounts{Pushed: c.Pushed, Popped: c.Delivered, Acked: c.Acked, Failed: c.Nacked + c.LeaseExpired},
+		Counts: ui.QueueCounts{
+			Pushed: c.Pushed, Popped: c.Delivered, Acked: c.Acked, Failed: c.Nacked + c.LeaseExpired, Released: c.Released, LeaseExpired: c.LeaseExpired,
+			Dead: c.Dead, Replayed: c.Replayed, Deleted: c.Deleted, Expired: c.Expired, Dropped: c.Dropped,
+		},
 	}
 }
 
@@ -166,6 +169,7 @@ func (s *source) stream(name string, workers map[commands.GroupName]int) (row ui
 		row.MaxLag = max(row.MaxLag, g.Lag)
 		row.Lag += g.Lag
 	}
+	row.Members = groups
 	return row, groups, stats.Config, nil
 }
 

@@ -93,7 +93,7 @@ func (s *source) Port() int {
 }
 
 func (s *source) Totals() ui.Totals {
-	activity, counters, bus := s.commands.Activity(), s.deps.Store.Counters(), s.deps.PubSub.Stats()
+	activity, counters, bus, door := s.commands.Activity(), s.deps.Store.Counters(), s.deps.PubSub.Stats(), s.commands.DoorCounters()
 	var fsyncs latency.Counts
 	for _, journal := range s.journals {
 		for bucket, n := range journal.Fsyncs() {
@@ -105,7 +105,8 @@ func (s *source) Totals() ui.Totals {
 		StoreLatency: ui.Latency{Counts: activity.Latency[:], Bound: latency.Bound}, FsyncLatency: ui.Latency{Counts: fsyncs[:], Bound: latency.Bound},
 		Published: bus.Published, Delivered: bus.Delivered, Subscriptions: bus.Subscriptions, Retained: int64(bus.Retained),
 		StreamRead: activity.StreamRead, StreamAcked: activity.StreamAcked,
-		Connected: s.commands.DoorCounters().Connected, Memory: residentMemory(), Disk: s.disk.bytes(s.data, s.deps.Clock.Now()),
+		Connected: door.Connected, Refused: door.Refused, Errors: activity.Errors, Expired: counters.Expired, Evicted: counters.Evicted,
+		Memory: residentMemory(), Disk: s.disk.bytes(s.data, s.deps.Clock.Now()),
 		StoreMemory: counters.Memory, StoreMemoryMaximum: counters.MaxMemory,
 	}
 }
