@@ -1,4 +1,6 @@
 import { useState } from 'react'
+import { bytes } from '../format/number'
+import { span } from '../format/time'
 import { useSession } from '../session'
 import { FormDialog } from './dialog'
 import { TextField } from './text-field'
@@ -10,6 +12,26 @@ interface Props {
   /** Gets the changed settings alone. */
   onSave: (set: Record<string, string>) => Promise<unknown>
   onClose: () => void
+}
+
+/** Settings that are milliseconds, and what 0 means there. */
+const spans: Record<string, string> = {
+  lease: 'none',
+  delay: 'none',
+  ttl: 'never',
+  dlqttl: 'never',
+  maxage: 'kept for ever',
+  dedupwindow: 'no window',
+}
+
+/** What a number means, as people say it; one with a unit says it itself. */
+function meaning(name: string, value: string): string | undefined {
+  if (!/^\d+$/.test(value.trim())) return undefined
+  const number = Number(value)
+  if (name in spans) return number === 0 ? spans[name] : span(number)
+  if (name === 'maxbytes') return number === 0 ? 'no limit' : bytes(number)
+  if (name === 'maxlen') return number === 0 ? 'no limit' : undefined
+  return undefined
 }
 
 /** Settings as the server names them; only what was changed is sent. */
@@ -35,14 +57,19 @@ export function ConfigDialog({ title, config, onSave, onClose }: Props) {
       onClose={onClose}
     >
       <div className="pair">
-        {initial.map(([name]) => (
-          <TextField
-            key={name}
-            label={name}
-            value={values[name] ?? ''}
-            onChange={(value) => setValues((before) => ({ ...before, [name]: value }))}
-          />
-        ))}
+        {initial.map(([name]) => {
+          const value = values[name] ?? ''
+          const hint = meaning(name, value)
+          return (
+            <TextField
+              key={name}
+              label={name}
+              {...(hint ? { hint } : {})}
+              value={value}
+              onChange={(text) => setValues((before) => ({ ...before, [name]: text }))}
+            />
+          )
+        })}
       </div>
     </FormDialog>
   )

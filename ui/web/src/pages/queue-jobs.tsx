@@ -182,7 +182,7 @@ export function QueueJobs({ queue, state, deadCount }: Props) {
           id={open}
           onClose={close}
           onAct={act}
-          onReason={(text) => set({ reason: text })}
+          onReason={(text) => set({ reason: text, job: null })}
         />
       )}
       {deleting && (
