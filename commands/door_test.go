@@ -128,7 +128,7 @@ func TestNamesAreBounded(t *testing.T) {
 
 // TestWillsCount: a will is bounded, and all wills together are by the memory of all clients.
 func TestWillsCount(t *testing.T) {
-	addr, door := openDoor(t, resp.Options{MemoryMax: 6<<20 + 512<<10})
+	addr, door := openDoor(t, resp.Options{MemoryMax: 7 << 20}) // of which seven eighths are for wills
 	payload := strings.Repeat("w", 1_000_000)
 	if got := dialRaw(t, addr, 2).do("NWILL", "last", payload+payload); got != "-TOOBIG a will has at most 1048576 bytes\r\n" {
 		t.Errorf("%q", got)

@@ -83,7 +83,7 @@ func (a *ahead) roomLocked(c *Conn) bool {
 	if c.stranger.Load() {
 		most = min(most, unauthenticatedAhead)
 	}
-	if a.held+int(c.inputHeld.Load())+size > most || !c.tryCharge(size) {
+	if a.held+int(c.inputHeld.Load())+size > most || !c.tryCharge(size, 0) {
 		return false
 	}
 	if len(a.open) > 0 {

@@ -80,6 +80,7 @@ type Conn struct {
 	running      atomic.Bool  // a batch is under way
 	stranger     atomic.Bool  // the client is not authenticated
 	spared       atomic.Bool  // it is not cut for MemoryMax
+	asking       atomic.Bool  // in chargeInput
 	busy         atomic.Pointer[func() bool]
 	admitted     bool // it holds a slot of the server's gate
 }

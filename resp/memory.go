@@ -19,8 +19,9 @@ const (
 // given back with the connection.
 func (c *Conn) Hold(n int) { c.charge(n) }
 
-// TryHold is Hold for what may be refused: it takes n bytes if as many are left, and tells whether they were.
-func (c *Conn) TryHold(n int) bool { return c.tryCharge(n) }
+// TryHold is Hold for what may be refused: it takes n bytes if as many are left, and tells whether they were. The last eighth is
+// left to what cannot be refused, such as replies on their way.
+func (c *Conn) TryHold(n int) bool { return c.tryCharge(n, c.server.options.MemoryMax/8) }
 
 // Memory is how much the connection holds of the memory of all. Any goroutine.
 func (c *Conn) Memory() int { return int(c.held.Load()) }
@@ -33,22 +34,33 @@ func (c *Conn) charge(n int) {
 
 func (s *Server) charge(n int) {
 	if s.held.Add(int64(n)) > s.options.MemoryMax && n > 0 {
-		select {
-		case s.pressed <- struct{}{}:
-		default:
-		}
+		s.press()
 	}
 }
 
-// tryCharge takes n bytes if they are left.
-func (c *Conn) tryCharge(n int) bool {
-	c.charge(n)
-	if c.server.held.Load() <= c.server.options.MemoryMax {
-		return true
+// press has the sweeper make room.
+func (s *Server) press() {
+	select {
+	case s.pressed <- struct{}{}:
+	default:
 	}
-	c.charge(-n)
-	c.server.missed.Store(int64(n))
-	return false
+}
+
+// tryCharge takes n bytes if they are left beside those to keep.
+func (c *Conn) tryCharge(n int, keep int64) bool {
+	s := c.server
+	for {
+		held := s.held.Load()
+		if held+int64(n) > s.options.MemoryMax-keep {
+			s.missed.Store(int64(n))
+			s.press()
+			return false
+		}
+		if s.held.CompareAndSwap(held, held+int64(n)) {
+			c.held.Add(int64(n))
+			return true
+		}
+	}
 }
 
 // Spare keeps the connection from being cut to make room for others, or no longer. Any goroutine.
@@ -59,6 +71,8 @@ func (c *Conn) Spared() bool { return c.spared.Load() }
 
 // chargeInput takes what the read buffer has grown to. It returns an error when this connection is the one that must go.
 func (c *Conn) chargeInput(size int) error {
+	c.asking.Store(true)
+	defer c.asking.Store(false)
 	if c.payInput(size) > 0 && !c.server.relieve(c, 0) {
 		return errMemory
 	}
@@ -126,6 +140,9 @@ func (s *Server) relieve(asking *Conn, missed int64) bool {
 			return false
 		}
 		over -= h.bytes
+		if h.conn.asking.Load() {
+			continue // it is about to find out by itself, and will be told why
+		}
 		s.counters.memoryCuts.Add(1)
 		s.options.Logger.Warn("connection cut: the memory for all connections is used up", "client", h.conn.RemoteAddr().String(),
 			"id", h.conn.id, "bytes", h.bytes)

@@ -86,7 +86,7 @@ func TestSecondLife(t *testing.T) {
 				if err := w.back(b, handle(first)); err != nil {
 					t.Fatal(err)
 				}
-				b, j = reopened(t, j, clock)
+				b, _ = reopened(t, j, clock)
 				clock.Advance(time.Hour)
 				view, found, err := b.Get([]byte(w.queue), id)
 				if w.keeps && ttl != 0 {
@@ -221,7 +221,7 @@ func TestKeyOfWorkThrownAway(t *testing.T) {
 				}
 				if !e.protects {
 					// The end of the first job's time in the log must not take the key of the second.
-					b, j = reopened(t, j, clock)
+					b, _ = reopened(t, j, clock)
 					if again := must[[]Pushed](t)(b.Push([]byte("q"), [][]byte{[]byte("again")}, &o, nil))[0]; again.New || again.ID != pushed.ID {
 						t.Fatalf("a push after a crash: %+v", again)
 					}
