@@ -21,6 +21,10 @@ type channel struct {
 }
 
 type shard struct {
+	// seen are hashes of names without a channel that were looked up: a result is remembered for a name that comes again, so that
+	// names which come once, as those of new topics, push out none and cost no memory.
+	seen [cachedPerShard]atomic.Uint32
+
 	mu struct {
 		sync.RWMutex
 		channels map[string]*channel
@@ -45,7 +49,24 @@ func newChannels() *channels {
 }
 
 func (c *channels) shard(name []byte) *shard {
-	return &c.shards[maphash.Bytes(c.seed, name)%shardCount]
+	s, _ := c.hashed(name)
+	return s
+}
+
+// hashed is the shard of a name and the rest of its hash.
+func (c *channels) hashed(name []byte) (s *shard, rest uint64) {
+	hash := maphash.Bytes(c.seed, name)
+	return &c.shards[hash%shardCount], hash / shardCount
+}
+
+// again tells whether a name was looked up before; it may take another for it.
+func (s *shard) again(hash uint64) bool {
+	slot, mark := &s.seen[hash%cachedPerShard], uint32(hash/cachedPerShard)|1
+	if slot.Load() == mark {
+		return true
+	}
+	slot.Store(mark)
+	return false
 }
 
 func (c *channels) add(sub *Subscription) {
@@ -108,7 +129,7 @@ func (r route) same(q route) bool {
 func (c *channels) route(name []byte, wild *wildcards) route {
 	var to route
 	var known *result
-	s := c.shard(name)
+	s, hash := c.hashed(name)
 	s.mu.RLock()
 	ch := s.mu.channels[string(name)]
 	if ch != nil {
@@ -123,7 +144,9 @@ func (c *channels) route(name []byte, wild *wildcards) route {
 	}
 	if known == nil || known.generation != wild.generation.Load() {
 		known = wild.resolve(name)
-		s.remember(name, ch, known)
+		if ch != nil || s.again(hash) {
+			s.remember(name, ch, known)
+		}
 	}
 	to.wild = known.parts
 	return to

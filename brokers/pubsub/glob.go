@@ -71,26 +71,28 @@ func (x *globIndex) drop(pattern string) {
 	}
 }
 
-// match calls found with the roster of every pattern that matches.
-func (x *globIndex) match(text []byte, found func(*roster)) {
+// match appends every pattern that matches.
+func (x *globIndex) match(text []byte, parts []part) []part {
 	for n := range x.prefixes.lengths {
 		if n <= len(text) {
-			tryGlobs(x.prefixes.byLiteral[string(text[:n])], text, found)
+			parts = tryGlobs(x.prefixes.byLiteral[string(text[:n])], text, parts)
 		}
 	}
 	for n := range x.suffixes.lengths {
 		if n <= len(text) {
-			tryGlobs(x.suffixes.byLiteral[string(text[len(text)-n:])], text, found)
+			parts = tryGlobs(x.suffixes.byLiteral[string(text[len(text)-n:])], text, parts)
 		}
 	}
+	return parts
 }
 
-func tryGlobs(patterns map[string]*roster, text []byte, found func(*roster)) {
+func tryGlobs(patterns map[string]*roster, text []byte, parts []part) []part {
 	for pattern, r := range patterns {
 		if brokers.MatchGlob(pattern, text) {
-			found(r)
+			parts = append(parts, r.view())
 		}
 	}
+	return parts
 }
 
 // each calls visit with every roster until it returns false.

@@ -27,6 +27,8 @@ type wildcards struct {
 	generation atomic.Uint64
 	// names is the number of distinct filters and patterns.
 	names atomic.Int64
+	// none is the result of a name that nothing matches, of one generation.
+	none atomic.Pointer[result]
 
 	mu struct {
 		sync.RWMutex
@@ -164,34 +166,43 @@ func (w *wildcards) resolve(name []byte) *result {
 	isTopic := topicProblem(name) == ""
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	found := &result{generation: w.generation.Load()}
-	take := func(r *roster) { found.parts = append(found.parts, r.view()) }
+	var parts []part
 	if isTopic {
-		w.mu.root.match(name, true, name[0] == '$', take)
+		parts = w.mu.root.match(name, true, name[0] == '$', parts)
 	}
-	w.mu.globs.match(name, take)
-	return found
+	parts = w.mu.globs.match(name, parts)
+	generation := w.generation.Load()
+	if len(parts) > 0 {
+		return &result{generation, parts}
+	}
+	none := w.none.Load()
+	if none == nil || none.generation != generation {
+		none = &result{generation: generation}
+		w.none.Store(none)
+	}
+	return none
 }
 
-// match calls found for every filter below n that matches rest; hidden is set at the root for a topic that starts with
-// '$', which no leading wildcard matches.
-func (n *node) match(rest []byte, more, hidden bool, found func(*roster)) {
+// match appends every filter below n that matches rest; hidden is set at the root for a topic that starts with '$', which no
+// leading wildcard matches.
+func (n *node) match(rest []byte, more, hidden bool, parts []part) []part {
 	if n.hash != nil && !hidden {
-		found(n.hash)
+		parts = append(parts, n.hash.view())
 	}
 	if !more {
 		if n.here != nil {
-			found(n.here)
+			parts = append(parts, n.here.view())
 		}
-		return
+		return parts
 	}
 	level, rest, more := bytes.Cut(rest, separator)
 	if child := n.children[string(level)]; child != nil {
-		child.match(rest, more, false, found)
+		parts = child.match(rest, more, false, parts)
 	}
 	if n.plus != nil && !hidden {
-		n.plus.match(rest, more, false, found)
+		parts = n.plus.match(rest, more, false, parts)
 	}
+	return parts
 }
 
 // each calls visit with the roster of every wildcard name, under the read lock, until it returns false.
