@@ -55,6 +55,9 @@ type Broker struct {
 	jobs       atomic.Int64 // how many there are
 	hot        atomic.Int64 // bytes of the ready jobs in RAM
 	cold       atomic.Int64 // bytes of the jobs in runs
+	coldJobs   atomic.Int64 // how many these are
+	deadRuns   atomic.Int64 // bytes of the files that only the last snapshot still needs
+	listed     []*run       // by the last snapshot, pinned; of the one compaction, and of the start
 	peak       atomic.Int64 // what jobs took of RAM at most since Freed was told
 	freeing    atomic.Bool  // Freed is about to be told
 	spill      *spill
@@ -118,7 +121,12 @@ func Open(o Options) (*Broker, error) {
 		return nil, err
 	}
 	b.spill = spill
-	if err := b.recover(); err != nil {
+	b.generation = 1
+	err = b.recover()
+	if err == nil {
+		err = b.spill.sweep()
+	}
+	if err != nil {
 		b.spill.close()
 		return nil, err
 	}
@@ -425,9 +433,8 @@ func (q *queue) uncountLocked() {
 	b.bytes.Add(-q.bytes)
 	b.jobs.Add(-int64(q.index.count() + q.ready.cold))
 	q.heatLocked(-q.hot)
-	b.cold.Add(-q.cold)
 	for _, r := range q.runsLocked() {
-		b.spill.unpin(r)
+		q.leaveLocked(r)
 	}
 	q.bytes, q.cold = 0, 0
 }

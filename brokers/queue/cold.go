@@ -97,13 +97,12 @@ func (q *queue) cutLocked(jobs []*job) {
 		j.state = stateCold
 	}
 	if q.broker.loading.Load() {
-		q.broker.everCold.add(jobs)
+		q.broker.everCold.addRun(r)
 	}
 	q.broker.spill.add(r)
 	q.ready.insert(r)
 	q.heatLocked(-r.cost)
-	q.cold += r.cost
-	q.broker.cold.Add(r.cost)
+	q.coolLocked(r)
 	if r.expires != math.MaxInt64 {
 		q.runExpiry.set(runExpiry.before, runExpiry{r.expires, r})
 		q.armLocked(r.expires)
@@ -179,10 +178,27 @@ func (q *queue) warmLocked(r *run, jobs []*job) {
 // dropRunLocked takes a run and its jobs out of the queue.
 func (q *queue) dropRunLocked(r *run) {
 	q.ready.drop(r)
-	q.cold -= r.cost
-	q.broker.cold.Add(-r.cost)
+	q.leaveLocked(r)
 	if r.expires != math.MaxInt64 {
 		q.runExpiry.remove(runExpiry{r.expires, r})
+	}
+}
+
+// coolLocked counts the jobs of a run that a bucket gets.
+func (q *queue) coolLocked(r *run) {
+	q.cold += r.cost
+	q.broker.cold.Add(r.cost)
+	q.broker.coldJobs.Add(int64(r.count))
+}
+
+// leaveLocked undoes it. The file stays while a snapshot lists it.
+func (q *queue) leaveLocked(r *run) {
+	q.cold -= r.cost
+	q.broker.cold.Add(-r.cost)
+	q.broker.coldJobs.Add(-int64(r.count))
+	r.gone = true
+	if r.listed != 0 {
+		q.broker.deadRuns.Add(r.size)
 	}
 	q.broker.spill.unpin(r)
 }
@@ -214,18 +230,17 @@ type idSet map[uint64]*[idSetWords]uint64
 
 const idSetWords = 8
 
-func (s idSet) add(jobs []*job) {
-	var words *[idSetWords]uint64
-	at := uint64(math.MaxUint64)
-	for _, j := range jobs {
-		if chunk := j.id / (64 * idSetWords); chunk != at {
-			if at, words = chunk, s[chunk]; words == nil {
-				words = new([idSetWords]uint64)
-				s[chunk] = words
-			}
+// addRun adds the ids of a run.
+func (s idSet) addRun(r *run) {
+	add := func(id uint64) {
+		words := s[id/(64*idSetWords)]
+		if words == nil {
+			words = new([idSetWords]uint64)
+			s[id/(64*idSetWords)] = words
 		}
-		words[j.id/64%idSetWords] |= 1 << (j.id % 64)
+		words[id/64%idSetWords] |= 1 << (id % 64)
 	}
+	r.ids(add)
 }
 
 func (s idSet) has(id uint64) bool {

@@ -38,9 +38,13 @@ func (b *Broker) compactIfDue() {
 	if b.loading.Load() || b.closed.Load() || b.compacting.Load() {
 		return
 	}
-	log, live := b.journal.LogBytes(), b.liveBytes()
-	died := max(b.snapshotLive.Load()-live, 0)
-	grown := log+died > b.options.CompactBytes && log > b.compactAbove.Load() && b.snapshotBytes.Load()+log > live/4*7
+	log, live, deadRuns := b.journal.LogBytes(), b.liveBytes(), b.deadRuns.Load()
+	died := max(b.snapshotLive.Load()-live, 0) + deadRuns
+	most := live / 4 * 7
+	if b.cold.Load() > 0 {
+		most += live
+	}
+	grown := log+died > b.options.CompactBytes && log > b.compactAbove.Load() && b.snapshotBytes.Load()+log+deadRuns > most
 	if !grown && !b.relief.Due(b.journal, b.liveBytes) {
 		return
 	}
@@ -74,11 +78,12 @@ func (b *Broker) compactIfDue() {
 	}()
 }
 
-// liveBytes is about what a snapshot of the present state would take. Snapshot and log together may be 7/4 of it before
-// they are compacted, so with the new snapshot beside them the disk holds less than three times what lives; a log that
-// is mostly live, that of a growing backlog, is left alone.
+// liveBytes is about what a snapshot of the present state would take, which lists the jobs on disk and holds the others. Snapshot and
+// log together may be 7/4 of it before they are compacted, so with the new snapshot beside them the disk holds less than three
+// times what lives. While jobs are on disk it may be 11/4: what is pushed leaves the log for a run, and each snapshot of a
+// growing backlog writes the same jobs in front again.
 func (b *Broker) liveBytes() int64 {
-	return b.bytes.Load() - b.jobs.Load()*(jobOverheadBytes-runJobBytes)
+	return b.bytes.Load() - b.cold.Load() - (b.jobs.Load()-b.coldJobs.Load())*(jobOverheadBytes-runJobBytes)
 }
 
 // Compact replaces the log by a snapshot of the present state. Everything is served meanwhile.
@@ -93,26 +98,64 @@ func (b *Broker) Compact() error {
 	live := b.liveBytes()
 	b.world.Unlock()
 	size := int64(0)
+	complete := false
 	err = finish(func(emit brokers.Emit) error {
-		return b.dump(func(body []byte) error {
+		err := b.dump(func(body []byte) error {
 			size += int64(len(body))
 			return emit(body)
 		}, first, queues)
+		complete = err == nil
+		return err
 	})
 	b.relief.Ended(live, err)
 	if err == nil {
 		b.snapshotBytes.Store(size)
 		b.snapshotLive.Store(live)
 	}
+	b.unpin(queues, err == nil, err != nil && complete)
+	return err
+}
+
+// unpin lets go of what a snapshot has pinned, but for the runs that it lists: their files must stay as long as a start may read it.
+// After a success that is until the next one, and those of the last one may go. unclear tells that a start may find either.
+func (b *Broker) unpin(queues []*queue, success, unclear bool) {
+	var listed []*run
 	for _, q := range queues {
 		q.mu.Lock()
-		for _, r := range q.snapshot.runs {
-			b.spill.unpin(r)
+		s := q.snapshot
+		for _, r := range s.runs {
+			if !r.kept || !success && !unclear {
+				b.spill.unpin(r)
+				continue
+			}
+			if unclear && r.listed != 0 {
+				b.spill.unpin(r) // it is pinned as one of the last snapshot
+				continue
+			}
+			listed = append(listed, r)
+			if r.listed == 0 && r.gone {
+				b.deadRuns.Add(r.size)
+			}
+			r.listed = b.generation
 		}
 		q.snapshot = nil
 		q.mu.Unlock()
 	}
-	return err
+	switch {
+	case success:
+		older := b.listed
+		b.listed = listed
+		b.spill.list(b.listed)
+		for _, r := range older {
+			if r.listed != b.generation {
+				b.deadRuns.Add(-r.size)
+			}
+			b.spill.unpin(r)
+		}
+	case unclear:
+		b.listed = append(b.listed, listed...)
+		b.spill.list(b.listed)
+	}
 }
 
 // pinLocked pins the state of every queue. The world is write-held, so no change is under way.
@@ -135,6 +178,7 @@ func (b *Broker) pinLocked() (queues []*queue, first []byte) {
 		slices.SortFunc(s.runs, func(a, b *run) int { return cmp.Compare(a.first, b.first) })
 		for _, r := range s.runs {
 			b.spill.pin(r)
+			r.kept = false
 		}
 		s.header = [][]byte{encodeCreate(nil, opCreate, q.number, q.name, *q.config)}
 		if q.pausedIn != 0 || q.pausedOut != 0 {
@@ -152,14 +196,20 @@ func (b *Broker) dump(emit brokers.Emit, first []byte, queues []*queue) error {
 		return err
 	}
 	for _, q := range queues {
-		if err := q.dump(emit); err != nil {
+		if err := q.dumpRuns(emit); err != nil {
+			return err
+		}
+	}
+	for _, q := range queues {
+		if err := q.dumpJobs(emit); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (q *queue) dump(emit brokers.Emit) error {
+// dumpRuns writes what a queue is, and lists its runs that are durable.
+func (q *queue) dumpRuns(emit brokers.Emit) error {
 	s := q.snapshot
 	for _, record := range s.header {
 		if err := emit(record); err != nil {
@@ -167,7 +217,37 @@ func (q *queue) dump(emit brokers.Emit) error {
 		}
 	}
 	var record []byte
-	runs := s.runs
+	for _, r := range s.runs {
+		if r.kept = q.broker.spill.durable(r); !r.kept {
+			continue
+		}
+		if r.listed == 0 {
+			// From now on nothing else has these jobs: the file must say what was written.
+			if err := q.verify(r); err != nil {
+				return err
+			}
+		}
+		record = r.record(record[:0], q.number, s.drift)
+		if err := emit(record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *queue) verify(r *run) error {
+	bytes, err := q.broker.spill.read(r)
+	if err != nil {
+		return err
+	}
+	return r.check(bytes)
+}
+
+// dumpJobs writes the jobs of a queue that are not in a run which is listed.
+func (q *queue) dumpJobs(emit brokers.Emit) error {
+	s := q.snapshot
+	var record []byte
+	runs := slices.DeleteFunc(slices.Clone(s.runs), func(r *run) bool { return r.kept })
 	copies := make([]job, 0, dumpSlice)
 	for cursor, more := uint64(0), true; more; {
 		var jobs []*job
@@ -203,7 +283,7 @@ func (q *queue) dump(emit brokers.Emit) error {
 	return s.dumpDedup(q.number, emit)
 }
 
-// dumpRun writes the jobs of a run: as they are, unless the wall clock was set and shows other times than the run holds.
+// dumpRun writes the jobs of a run: as they are, unless the wall shows other times than the file holds.
 func (q *queue) dumpRun(r *run, emit brokers.Emit) error {
 	bytes, err := q.broker.spill.read(r)
 	if err != nil {
@@ -212,7 +292,7 @@ func (q *queue) dumpRun(r *run, emit brokers.Emit) error {
 	var record []byte
 	return r.each(bytes, func(_ int, encoded []byte) error {
 		record = appendUint(header(record[:0], opJob), q.number)
-		if q.snapshot.drift == 0 {
+		if q.snapshot.drift+r.shift == 0 {
 			return emit(append(record, encoded...))
 		}
 		reader := &reader{body: encoded}
@@ -220,7 +300,7 @@ func (q *queue) dumpRun(r *run, emit brokers.Emit) error {
 		if reader.err != nil {
 			return reader.err
 		}
-		j.shift(q.snapshot.drift)
+		j.shift(q.snapshot.drift + r.shift)
 		return emit(encodeJob(record, j, j.state))
 	})
 }

@@ -75,7 +75,8 @@
 // The log is replaced by a snapshot when Options.CompactBytes have been written or have died since the last one, and
 // snapshot and log together hold 7/4 of what lives: then the disk never holds three times the live bytes, the new snapshot included, and the log of a growing
 // backlog, which is all alive, is not rewritten. After a failure the next try comes with more log, twice as much each
-// time. On a disk that is full whatever frees room is compacted (brokers.Relief). The files of a backlog come on top: at most the bytes of the ready jobs once more.
+// time. On a disk that is full whatever frees room is compacted (brokers.Relief). What is on disk in files of its own is listed by
+// the snapshot, not copied (DESIGN.md): there a backlog lives once, and such a log is compacted at 11/4 of what is in RAM.
 //
 // # Time
 //

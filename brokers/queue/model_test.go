@@ -233,23 +233,24 @@ func (j *handJournal) syncAll() {
 
 // model runs random operations on a broker and an oracle.
 type model struct {
-	t        *testing.T
-	random   *rand.Rand
-	journal  *handJournal
-	clock    *brokertest.Clock
-	broker   *Broker
-	config   Config
-	now      *oracle
-	durable  *oracle // as of the last sync
-	lastSeq  uint64
-	handles  map[Handle]bool // every handle ever given
-	ids      map[uint64]bool // every id ever shown
-	recent   []Handle
-	trace    []string
-	compacts bool
-	spills   bool   // every ready job that can goes to disk
-	runLeast int64  // bytes of the jobs of a run at least
-	runs     uint64 // the most that one life of the broker cut
+	t         *testing.T
+	random    *rand.Rand
+	journal   *handJournal
+	clock     *brokertest.Clock
+	broker    *Broker
+	config    Config
+	now       *oracle
+	durable   *oracle // as of the last sync
+	lastSeq   uint64
+	handles   map[Handle]bool // every handle ever given
+	ids       map[uint64]bool // every id ever shown
+	recent    []Handle
+	trace     []string
+	compacts  bool
+	spills    bool  // every ready job that can goes to disk
+	runLeast  int64 // bytes of the jobs of a run at least
+	directory string
+	runs      uint64 // the most that one life of the broker cut
 }
 
 // settleFetches waits until no run is on its way back.
@@ -569,7 +570,10 @@ func closeAdvancing(b *Broker, j *handJournal) error {
 func (m *model) open() {
 	options := Options{Journal: m.journal, Clock: m.clock, Durability: brokers.Always}
 	if m.spills {
-		options.SpillDirectory, options.ReadyMemory, options.runBytes, options.runLeast = m.t.TempDir(), 1, 1000, m.runLeast
+		if m.directory == "" {
+			m.directory = m.t.TempDir()
+		}
+		options.SpillDirectory, options.ReadyMemory, options.runBytes, options.runLeast = m.directory, 1, 1000, m.runLeast
 	}
 	b, err := Open(options)
 	if err != nil {

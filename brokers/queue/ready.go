@@ -206,6 +206,14 @@ func (r *readySet) insert(x *run) {
 	r.cold += x.count
 }
 
+// take adds a run with its jobs.
+func (r *readySet) take(x *run) {
+	r.bucket(x.priority).count += x.count
+	r.count += x.count
+	r.bitmap[x.priority>>6] |= 1 << (x.priority & 63)
+	r.insert(x)
+}
+
 // drop takes a run out with its jobs.
 func (r *readySet) drop(x *run) {
 	b := r.bucket(x.priority)

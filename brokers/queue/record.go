@@ -24,6 +24,7 @@ const (
 	opDedup    = 10
 	opCounters = 11
 	opPushAt   = 12 // a push whose due time is a date
+	opRun      = 13
 )
 
 // verb is what happens to one job in a change record.

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"math"
 )
 
 // recovery is what replay knows besides the queues.
@@ -123,6 +124,8 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 		}
 	case opCounters:
 		q.counters = decodeCounters(r)
+	case opRun:
+		q.replayRun(r, state)
 	default:
 		return damaged(op, "unknown kind")
 	}
@@ -261,6 +264,43 @@ func (q *queue) resumeJob(j *job, made int64) {
 		j.at = b.resume(j.at, made)
 	}
 	j.pushedAt, j.expiresAt = b.resume(j.pushedAt, made), b.resume(j.expiresAt, made)
+}
+
+// replayRun takes a run over from the snapshot. Runs come in front of the jobs that are in RAM, so that these find their places.
+func (q *queue) replayRun(d *reader, state *recovery) {
+	b := q.broker
+	r := decodeRun(d)
+	if d.err != nil {
+		return
+	}
+	r.resume(b, state.snapshotAt)
+	bucket := q.ready.bucket(r.priority)
+	if n := len(bucket.runs); n > 0 && bucket.runs[n-1].last >= r.first || bucket.front.count+bucket.back.count > 0 {
+		d.fail()
+		return
+	}
+	state.maxID = max(state.maxID, r.last)
+	lost, err := b.spill.adopt(r)
+	if err != nil {
+		d.err, d.body = err, nil
+		return
+	}
+	if lost {
+		b.passedOver += uint64(r.count)
+		q.counters.Deleted += uint64(r.count)
+		return
+	}
+	r.listed = b.generation
+	b.listed = append(b.listed, r)
+	b.everCold.addRun(r)
+	q.ready.take(r)
+	q.coolLocked(r)
+	q.bytes += r.cost
+	b.bytes.Add(r.cost)
+	b.jobs.Add(int64(r.count))
+	if r.expires != math.MaxInt64 {
+		q.runExpiry.set(runExpiry.before, runExpiry{r.expires, r})
+	}
 }
 
 // replayFind is the job with an id, nil when there is none or reading has failed.

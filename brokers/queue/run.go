@@ -22,13 +22,19 @@ type run struct {
 	size        int64 // bytes of its encoded jobs, with the checksum in front of them
 	checksum    uint32
 	priority    uint8
+	// shift is what the times in the file lack of those of this life: a run of an earlier life holds the steady times of that one.
+	shift int64
 	// offsets are the ids less first; nil when the run holds every id of its span, as where only one priority is used.
 	offsets []uint32
 
-	fetch *fetch // under way; under the lock of the queue
+	kept   bool   // the snapshot under way lists it; of the one who makes it
+	fetch  *fetch // under way; under the lock of the queue
+	gone   bool   // it has left its bucket; under the lock of the queue
+	listed uint32 // generation of the last snapshot that lists it, 0 none; under the lock of the queue
 
 	// Under spill.mu.
 	bytes   []byte // the encoded jobs until they are in the file
+	durable bool   // the file is synced, and so is its name
 	readers int    // the bucket, a fetch, a snapshot: when none is left the run is gone
 }
 
@@ -52,8 +58,83 @@ func (r *run) holds(id uint64) bool {
 	return found
 }
 
+// ids calls visit with the id of every job.
+func (r *run) ids(visit func(id uint64)) {
+	for i := range r.count {
+		if r.offsets == nil {
+			visit(r.first + uint64(i))
+		} else {
+			visit(r.first + uint64(r.offsets[i]))
+		}
+	}
+}
+
 // runSpan is how far the ids of a run lie apart at most.
 const runSpan = math.MaxUint32
+
+// record describes a run, for a snapshot that is made while the wall leads the steady time by drift.
+func (r *run) record(buf []byte, queue uint64, drift int64) []byte {
+	buf = appendUint(header(buf, opRun), queue)
+	buf = append(appendUint(buf, r.number), r.priority)
+	for _, n := range []uint64{r.first, r.last, uint64(r.count), uint64(r.cost) - uint64(r.count)*jobOverheadBytes, uint64(r.size), uint64(r.checksum)} {
+		buf = appendUint(buf, n)
+	}
+	for _, ms := range []int64{r.shift + drift, later(r.soonest, drift), later(r.expires, drift), r.pushedAt + drift} {
+		buf = appendTime(buf, ms)
+	}
+	if buf = appendFlag(buf, r.offsets != nil); r.offsets == nil {
+		return buf
+	}
+	for i, offset := range r.offsets[1:] {
+		buf = appendUint(buf, uint64(offset-r.offsets[i]))
+	}
+	return buf
+}
+
+// later is a time of a run's descriptor, or never, moved.
+func later(at, by int64) int64 {
+	if at == math.MaxInt64 {
+		return at
+	}
+	return at + by
+}
+
+// resume takes a run over whose record gives times of the wall at which made was the wall's time.
+func (r *run) resume(b *Broker, made int64) {
+	by := b.resume(made, made) - made // 0, or back to where a wait begins again
+	r.shift += by
+	r.soonest, r.expires, r.pushedAt = later(r.soonest, by), later(r.expires, by), r.pushedAt+by
+}
+
+func decodeRun(d *reader) *run {
+	r := &run{
+		number: d.uint(), priority: d.byte(), first: d.uint(), last: d.uint(), count: int(d.uint()), cost: int64(d.uint()),
+		size: int64(d.uint()), checksum: uint32(d.uint()), shift: d.time(), soonest: d.time(), expires: d.time(), pushedAt: d.time(),
+	}
+	gaps := d.flag()
+	if d.err != nil || r.first == 0 || r.last < r.first || r.last-r.first > runSpan || r.count < 1 || r.count > runJobs ||
+		r.size < 1 || r.cost < 0 || gaps != (r.last-r.first >= uint64(r.count)) {
+		d.fail()
+		return r
+	}
+	r.cost += int64(r.count) * jobOverheadBytes
+	if !gaps {
+		return r
+	}
+	r.offsets = make([]uint32, r.count)
+	for i := range r.offsets[1:] {
+		gap := d.uint()
+		if gap == 0 || gap > r.last-r.first-uint64(r.offsets[i]) {
+			d.fail()
+			return r
+		}
+		r.offsets[i+1] = r.offsets[i] + uint32(gap)
+	}
+	if uint64(r.offsets[r.count-1]) != r.last-r.first {
+		d.fail()
+	}
+	return r
+}
 
 // encodeRun makes a run of jobs in id order, which lie no farther apart than runSpan.
 func encodeRun(jobs []*job) *run {
@@ -91,10 +172,17 @@ func encodeRun(jobs []*job) *run {
 // runJobBytes is about what a job takes in a run, and in a snapshot, besides its body.
 const runJobBytes = 40
 
-// each calls visit with every encoded job of a run that has been read, in id order, and where it begins.
-func (r *run) each(bytes []byte, visit func(at int, encoded []byte) error) error {
+func (r *run) check(bytes []byte) error {
 	if int64(len(bytes)) != r.size || crc32.Checksum(bytes, runTable) != r.checksum {
 		return brokers.Errorf("IOERR", "jobs that had been moved to disk cannot be read: the file is damaged")
+	}
+	return nil
+}
+
+// each calls visit with every encoded job of a run that has been read, in id order, and where it begins.
+func (r *run) each(bytes []byte, visit func(at int, encoded []byte) error) error {
+	if err := r.check(bytes); err != nil {
+		return err
 	}
 	for at := 0; at < len(bytes); {
 		length, n := binary.Uvarint(bytes[at:])
@@ -112,7 +200,9 @@ func (r *run) decode(bytes []byte) ([]*job, error) {
 	jobs := make([]*job, 0, r.count)
 	err := r.each(bytes, func(_ int, encoded []byte) error {
 		reader := &reader{body: encoded}
-		jobs = append(jobs, decodeJob(reader))
+		j := decodeJob(reader)
+		j.shift(r.shift)
+		jobs = append(jobs, j)
 		return reader.err
 	})
 	return jobs, err
@@ -129,6 +219,7 @@ func (r *run) decodeTogether(bytes []byte, pause func()) ([]*job, error) {
 		j := &places[len(jobs)]
 		reader := &reader{body: encoded, all: text[at : at+len(encoded)]}
 		j.decode(reader)
+		j.shift(r.shift)
 		jobs = append(jobs, j)
 		return reader.err
 	})

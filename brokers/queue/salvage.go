@@ -45,7 +45,7 @@ func (s *Salvage) Keep(body []byte) error {
 	case opDrop:
 		delete(s.queues, number)
 		s.dropped[number] = true
-	case opPush:
+	case opPush, opPushAt:
 		p, n := decodePush(r)
 		for i := range n {
 			if p.dedupUntil != 0 {
@@ -56,6 +56,10 @@ func (s *Salvage) Keep(body []byte) error {
 		}
 	case opJob:
 		s.add(decodeJob(r).id, number)
+	case opRun:
+		if x := decodeRun(r); r.err == nil {
+			x.ids(func(id uint64) { s.add(id, number) })
+		}
 	case opMove:
 		to := r.uint()
 		for range r.many() {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,38 +19,59 @@ const (
 	spillUnwritten = 32 << 20
 	// spillRetry is how long after a failure the next write is tried.
 	spillRetry = time.Second
-	runPrefix  = "run-"
+	// spillBatch is how many runs are written before they are synced, one after the other.
+	spillBatch  = 16
+	runPrefix   = "jobs-"
+	olderPrefix = "run-" // of files that never outlived their process
+	lostSuffix  = ".lost"
 )
 
-// spill is the directory of runs. Its goroutine alone writes and removes files.
+// spill is the directory of runs. Its goroutine alone writes and removes files, once the start has swept the directory.
 type spill struct {
 	directory string // "": nothing is ever cut
 	failed    func(error)
-	last      atomic.Uint64 // number of the last run
-	unwritten atomic.Int64  // bytes of runs that are in RAM
-	stored    atomic.Int64  // bytes of runs that are in files
-	blocked   atomic.Bool   // the last write failed
+	found     map[uint64]string // number and name of the files that were there at the start, until the sweep
+	foreign   []string          // names of files of an older format, which mean nothing
+	first     uint64            // lower numbers are those of earlier lives
+	last      atomic.Uint64     // number of the last run
+	unwritten atomic.Int64      // bytes of runs that are in RAM
+	stored    atomic.Int64      // bytes of runs that are in files
+	blocked   atomic.Bool       // the last write failed
 
 	// mu guards the queue of the goroutine, and who reads which run and where.
 	mu struct {
 		sync.Mutex
 		write  []*run
 		remove []uint64
+		listed map[uint64]bool // numbers of the runs that a snapshot lists
 	}
 	progress *sync.Cond // on mu: a write has ended
 	wake     chan struct{}
 	closing  sync.Once
 	stop     chan struct{}
 	done     chan struct{}
-	writes   func(path string, bytes []byte) error // os.WriteFile, but for tests
+	writes   func(path string, bytes []byte) (*os.File, error) // writeFile, but for tests
 }
 
-// openSpill empties the directory: what a process before this one left means nothing.
+// writeFile makes a file that is still to be synced and closed.
+func writeFile(path string, bytes []byte) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = file.Write(bytes); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// openSpill looks at what earlier lives have left. Nothing is removed before the sweep.
 func openSpill(directory string, failed func(error)) (*spill, error) {
 	s := &spill{
 		directory: directory, failed: failed, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		writes: func(path string, bytes []byte) error { return os.WriteFile(path, bytes, 0o600) },
+		writes: writeFile, found: map[uint64]string{}, first: 1,
 	}
+	s.mu.listed = map[uint64]bool{}
 	s.progress = sync.NewCond(&s.mu)
 	if directory == "" {
 		close(s.done)
@@ -60,31 +82,90 @@ func openSpill(directory string, failed func(error)) (*spill, error) {
 	}
 	entries, err := os.ReadDir(directory)
 	if err != nil {
-		return nil, fmt.Errorf("empty the directory for jobs on disk: %w", err)
+		return nil, fmt.Errorf("look at the directory for jobs on disk: %w", err)
 	}
 	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), runPrefix) {
+		name := entry.Name()
+		if strings.HasPrefix(name, olderPrefix) {
+			s.foreign = append(s.foreign, name)
 			continue
 		}
-		if err := os.Remove(filepath.Join(directory, entry.Name())); err != nil {
-			return nil, fmt.Errorf("empty the directory for jobs on disk: %w", err)
+		text, isRun := strings.CutPrefix(name, runPrefix)
+		if number, err := strconv.ParseUint(text, 10, 64); isRun && err == nil {
+			s.found[number] = name
+			s.first = max(s.first, number+1)
 		}
 	}
+	s.last.Store(s.first - 1)
 	go s.run()
 	return s, nil
 }
 
-// close ends the goroutine and removes the files.
+// sweep removes what earlier lives have left and no snapshot lists. The start calls it when it has read the whole journal: before,
+// nobody knows what is listed.
+func (s *spill) sweep() error {
+	names := s.foreign
+	for number, name := range s.found {
+		if !s.mu.listed[number] {
+			names = append(names, name)
+		}
+	}
+	s.found, s.foreign = nil, nil
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(s.directory, name)); err != nil {
+			return fmt.Errorf("clear the directory for jobs on disk: %w", err)
+		}
+	}
+	return nil
+}
+
+// adopt takes a run that a snapshot lists: its readers are the bucket and the snapshot. lost tells that its file is not there, or
+// not as long as it was, and that somebody has given its jobs up.
+func (s *spill) adopt(r *run) (lost bool, err error) {
+	stat, err := os.Stat(s.path(r.number))
+	if err == nil && stat.Size() == r.size {
+		r.readers = 2
+		r.durable = true
+		storeMax(&s.last, r.number)
+		s.stored.Add(r.size)
+		s.mu.listed[r.number] = true
+		return false, nil
+	}
+	if _, given := os.Stat(s.path(r.number) + lostSuffix); given == nil {
+		storeMax(&s.last, r.number) // the snapshot still lists it
+		return true, nil
+	}
+	if err == nil {
+		err = fmt.Errorf("it has %d bytes and had %d", stat.Size(), r.size)
+	}
+	return false, fmt.Errorf("%d jobs are in %s, which cannot be served: %w; put the file back, or give these jobs up with an empty file %s beside it",
+		r.count, s.path(r.number), err, runPrefix+strconv.FormatUint(r.number, 10)+lostSuffix)
+}
+
+// list notes which runs the snapshot lists that is now, or may be, what a start reads first.
+func (s *spill) list(runs []*run) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.mu.listed)
+	for _, r := range runs {
+		s.mu.listed[r.number] = true
+	}
+}
+
+// close ends the goroutine and removes the files of this life that no snapshot lists.
 func (s *spill) close() {
 	if s.directory == "" {
 		return
 	}
 	s.closing.Do(func() { close(s.stop) })
 	<-s.done
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	// Whoever still reads a run is told that the broker is closed; what cannot be removed goes with the next start.
-	files, _ := filepath.Glob(filepath.Join(s.directory, runPrefix+"*"))
-	for _, path := range files {
-		_ = os.Remove(path)
+	for number := s.first; number <= s.last.Load(); number++ {
+		if !s.mu.listed[number] {
+			_ = os.Remove(s.path(number))
+		}
 	}
 }
 
@@ -195,44 +276,87 @@ func (s *spill) work() error {
 		s.mu.Lock()
 		remove := s.mu.remove
 		s.mu.remove = nil
-		var r *run
-		var bytes []byte
-		for len(s.mu.write) > 0 && r == nil {
-			if bytes = s.mu.write[0].bytes; bytes != nil {
-				r = s.mu.write[0]
-			} else {
-				s.mu.write = s.mu.write[1:] // nobody needs it any more
+		var batch []*run
+		var contents [][]byte
+		passed := 0
+		for ; passed < len(s.mu.write) && len(batch) < spillBatch; passed++ {
+			if r := s.mu.write[passed]; r.bytes != nil { // else nobody needs it any more
+				batch, contents = append(batch, r), append(contents, r.bytes)
 			}
 		}
-		if r == nil {
+		if len(batch) == 0 {
 			s.mu.write = nil
 		}
 		s.mu.Unlock()
 		for _, number := range remove {
 			_ = os.Remove(s.path(number)) // what stays goes with the next start
 		}
-		if r == nil {
+		if len(batch) == 0 {
 			return nil
 		}
-		if err := s.writes(s.path(r.number), bytes); err != nil {
-			_ = os.Remove(s.path(r.number))
+		if err := s.store(batch, contents); err != nil {
 			return err
 		}
-		s.written(r)
+		s.written(batch, passed)
 	}
 }
 
-// written lets go of the bytes of a run that is in its file now.
-func (s *spill) written(r *run) {
+// store makes the files of some runs, durable with their names, or none.
+func (s *spill) store(batch []*run, contents [][]byte) (err error) {
+	files := make([]*os.File, 0, len(batch))
+	for i, r := range batch {
+		var file *os.File
+		if file, err = s.writes(s.path(r.number), contents[i]); err != nil {
+			break
+		}
+		files = append(files, file)
+	}
+	for _, file := range files {
+		if err == nil {
+			err = file.Sync()
+		}
+		err = errors.Join(err, file.Close())
+	}
+	if err == nil {
+		err = syncDirectory(s.directory)
+	}
+	if err != nil {
+		// A file whose sync has failed must not be synced again: the next try makes new ones.
+		for _, r := range batch {
+			_ = os.Remove(s.path(r.number))
+		}
+	}
+	return err
+}
+
+func syncDirectory(path string) error {
+	directory, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.Sync(), directory.Close())
+}
+
+// written lets go of the bytes of runs that are in their files now.
+func (s *spill) written(batch []*run, passed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.progress.Broadcast()
-	s.mu.write = s.mu.write[1:]
-	if r.bytes == nil { // gone while it was written
-		s.mu.remove = append(s.mu.remove, r.number)
-		return
+	s.mu.write = s.mu.write[passed:]
+	for _, r := range batch {
+		if r.bytes == nil { // gone while it was written
+			s.mu.remove = append(s.mu.remove, r.number)
+			continue
+		}
+		r.bytes, r.durable = nil, true
+		s.unwritten.Add(-r.size)
+		s.stored.Add(r.size)
 	}
-	r.bytes = nil
-	s.unwritten.Add(-r.size)
-	s.stored.Add(r.size)
+}
+
+// durable tells whether a pinned run is in a file that a power loss does not take.
+func (s *spill) durable(r *run) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return r.durable
 }

@@ -63,7 +63,7 @@ func stored(t testing.TB, b *Broker) {
 
 func runFiles(t testing.TB, b *Broker) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(b.options.SpillDirectory, "run-*"))
+	files, err := filepath.Glob(filepath.Join(b.options.SpillDirectory, "jobs-*"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,8 +99,7 @@ func TestBacklogGoesToDiskAndComesBackInOrder(t *testing.T) {
 	if err := b.Compact(); err != nil {
 		t.Fatal(err)
 	}
-	b.spill.close()
-	b = spillingOn(t, newHandJournal(j.Reopen(true)), clock, nil)
+	b, j = startedAgain(t, b, j, clock)
 	if now := info(t, b, "q"); now.Ready != 300 || now.Cold < 250 || now.Bytes != was.Bytes {
 		t.Fatalf("after the restart %+v", now)
 	}
@@ -112,9 +111,24 @@ func TestBacklogGoesToDiskAndComesBackInOrder(t *testing.T) {
 			i++
 		}
 	}
-	if m := b.Memory(); m.Cold != 0 || m.Ready != 0 || m.OnDisk != 0 {
+	if m := b.Memory(); m.Cold != 0 || m.Ready != 0 || m.OnDisk == 0 {
+		t.Fatalf("left: %+v", m) // the files stay while a start would read the snapshot that lists them
+	}
+	if err := b.Compact(); err != nil {
+		t.Fatal(err)
+	}
+	if m := b.Memory(); m.OnDisk != 0 {
 		t.Fatalf("left: %+v", m)
 	}
+}
+
+// startedAgain is what follows on a broker that is killed, in the same directory.
+func startedAgain(t testing.TB, b *Broker, j *handJournal, clock brokers.Clock) (*Broker, *handJournal) {
+	t.Helper()
+	b.spill.close() // the goroutine would die with the process
+	j = newHandJournal(j.Reopen(true))
+	directory := b.options.SpillDirectory
+	return spillingOn(t, j, clock, func(o *Options) { o.SpillDirectory = directory }), j
 }
 
 func TestRunFilesGoWithTheirJobs(t *testing.T) {
@@ -256,9 +270,9 @@ func TestFullDiskKeepsJobsInMemory(t *testing.T) {
 		o.Failed = func(err error) { failures <- err }
 	})
 	write := b.spill.writes
-	b.spill.writes = func(path string, bytes []byte) error {
+	b.spill.writes = func(path string, bytes []byte) (*os.File, error) {
 		if full.Load() {
-			return &os.PathError{Op: "write", Path: path, Err: syscall.ENOSPC}
+			return nil, &os.PathError{Op: "write", Path: path, Err: syscall.ENOSPC}
 		}
 		return write(path, bytes)
 	}
