@@ -130,6 +130,7 @@ func Open(o Options) (*Broker, error) {
 		b.spill.close()
 		return nil, err
 	}
+	b.spill.loaded()
 	return b, nil
 }
 

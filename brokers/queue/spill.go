@@ -37,6 +37,7 @@ type spill struct {
 	unwritten atomic.Int64      // bytes of runs that are in RAM
 	stored    atomic.Int64      // bytes of runs that are in files
 	blocked   atomic.Bool       // the last write failed
+	lazy      atomic.Bool       // runs are synced when loading has ended: it need not wait, for the journal has their jobs
 
 	// mu guards the queue of the goroutine, and who reads which run and where.
 	mu struct {
@@ -44,6 +45,7 @@ type spill struct {
 		write  []*run
 		remove []uint64
 		listed map[uint64]bool // numbers of the runs that a snapshot lists
+		late   []*run          // written and not synced
 	}
 	progress *sync.Cond // on mu: a write has ended
 	wake     chan struct{}
@@ -97,6 +99,7 @@ func openSpill(directory string, failed func(error)) (*spill, error) {
 		}
 	}
 	s.last.Store(s.first - 1)
+	s.lazy.Store(true)
 	go s.run()
 	return s, nil
 }
@@ -292,17 +295,67 @@ func (s *spill) work() error {
 			_ = os.Remove(s.path(number)) // what stays goes with the next start
 		}
 		if len(batch) == 0 {
-			return nil
+			if again, err := s.syncLate(); err != nil || !again {
+				return err
+			}
+			continue
 		}
-		if err := s.store(batch, contents); err != nil {
+		lazy := s.lazy.Load()
+		if err := s.store(batch, contents, lazy); err != nil {
 			return err
 		}
-		s.written(batch, passed)
+		s.written(batch, passed, lazy)
 	}
 }
 
-// store makes the files of some runs, durable with their names, or none.
-func (s *spill) store(batch []*run, contents [][]byte) (err error) {
+// syncLate syncs some of the runs that were written while loading. One whose sync fails stays readable as long as its checksum holds,
+// but no snapshot ever lists it.
+func (s *spill) syncLate() (again bool, err error) {
+	if s.lazy.Load() {
+		return false, nil
+	}
+	s.mu.Lock()
+	late := s.mu.late[:min(len(s.mu.late), spillBatch)]
+	s.mu.Unlock()
+	if len(late) == 0 {
+		return false, nil
+	}
+	for _, r := range late {
+		file, openErr := os.Open(s.path(r.number))
+		switch {
+		case openErr == nil:
+			err = errors.Join(err, file.Sync(), file.Close())
+		case !errors.Is(openErr, os.ErrNotExist): // a file that has gone with its jobs needs no sync
+			err = errors.Join(err, openErr)
+		}
+	}
+	if err == nil {
+		err = syncDirectory(s.directory)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.late = s.mu.late[len(late):]
+	for _, r := range late {
+		r.durable = err == nil
+	}
+	return true, err
+}
+
+// behind tells that runs are still to be synced which the next snapshot could list then.
+func (s *spill) behind() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.mu.late) > 0
+}
+
+// loaded ends the time in which runs are not synced.
+func (s *spill) loaded() {
+	s.lazy.Store(false)
+	s.signal()
+}
+
+// store makes the files of some runs, durable with their names unless lazy, or none.
+func (s *spill) store(batch []*run, contents [][]byte, lazy bool) (err error) {
 	files := make([]*os.File, 0, len(batch))
 	for i, r := range batch {
 		var file *os.File
@@ -312,12 +365,12 @@ func (s *spill) store(batch []*run, contents [][]byte) (err error) {
 		files = append(files, file)
 	}
 	for _, file := range files {
-		if err == nil {
+		if err == nil && !lazy {
 			err = file.Sync()
 		}
 		err = errors.Join(err, file.Close())
 	}
-	if err == nil {
+	if err == nil && !lazy {
 		err = syncDirectory(s.directory)
 	}
 	if err != nil {
@@ -338,7 +391,7 @@ func syncDirectory(path string) error {
 }
 
 // written lets go of the bytes of runs that are in their files now.
-func (s *spill) written(batch []*run, passed int) {
+func (s *spill) written(batch []*run, passed int, lazy bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.progress.Broadcast()
@@ -348,7 +401,9 @@ func (s *spill) written(batch []*run, passed int) {
 			s.mu.remove = append(s.mu.remove, r.number)
 			continue
 		}
-		r.bytes, r.durable = nil, true
+		if r.bytes, r.durable = nil, !lazy; lazy {
+			s.mu.late = append(s.mu.late, r)
+		}
 		s.unwritten.Add(-r.size)
 		s.stored.Add(r.size)
 	}
