@@ -52,7 +52,7 @@ func (b *Broker) crowded() bool { return b.hot.Load() > b.options.ReadyMemory/4*
 func (q *queue) leastUrgentLocked(least int64) []*job {
 	var found *bucket
 	q.ready.all(func(b *bucket) bool {
-		if b.back.cost >= least || b.frontCost() >= 2*least && b.front.count > 1 {
+		if back := b.back(); back != nil && back.cost >= least || b.frontCost() >= 2*least && b.front.count > 1 {
 			found = b
 		}
 		return true
@@ -60,8 +60,8 @@ func (q *queue) leastUrgentLocked(least int64) []*job {
 	switch limit := q.broker.options.runBytes; {
 	case found == nil:
 		return nil
-	case found.back.cost >= least:
-		return found.collect(found.firstBehind, min(limit, found.back.cost))
+	case found.behind != nil && found.behind.back.cost >= least:
+		return found.collect(found.firstBehind, min(limit, found.behind.back.cost))
 	default:
 		jobs := found.collect(found.lastInFront, min(limit, found.frontCost()/2))
 		slices.Reverse(jobs)
@@ -254,7 +254,7 @@ func (q *queue) runsLocked() (runs []*run) {
 		return nil
 	}
 	q.ready.all(func(b *bucket) bool {
-		runs = append(runs, b.runs...)
+		runs = append(runs, b.runs()...)
 		return true
 	})
 	return runs

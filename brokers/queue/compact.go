@@ -184,7 +184,7 @@ func (b *Broker) pinLocked() (queues []*queue, first []byte) {
 		if q.pausedIn != 0 || q.pausedOut != 0 {
 			s.header = append(s.header, q.encodePause(nil))
 		}
-		s.header = append(s.header, q.counters.encode(q.number))
+		s.header = append(s.header, q.counters.all().encode(q.number))
 		q.snapshot = s
 		q.mu.Unlock()
 	}

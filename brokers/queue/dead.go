@@ -216,11 +216,11 @@ func encodeMove(from, to uint64, jobs []*job) []byte {
 // behind unchanged, for a snapshot of its old queue may still need it.
 func moveLocked(from, to *queue, j *job) {
 	from.touchLocked(j)
-	from.counters.MovedOut++
+	from.counters.more().MovedOut++
 	from.forgetLocked(j)
 	moved := *j
 	moved.beginAgain()
 	to.addLocked(&moved)
-	to.counters.MovedIn++
+	to.counters.more().MovedIn++
 	to.waitingLocked(&moved, 0)
 }

@@ -77,6 +77,14 @@ func (x *index) count() int {
 	return len(x.few)
 }
 
+// roomFor makes places for short lists a few at a time: of very many of them half would be empty else.
+func roomFor(places []*job) []*job {
+	if len(places) < cap(places) || len(places) >= fewJobs {
+		return places
+	}
+	return append(make([]*job, 0, len(places)+4), places...)
+}
+
 // place is where a job with this id is in the slice, or would be.
 func (x *index) place(id uint64) (at int, found bool) {
 	if n := len(x.few); n == 0 || x.few[n-1].id < id {
@@ -106,7 +114,7 @@ func (x *index) set(j *job) {
 	case found:
 		x.few[at] = j
 	case len(x.few) < fewJobs:
-		x.few = slices.Insert(x.few, at, j)
+		x.few = slices.Insert(roomFor(x.few), at, j)
 	default:
 		x.many = &btree.Map[uint64, *job]{}
 		for _, other := range x.few {

@@ -81,7 +81,7 @@ func TestMemoryPerQueue(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	perQueue := int64(after.HeapAlloc-before.HeapAlloc) / queues
 	t.Logf("%d bytes per queue of %d jobs of 100 bytes", perQueue, jobs)
-	if limit := int64(1300 + jobs*(80+112)); perQueue > limit {
+	if limit := int64(950 + jobs*(80+112)); perQueue > limit {
 		t.Fatalf("a queue of %d jobs takes %d bytes, more than %d", jobs, perQueue, limit)
 	}
 	runtime.KeepAlive(broker)

@@ -140,7 +140,7 @@ func (b *Broker) Info(name []byte) (Info, error) {
 	info := Info{
 		Ready: q.ready.count, Delayed: q.delayed.count(), Inflight: q.inflight.count(), Dead: q.dead.count(),
 		Pending: len(q.pending) - q.pendingAt, Waiters: q.waiters.count, Bytes: q.bytes, Cold: q.ready.cold, ColdBytes: q.cold, DedupKeys: q.dedup.count(),
-		PausedIn: q.pausedIn > now, PausedOut: q.pausedOut > now, Counters: q.counters, Config: *q.config,
+		PausedIn: q.pausedIn > now, PausedOut: q.pausedOut > now, Counters: q.counters.all(), Config: *q.config,
 	}
 	if q.ready.count > 0 {
 		info.OldestReadyMS = max(now-q.ready.firstPushed(), 0)

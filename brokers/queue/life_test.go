@@ -524,7 +524,7 @@ func info2(b *Broker, name string) []any {
 	q := b.directory.byName[name]
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	c := q.counters
+	c := q.counters.all()
 	c.Blocked, c.Deduped, c.Woken = 0, 0, 0 // these have no records of their own
 	return []any{q.ready.count, q.delayed.count(), q.inflight.count(), q.dead.count(), len(q.pending) - q.pendingAt, q.bytes, c}
 }

@@ -75,7 +75,7 @@ func (l *jobList) append(j *job) {
 		b.places, b.low = b.places[:n], 0
 	}
 	if len(b.places) < blockJobs {
-		b.places = append(b.places, j)
+		b.places = append(roomFor(b.places), j)
 		return
 	}
 	l.blocks = append(l.blocks, block{from: j.id, places: append(make([]*job, 0, blockJobs), j)})
@@ -198,7 +198,11 @@ type landmark struct {
 
 // landmarks are the first ids of the blocks and runs of a bucket.
 func (b *bucket) landmarks() []landmark {
-	marks, before := make([]landmark, 0, len(b.front.blocks)+len(b.runs)+len(b.back.blocks)), 0
+	var back []block
+	if l := b.back(); l != nil && l.count > 0 {
+		back = l.blocks
+	}
+	marks, before := make([]landmark, 0, len(b.front.blocks)+len(b.runs())+len(back)), 0
 	mark := func(id uint64, jobs int) {
 		if jobs > 0 {
 			marks = append(marks, landmark{id, before})
@@ -208,15 +212,15 @@ func (b *bucket) landmarks() []landmark {
 	for i := range b.front.blocks {
 		mark(b.front.blocks[i].from, len(b.front.blocks[i].jobs()))
 	}
-	for _, r := range b.runs {
+	for _, r := range b.runs() {
 		mark(r.first, r.count)
 	}
-	for i := range b.back.blocks {
-		from := b.back.blocks[i].from
-		if i == 0 && b.back.count > 0 {
-			from = b.back.first().id // the block may have begun with jobs that are in a run now
+	for i := range back {
+		from := back[i].from
+		if i == 0 {
+			from = b.back().first().id // the block may have begun with jobs that are in a run now
 		}
-		mark(from, len(b.back.blocks[i].jobs()))
+		mark(from, len(back[i].jobs()))
 	}
 	return marks
 }
@@ -235,21 +239,21 @@ func (b *bucket) seek(position int) (after uint64, at int) {
 
 // returnedBelow is how many jobs of the tree have a lower id.
 func (b *bucket) returnedBelow(id uint64) int {
-	if b.returned == nil {
+	if b.returned() == nil {
 		return 0
 	}
-	return sort.Search(b.returned.Len(), func(i int) bool {
-		at, _, _ := b.returned.GetAt(i)
+	return sort.Search(b.returned().Len(), func(i int) bool {
+		at, _, _ := b.returned().GetAt(i)
 		return at >= id
 	})
 }
 
 // upTo appends the jobs of the tree with ids above id and up to until, until out is full.
 func (b *bucket) upTo(id, until uint64, out []*job) []*job {
-	if b.returned == nil || id == math.MaxUint64 {
+	if b.returned() == nil || id == math.MaxUint64 {
 		return out
 	}
-	b.returned.Ascend(id+1, func(at uint64, j *job) bool {
+	b.returned().Ascend(id+1, func(at uint64, j *job) bool {
 		if at > until || len(out) == cap(out) {
 			return false
 		}

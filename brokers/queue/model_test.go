@@ -25,7 +25,7 @@ func checkInvariants(t *testing.T, b *Broker, name string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	checkContainers(t, q)
-	c := q.counters
+	c := q.counters.all()
 	gone := c.Acked + c.Deleted + c.Expired + c.Dropped + c.MovedOut
 	if jobs := q.index.count() + q.ready.cold; uint64(jobs) != c.Pushed+c.MovedIn-gone {
 		t.Fatalf("%d jobs, counters %+v", jobs, c)
@@ -94,7 +94,7 @@ func checkContainers(t *testing.T, q *queue) {
 			hotBytes += cost
 		}
 		list(&bucket.front)
-		for _, r := range bucket.runs {
+		for _, r := range bucket.runs() {
 			if r.first <= above || r.last < r.first || int(r.priority) != p {
 				t.Fatalf("bucket %d is out of order at run %d to %d", p, r.first, r.last)
 			}
@@ -103,16 +103,18 @@ func checkContainers(t *testing.T, q *queue) {
 			cold += r.count
 			coldBytes += r.cost
 		}
-		list(&bucket.back)
-		if bucket.back.count > 0 && len(bucket.runs) == 0 {
+		if back := bucket.back(); back != nil {
+			list(back)
+		}
+		if back := bucket.back(); back != nil && back.count > 0 && len(bucket.runs()) == 0 {
 			t.Fatalf("bucket %d has a back list and no runs", p)
 		}
-		if bucket.returned != nil {
-			n += bucket.returned.Len()
+		if bucket.returned() != nil {
+			n += bucket.returned().Len()
 			returned := int64(0)
-			bucket.returned.Scan(func(_ uint64, j *job) bool { returned += j.cost(); return true })
-			if returned != bucket.returnedCost {
-				t.Fatalf("bucket %d has returned jobs of %d bytes, says %d", p, returned, bucket.returnedCost)
+			bucket.returned().Scan(func(_ uint64, j *job) bool { returned += j.cost(); return true })
+			if returned != bucket.behind.returnedCost {
+				t.Fatalf("bucket %d has returned jobs of %d bytes, says %d", p, returned, bucket.behind.returnedCost)
 			}
 			hotBytes += returned
 		}

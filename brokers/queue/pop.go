@@ -288,7 +288,7 @@ func (q *queue) serveLocked() {
 		if len(jobs) > 0 {
 			w.done, w.jobs, w.index, w.receipt = true, jobs, p.index, receipt
 			w.wake <- struct{}{}
-			q.counters.Woken++
+			q.counters.more().Woken++
 			q.waiters.remove(p)
 		}
 		w.mu.Unlock()

@@ -129,13 +129,15 @@ func (q *queue) pushLocked(payloads [][]byte, o *PushOptions, out []Pushed) ([]P
 	excess := q.lenLocked() + int64(fresh) - q.config.MaxLen
 	if q.config.MaxLen > 0 && excess > 0 && fresh > 0 {
 		if !q.config.DropOldest || excess > int64(q.ready.count+q.delayed.count()) {
-			q.counters.Blocked++
+			q.counters.more().Blocked++
 			return out[:start], brokers.Receipt{}, brokers.Errorf("QFULL", "'%s' has %d of MAXLEN %d", q.name, q.lenLocked(), q.config.MaxLen)
 		}
 	} else {
 		excess = 0
 	}
-	q.counters.Deduped += uint64(len(payloads) - fresh)
+	if fresh < len(payloads) {
+		q.counters.more().Deduped += uint64(len(payloads) - fresh)
+	}
 	if fresh == 0 {
 		// The first push may not be durable yet, and this answer promises its job.
 		return out, q.receiptLocked(q.lastSeq), nil
@@ -164,8 +166,8 @@ func (q *queue) coldToDropLocked(n int) (cold *run) {
 	}
 	excess = dropsOf(excess, n)
 	q.ready.all(func(b *bucket) bool {
-		if len(b.runs) > 0 && int64(b.front.count) < excess {
-			cold = b.runs[0]
+		if len(b.runs()) > 0 && int64(b.front.count) < excess {
+			cold = b.runs()[0]
 		}
 		return cold == nil
 	})
@@ -301,7 +303,7 @@ func (q *queue) newJobLocked(p *push, id uint64, body, key string) *job {
 	if p.dated {
 		q.dateLocked(j)
 	}
-	q.counters.Pushed++
+	q.counters.pushed++
 	if key != "" {
 		q.rememberLocked(key, dedupEntry{id: id, until: p.dedupUntil})
 	}

@@ -13,6 +13,34 @@ type Counters struct {
 	Deleted, Expired, Dropped, MovedIn, MovedOut, Delivered, Blocked, Woken uint64
 }
 
+// counters are a queue's, of which those that are only filled have but one.
+type counters struct {
+	pushed uint64
+	others *Counters // but Pushed; nil while all are 0
+}
+
+func (c *counters) more() *Counters {
+	if c.others == nil {
+		c.others = &Counters{}
+	}
+	return c.others
+}
+
+func (c *counters) all() (all Counters) {
+	if c.others != nil {
+		all = *c.others
+	}
+	all.Pushed = c.pushed
+	return all
+}
+
+func (c *counters) set(all Counters) {
+	c.pushed, all.Pushed = all.Pushed, 0
+	if c.others = nil; all != (Counters{}) {
+		c.others = &all
+	}
+}
+
 // queue is one queue. Everything but name and number is under mu.
 type queue struct {
 	broker *Broker
@@ -22,7 +50,7 @@ type queue struct {
 	mu       sync.Mutex
 	config   *Config // never changed, only replaced: queues share it
 	dropped  bool
-	counters Counters
+	counters counters
 	bytes    int64 // of all jobs
 	hot      int64 // of the ready jobs in RAM
 	cold     int64 // of the jobs in runs
@@ -169,47 +197,47 @@ func (q *queue) applyLocked(j *job, c change, now int64, reason string) {
 		j.deliveries = c.delivery
 		j.attempts++
 		j.bound = c.bound
-		q.counters.Delivered++
+		q.counters.more().Delivered++
 		q.attachLocked(j, stateInflight, c.at)
 	case verbExtend:
 		q.inflight.remove(timed{at: j.at, id: j.id}) // it stays bound
 		q.attachLocked(j, stateInflight, c.at)
 	case verbAck:
-		q.counters.Acked++
+		q.counters.more().Acked++
 		q.forgetLocked(j)
 	case verbDelete:
-		q.counters.Deleted++
+		q.counters.more().Deleted++
 		q.throwAwayLocked(j)
 	case verbExpire:
-		q.counters.Expired++
+		q.counters.more().Expired++
 		q.throwAwayLocked(j)
 	case verbDrop:
-		q.counters.Dropped++
+		q.counters.more().Dropped++
 		q.throwAwayLocked(j)
 	case verbRelease:
-		q.counters.Released++
+		q.counters.more().Released++
 		q.detachLocked(j)
 		if j.attempts > 0 {
 			j.attempts--
 		}
 		q.attachLocked(j, stateReady, 0)
 	case verbRetry:
-		q.counters.Nacked++
+		q.counters.more().Nacked++
 		q.detachLocked(j)
 		q.setReason(j, reason)
 		q.waitingLocked(j, c.at)
 	case verbLapse:
-		q.counters.LeaseExpired++
+		q.counters.more().LeaseExpired++
 		q.detachLocked(j)
 		q.setReason(j, reason)
 		q.attachLocked(j, stateReady, 0)
 	case verbDead:
-		q.counters.Dead++
+		q.counters.more().Dead++
 		q.detachLocked(j)
 		q.setReason(j, reason)
 		q.attachLocked(j, stateDead, now)
 	case verbRevive:
-		q.counters.Replayed++
+		q.counters.more().Replayed++
 		q.detachLocked(j)
 		j.beginAgain()
 		q.waitingLocked(j, c.at)

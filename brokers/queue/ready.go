@@ -10,20 +10,50 @@ import (
 
 // bucket holds the ready jobs of one priority; DESIGN.md draws it.
 type bucket struct {
-	count        int // of all
-	front, back  jobList
+	count  int // of all
+	front  jobList
+	behind *behind // nil while nothing is on disk
+}
+
+// behind is what a bucket has besides its front when some of its jobs are on disk.
+type behind struct {
+	back         jobList
 	runs         []*run
 	returned     *btree.Map[uint64, *job]
 	returnedCost int64
 }
 
+// runs are the runs, lowest ids first.
+func (b *bucket) runs() []*run {
+	if b.behind == nil {
+		return nil
+	}
+	return b.behind.runs
+}
+
+// back is the list behind the runs, nil when there is none.
+func (b *bucket) back() *jobList {
+	if b.behind == nil {
+		return nil
+	}
+	return &b.behind.back
+}
+
+// returned is the tree beside the runs, nil when there is none.
+func (b *bucket) returned() *btree.Map[uint64, *job] {
+	if b.behind == nil {
+		return nil
+	}
+	return b.behind.returned
+}
+
 // list is where a job with this id belongs unless it belongs in the tree; nil when it does for sure.
 func (b *bucket) list(id uint64) *jobList {
 	switch {
-	case len(b.runs) == 0 || id < b.runs[0].first:
+	case len(b.runs()) == 0 || id < b.runs()[0].first:
 		return &b.front
-	case id > b.runs[len(b.runs)-1].last:
-		return &b.back
+	case id > b.behind.runs[len(b.behind.runs)-1].last:
+		return &b.behind.back
 	}
 	return nil
 }
@@ -31,12 +61,12 @@ func (b *bucket) list(id uint64) *jobList {
 // first is the job to deliver next, nil when the bucket is empty or that job is in a run.
 func (b *bucket) first() *job {
 	first := b.front.first()
-	if b.returned != nil {
-		if id, j, ok := b.returned.Min(); ok && (first == nil || id < first.id) {
+	if b.returned() != nil {
+		if id, j, ok := b.returned().Min(); ok && (first == nil || id < first.id) {
 			first = j
 		}
 	}
-	if len(b.runs) > 0 && (first == nil || first.id > b.runs[0].first) {
+	if len(b.runs()) > 0 && (first == nil || first.id > b.runs()[0].first) {
 		return nil
 	}
 	return first
@@ -48,11 +78,11 @@ func (b *bucket) add(j *job) {
 		l.add(j)
 		return
 	}
-	if b.returned == nil {
-		b.returned = &btree.Map[uint64, *job]{}
+	if b.behind.returned == nil { // there are runs
+		b.behind.returned = &btree.Map[uint64, *job]{}
 	}
-	b.returned.Set(j.id, j)
-	b.returnedCost += j.cost()
+	b.behind.returned.Set(j.id, j)
+	b.behind.returnedCost += j.cost()
 }
 
 func (b *bucket) remove(j *job) {
@@ -66,45 +96,60 @@ func (b *bucket) unplace(j *job) {
 		b.list(j.id).remove(j)
 		return
 	}
-	b.returned.Delete(j.id)
-	b.returnedCost -= j.cost()
+	x := b.behind
+	x.returned.Delete(j.id)
+	if x.returnedCost -= j.cost(); len(x.runs) == 0 && x.returned.Len() == 0 {
+		b.behind = nil
+	}
 }
 
 // insert puts a run in its place. Its jobs have been unplaced and still count.
 func (b *bucket) insert(r *run) {
-	i, _ := slices.BinarySearchFunc(b.runs, r.first, func(other *run, first uint64) int {
+	if b.behind == nil {
+		b.behind = &behind{}
+	}
+	i, _ := slices.BinarySearchFunc(b.behind.runs, r.first, func(other *run, first uint64) int {
 		if other.first < first {
 			return -1
 		}
 		return 1
 	})
-	b.runs = slices.Insert(b.runs, i, r)
+	b.behind.runs = slices.Insert(b.behind.runs, i, r)
 }
 
 // drop takes a run out; its jobs no longer count. Without runs there is no back list.
 func (b *bucket) drop(r *run) {
-	i := slices.Index(b.runs, r)
-	b.runs = slices.Delete(b.runs, i, i+1)
+	x := b.behind
+	i := slices.Index(x.runs, r)
+	x.runs = slices.Delete(x.runs, i, i+1)
 	b.count -= r.count
-	if len(b.runs) == 0 {
-		b.front.splice(&b.back)
+	if len(x.runs) > 0 {
+		return
+	}
+	if b.front.splice(&x.back); x.returned == nil || x.returned.Len() == 0 {
+		b.behind = nil
 	}
 }
 
 // frontCost is what the jobs in front of the runs take, and the few that wait in the tree behind them.
-func (b *bucket) frontCost() int64 { return b.front.cost + b.returnedCost }
+func (b *bucket) frontCost() int64 {
+	if b.behind == nil {
+		return b.front.cost
+	}
+	return b.front.cost + b.behind.returnedCost
+}
 
 // lastInFront is the job with the highest id in front of the runs.
 func (b *bucket) lastInFront() *job {
 	last := b.front.last()
-	if b.returned == nil {
+	if b.returned() == nil {
 		return last
 	}
 	end := uint64(math.MaxUint64)
-	if len(b.runs) > 0 {
-		end = b.runs[0].first
+	if len(b.runs()) > 0 {
+		end = b.runs()[0].first
 	}
-	b.returned.Descend(end, func(id uint64, j *job) bool {
+	b.returned().Descend(end, func(id uint64, j *job) bool {
 		if last == nil || id > last.id {
 			last = j
 		}
@@ -115,11 +160,11 @@ func (b *bucket) lastInFront() *job {
 
 // firstBehind is the job with the lowest id behind the runs.
 func (b *bucket) firstBehind() *job {
-	first := b.back.first()
-	if b.returned == nil {
+	first := b.behind.back.first()
+	if b.behind.returned == nil {
 		return first
 	}
-	b.returned.Ascend(b.runs[len(b.runs)-1].last+1, func(id uint64, j *job) bool {
+	b.behind.returned.Ascend(b.behind.runs[len(b.behind.runs)-1].last+1, func(id uint64, j *job) bool {
 		if first == nil || id < first.id {
 			first = j
 		}
@@ -130,16 +175,16 @@ func (b *bucket) firstBehind() *job {
 
 // runAbove is the first run that may hold an id at or above id.
 func (b *bucket) runAbove(id uint64) *run {
-	i, _ := slices.BinarySearchFunc(b.runs, id, func(r *run, id uint64) int {
+	i, _ := slices.BinarySearchFunc(b.runs(), id, func(r *run, id uint64) int {
 		if r.last < id {
 			return -1
 		}
 		return 1
 	})
-	if i == len(b.runs) {
+	if i == len(b.runs()) {
 		return nil
 	}
-	return b.runs[i]
+	return b.runs()[i]
 }
 
 // runWith is the run that holds an id, nil when there is none.
@@ -261,7 +306,7 @@ func (r *readySet) firstPushed() int64 {
 	if j := b.first(); j != nil {
 		return j.pushedAt
 	}
-	return b.runs[0].pushedAt
+	return b.runs()[0].pushedAt
 }
 
 // coldBefore is the run to fetch before the next n jobs, or those that take bytes, can be taken; nil when they are in RAM.
@@ -270,8 +315,8 @@ func (r *readySet) coldBefore(n int, bytes int64) (cold *run) {
 		return nil
 	}
 	r.all(func(b *bucket) bool {
-		if len(b.runs) > 0 && b.front.count < n && b.front.cost < bytes {
-			cold = b.runs[0]
+		if len(b.runs()) > 0 && b.front.count < n && b.front.cost < bytes {
+			cold = b.runs()[0]
 			return false
 		}
 		n -= b.count

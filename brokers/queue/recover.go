@@ -123,7 +123,7 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 			q.rememberLocked(key, dedupEntry{id, b.time.Resume(until, q.config.DedupWindow)})
 		}
 	case opCounters:
-		q.counters = decodeCounters(r)
+		q.counters.set(decodeCounters(r))
 	case opRun:
 		q.replayRun(r, state)
 	default:
@@ -275,7 +275,7 @@ func (q *queue) replayRun(d *reader, state *recovery) {
 	}
 	r.resume(b, state.snapshotAt)
 	bucket := q.ready.bucket(r.priority)
-	if n := len(bucket.runs); n > 0 && bucket.runs[n-1].last >= r.first || bucket.front.count+bucket.back.count > 0 {
+	if n := len(bucket.runs()); n > 0 && bucket.runs()[n-1].last >= r.first || bucket.front.count > 0 || bucket.behind != nil && bucket.behind.back.count > 0 {
 		d.fail()
 		return
 	}
@@ -287,7 +287,7 @@ func (q *queue) replayRun(d *reader, state *recovery) {
 	}
 	if lost {
 		b.passedOver += uint64(r.count)
-		q.counters.Deleted += uint64(r.count)
+		q.counters.more().Deleted += uint64(r.count)
 		return
 	}
 	r.listed = b.generation

@@ -409,8 +409,8 @@ func (s *search) takeUpTo(b *bucket, until uint64, cold []*job, out []candidate)
 	if cold == nil {
 		listed = b.front.after(s.at.id, s.listed[:0:room])
 	}
-	if until == math.MaxUint64 {
-		listed = b.back.after(s.at.id, listed)
+	if back := b.back(); back != nil && until == math.MaxUint64 {
+		listed = back.after(s.at.id, listed)
 	}
 	for len(out) < cap(out) {
 		var next *job

@@ -230,8 +230,8 @@ func (q *queue) runBeforeLocked(end uint64) (cold *run) {
 		return nil
 	}
 	q.ready.all(func(b *bucket) bool {
-		if len(b.runs) > 0 && b.runs[0].first <= end {
-			cold = b.runs[0]
+		if len(b.runs()) > 0 && b.runs()[0].first <= end {
+			cold = b.runs()[0]
 		}
 		return cold == nil
 	})

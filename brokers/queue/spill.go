@@ -125,6 +125,9 @@ func (s *spill) sweep() error {
 // adopt takes a run that a snapshot lists: its readers are the bucket and the snapshot. lost tells that its file is not there, or
 // not as long as it was, and that somebody has given its jobs up.
 func (s *spill) adopt(r *run) (lost bool, err error) {
+	if s.directory == "" {
+		return false, fmt.Errorf("%d jobs are in a file, and no directory for such files is given", r.count)
+	}
 	stat, err := os.Stat(s.path(r.number))
 	if err == nil && stat.Size() == r.size {
 		r.readers = 2
