@@ -44,7 +44,8 @@ func (b *Broker) compactIfDue() {
 	if b.cold.Load() > 0 {
 		most += live
 	}
-	grown := !b.spill.behind() && log+died > b.options.CompactBytes && log > b.compactAbove.Load() && b.snapshotBytes.Load()+log+deadRuns > most
+	grown := !b.spill.behind() &&
+		log+died > b.options.CompactBytes && log > b.compactAbove.Load() && b.snapshotBytes.Load()+log+deadRuns > most
 	if !grown && !b.relief.Due(b.journal, b.liveBytes) {
 		return
 	}

@@ -344,9 +344,7 @@ func TestTimesOnDiskOverLives(t *testing.T) {
 	check("set back between two lives")
 	b, _ = startedAgain(t, b, j, clock)
 	pass(left - 1)
-	for settleFetches(b) {
-		clock.Advance(0)
-	}
+	calm(t, b, clock)
 	if now := info(t, b, "q"); now.Ready != jobs {
 		t.Fatalf("before the end: %+v", now)
 	}

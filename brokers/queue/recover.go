@@ -275,7 +275,8 @@ func (q *queue) replayRun(d *reader, state *recovery) {
 	}
 	r.resume(b, state.snapshotAt)
 	bucket := q.ready.bucket(r.priority)
-	if n := len(bucket.runs()); n > 0 && bucket.runs()[n-1].last >= r.first || bucket.front.count > 0 || bucket.behind != nil && bucket.behind.back.count > 0 {
+	others := bucket.runs()
+	if n := len(others); n > 0 && others[n-1].last >= r.first || bucket.front.count > 0 || n > 0 && bucket.behind.back.count > 0 {
 		d.fail()
 		return
 	}

@@ -76,7 +76,8 @@ const runSpan = math.MaxUint32
 func (r *run) record(buf []byte, queue uint64, drift int64) []byte {
 	buf = appendUint(header(buf, opRun), queue)
 	buf = append(appendUint(buf, r.number), r.priority)
-	for _, n := range []uint64{r.first, r.last, uint64(r.count), uint64(r.cost) - uint64(r.count)*jobOverheadBytes, uint64(r.size), uint64(r.checksum)} {
+	bodies := uint64(r.cost) - uint64(r.count)*jobOverheadBytes
+	for _, n := range []uint64{r.first, r.last, uint64(r.count), bodies, uint64(r.size), uint64(r.checksum)} {
 		buf = appendUint(buf, n)
 	}
 	for _, ms := range []int64{r.shift + drift, later(r.soonest, drift), later(r.expires, drift), r.pushedAt + drift} {
