@@ -11,23 +11,37 @@ import (
 	"time"
 )
 
-// snapshotOf waits until a log has a snapshot, ends the server, and returns its path.
+// snapshotOf waits until the manifest of a log names a snapshot, ends the server, and returns its path.
 func snapshotOf(t *testing.T, s *server, dir, log string) string {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
-	for {
-		found, _ := filepath.Glob(filepath.Join(dir, log, "snap-*"))
-		if len(found) == 1 && !strings.HasSuffix(found[0], ".tmp") {
-			s.kill()
-			if found, _ = filepath.Glob(filepath.Join(dir, log, "snap-*[0-9]")); len(found) > 0 {
-				return found[len(found)-1]
-			}
-		}
+	for len(namedSnapshots(dir, log)) == 0 {
 		if time.Now().After(deadline) {
 			t.Fatalf("no snapshot appears\n%s", s.log)
 		}
 		time.Sleep(10 * time.Millisecond) // the pace of the poll
 	}
+	s.kill()
+	found := namedSnapshots(dir, log)
+	if len(found) == 0 {
+		t.Fatalf("the snapshot has gone\n%s", s.log)
+	}
+	return found[len(found)-1]
+}
+
+// namedSnapshots are those that were there when the manifest was written.
+func namedSnapshots(dir, log string) (named []string) {
+	manifest, err := os.Stat(filepath.Join(dir, log, "MANIFEST"))
+	if err != nil {
+		return nil
+	}
+	found, _ := filepath.Glob(filepath.Join(dir, log, "snap-*[0-9]"))
+	for _, path := range found {
+		if info, err := os.Stat(path); err == nil && !info.ModTime().After(manifest.ModTime()) {
+			named = append(named, path)
+		}
+	}
+	return named
 }
 
 func flip(t *testing.T, path string, at func(size int) int) {
