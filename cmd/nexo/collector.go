@@ -17,7 +17,8 @@ const (
 	collectorMin   = 100 // percent of what is live that may be added before the next collection; Go's own setting
 	collectorMax   = 400
 	collectorStep  = 25
-	collectorShare = 16 // above collectorMin, what may be added is at most this part of the machine's memory
+	collectorShare = 16        // above collectorMin, what may be added is at most this part of the machine's memory,
+	collectorMost  = 256 << 20 // and at most so many bytes
 )
 
 // collector sets the garbage collector's percentage anew after each collection.
@@ -32,7 +33,7 @@ func relaxCollector() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	c := &collector{headroom: memoryOf("/") / collectorShare, percent: collectorMin}
+	c := &collector{headroom: min(memoryOf("/")/collectorShare, collectorMost), percent: collectorMin}
 	c.live[0].Name = "/gc/heap/live:bytes"
 	c.adjust()
 }
