@@ -99,7 +99,7 @@ func TestBacklogGoesToDiskAndComesBackInOrder(t *testing.T) {
 	if err := b.Compact(); err != nil {
 		t.Fatal(err)
 	}
-	b, j = startedAgain(t, b, j, clock)
+	b, _ = startedAgain(t, b, j, clock)
 	if now := info(t, b, "q"); now.Ready != 300 || now.Cold < 250 || now.Bytes != was.Bytes {
 		t.Fatalf("after the restart %+v", now)
 	}
