@@ -87,7 +87,7 @@ func apart(a, b uint64) uint64 { return max(a, b) - min(a, b) }
 
 // cutLocked makes unplaced jobs into a run.
 func (q *queue) cutLocked(jobs []*job) {
-	r := encodeRun(jobs)
+	r := encodeRun(jobs, q.number, q.name, q.broker.time.Now().Drift())
 	for _, j := range jobs {
 		q.touchLocked(j)
 		if j.expiresAt != 0 {
@@ -232,15 +232,16 @@ const idSetWords = 8
 
 // addRun adds the ids of a run.
 func (s idSet) addRun(r *run) {
-	add := func(id uint64) {
-		words := s[id/(64*idSetWords)]
-		if words == nil {
-			words = new([idSetWords]uint64)
-			s[id/(64*idSetWords)] = words
-		}
-		words[id/64%idSetWords] |= 1 << (id % 64)
+	r.ids(s.add)
+}
+
+func (s idSet) add(id uint64) {
+	words := s[id/(64*idSetWords)]
+	if words == nil {
+		words = new([idSetWords]uint64)
+		s[id/(64*idSetWords)] = words
 	}
-	r.ids(add)
+	words[id/64%idSetWords] |= 1 << (id % 64)
 }
 
 func (s idSet) has(id uint64) bool {

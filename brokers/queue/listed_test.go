@@ -265,7 +265,7 @@ func TestRunRecord(t *testing.T) {
 		for i := range uint64(50) {
 			jobs = append(jobs, &job{id: 7 + i*gap, body: fmt.Sprint(i), pushedAt: 5, expiresAt: int64(i), priority: 200})
 		}
-		r := encodeRun(jobs)
+		r := encodeRun(jobs, 4, "q", 0)
 		r.number = 9
 		record := r.record(nil, 4, 0)
 		read := func(body []byte) (*run, error) {

@@ -137,16 +137,14 @@ func decodeRun(d *reader) *run {
 	return r
 }
 
-// encodeRun makes a run of jobs in id order, which lie no farther apart than runSpan.
-func encodeRun(jobs []*job) *run {
+// describe is the descriptor of a run of jobs in id order, which lie no farther apart than runSpan.
+func describe(jobs []*job) *run {
 	r := &run{
 		first: jobs[0].id, last: jobs[len(jobs)-1].id, count: len(jobs), priority: jobs[0].priority,
 		pushedAt: jobs[0].pushedAt, soonest: math.MaxInt64,
 	}
-	estimate := 0
 	for _, j := range jobs {
 		r.cost += j.cost()
-		estimate += len(j.body) + runJobBytes
 		if j.expiresAt == 0 {
 			r.expires = math.MaxInt64
 		} else {
@@ -160,13 +158,22 @@ func encodeRun(jobs []*job) *run {
 			r.offsets[i] = uint32(j.id - r.first)
 		}
 	}
-	bytes := make([]byte, 0, estimate)
-	var record []byte
+	return r
+}
+
+// encodeRun makes a run of jobs of a queue, while the wall leads the steady time by drift. What the file says of these is for a repair.
+func encodeRun(jobs []*job, queue uint64, name string, drift int64) *run {
+	r := describe(jobs)
+	record := appendTime(appendText(appendUint([]byte{formatVersion}, queue), name), drift)
+	bytes := make([]byte, 0, r.cost-int64(r.count)*(jobOverheadBytes-runJobBytes)+runJobBytes)
+	bytes = appendText(bytes, record)
 	for _, j := range jobs {
 		record = encodeJob(record[:0], j, stateReady)
 		bytes = appendText(bytes, record)
 	}
-	r.bytes, r.size, r.checksum = bytes, int64(len(bytes)), crc32.Checksum(bytes, runTable)
+	r.checksum = crc32.Checksum(bytes, runTable)
+	bytes = binary.LittleEndian.AppendUint32(bytes, r.checksum)
+	r.bytes, r.size = bytes, int64(len(bytes))
 	return r
 }
 
@@ -174,10 +181,20 @@ func encodeRun(jobs []*job) *run {
 const runJobBytes = 40
 
 func (r *run) check(bytes []byte) error {
-	if int64(len(bytes)) != r.size || crc32.Checksum(bytes, runTable) != r.checksum {
+	content, sum, ok := cutChecksum(bytes)
+	if !ok || int64(len(bytes)) != r.size || sum != r.checksum || crc32.Checksum(content, runTable) != sum {
 		return brokers.Errorf("IOERR", "jobs that had been moved to disk cannot be read: the file is damaged")
 	}
 	return nil
+}
+
+// cutChecksum takes the checksum off the end of a run.
+func cutChecksum(bytes []byte) (content []byte, sum uint32, ok bool) {
+	n := len(bytes) - 4
+	if n < 0 {
+		return nil, 0, false
+	}
+	return bytes[:n], binary.LittleEndian.Uint32(bytes[n:]), true
 }
 
 // each calls visit with every encoded job of a run that has been read, in id order, and where it begins.
@@ -185,15 +202,53 @@ func (r *run) each(bytes []byte, visit func(at int, encoded []byte) error) error
 	if err := r.check(bytes); err != nil {
 		return err
 	}
-	for at := 0; at < len(bytes); {
-		length, n := binary.Uvarint(bytes[at:])
+	content, _, _ := cutChecksum(bytes)
+	length, n := binary.Uvarint(content)
+	for at := n + int(length); at < len(content); {
+		length, n := binary.Uvarint(content[at:])
 		end := at + n + int(length)
-		if err := visit(at+n, bytes[at+n:end]); err != nil {
+		if err := visit(at+n, content[at+n:end]); err != nil {
 			return err
 		}
 		at = end
 	}
 	return nil
+}
+
+// orphan is a run that nothing describes but its file.
+type orphan struct {
+	run   *run
+	queue uint64
+	name  string
+	drift int64 // the wall's lead over the steady times of the jobs
+}
+
+func readOrphan(number uint64, bytes []byte) (o orphan, err error) {
+	content, sum, ok := cutChecksum(bytes)
+	if !ok || crc32.Checksum(content, runTable) != sum {
+		return o, errDamaged
+	}
+	d := &reader{body: content}
+	header := &reader{body: []byte(d.text())}
+	if header.byte() != formatVersion {
+		return o, errDamaged
+	}
+	o.queue, o.name, o.drift = header.uint(), header.text(), header.time()
+	var jobs []*job
+	for len(d.body) > 0 && header.err == nil && d.err == nil && len(jobs) <= runJobs {
+		encoded := &reader{body: []byte(d.text())}
+		j := decodeJob(encoded)
+		if encoded.err != nil || len(jobs) > 0 && (j.id <= jobs[len(jobs)-1].id || j.priority != jobs[0].priority) || j.state != stateReady {
+			return o, errDamaged
+		}
+		jobs = append(jobs, j)
+	}
+	if header.err != nil || d.err != nil || len(d.body) > 0 || len(jobs) == 0 || apart(jobs[0].id, jobs[len(jobs)-1].id) > runSpan {
+		return o, errDamaged
+	}
+	o.run = describe(jobs)
+	o.run.number, o.run.size, o.run.checksum = number, int64(len(bytes)), sum
+	return o, nil
 }
 
 // decode makes the jobs of a run that has been read.

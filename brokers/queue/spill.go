@@ -71,7 +71,7 @@ func writeFile(path string, bytes []byte) (*os.File, error) {
 func openSpill(directory string, failed func(error)) (*spill, error) {
 	s := &spill{
 		directory: directory, failed: failed, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		writes: writeFile, found: map[uint64]string{}, first: 1,
+		writes: writeFile, first: 1,
 	}
 	s.mu.listed = map[uint64]bool{}
 	s.progress = sync.NewCond(&s.mu)
@@ -82,26 +82,37 @@ func openSpill(directory string, failed func(error)) (*spill, error) {
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory for jobs on disk: %w", err)
 	}
-	entries, err := os.ReadDir(directory)
-	if err != nil {
-		return nil, fmt.Errorf("look at the directory for jobs on disk: %w", err)
+	var err error
+	if s.found, err = runNumbers(directory); err != nil {
+		return nil, err
 	}
-	for _, entry := range entries {
-		name := entry.Name()
-		if strings.HasPrefix(name, olderPrefix) {
-			s.foreign = append(s.foreign, name)
-			continue
-		}
-		text, isRun := strings.CutPrefix(name, runPrefix)
-		if number, err := strconv.ParseUint(text, 10, 64); isRun && err == nil {
-			s.found[number] = name
-			s.first = max(s.first, number+1)
-		}
+	for number := range s.found {
+		s.first = max(s.first, number+1)
+	}
+	older, _ := filepath.Glob(filepath.Join(directory, olderPrefix+"*"))
+	for _, path := range older {
+		s.foreign = append(s.foreign, filepath.Base(path))
 	}
 	s.last.Store(s.first - 1)
 	s.lazy.Store(true)
 	go s.run()
 	return s, nil
+}
+
+// runNumbers are the files of runs in a directory: number and name.
+func runNumbers(directory string) (map[uint64]string, error) {
+	entries, err := os.ReadDir(directory)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("look at the directory for jobs on disk: %w", err)
+	}
+	found := map[uint64]string{}
+	for _, entry := range entries {
+		text, isRun := strings.CutPrefix(entry.Name(), runPrefix)
+		if number, err := strconv.ParseUint(text, 10, 64); isRun && err == nil {
+			found[number] = entry.Name()
+		}
+	}
+	return found, nil
 }
 
 // sweep removes what earlier lives have left and no snapshot lists. The start calls it when it has read the whole journal: before,

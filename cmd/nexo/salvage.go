@@ -10,7 +10,7 @@ import (
 // salvagers read the logs for check and repair as their brokers mean them.
 func salvagers(dir string) map[string]func() aof.Salvager {
 	return map[string]func() aof.Salvager{
-		"queue":  func() aof.Salvager { return queueSalvage{queue.NewSalvage()} },
+		"queue":  func() aof.Salvager { return queueSalvage{queue.NewSalvage(backlogDirectory(dir))} },
 		"stream": func() aof.Salvager { return streamSalvage{stream.NewSalvage(segmentDirectory(dir), segmentLog(dir))} },
 	}
 }
@@ -25,9 +25,9 @@ func segmentLog(dir string) (log segment.Log) {
 
 type queueSalvage struct{ *queue.Salvage }
 
-func (s queueSalvage) Finish(bool, bool) (aof.Findings, error) {
-	first, kept := s.Salvage.Finish()
-	return aof.Findings{First: first, Kept: kept}, nil
+func (s queueSalvage) Finish(_, snapshot bool) (aof.Findings, error) {
+	found, err := s.Salvage.Finish(snapshot)
+	return aof.Findings{First: found.First, Skip: found.Skip, Kept: found.Kept, Files: found.Files}, err
 }
 
 type streamSalvage struct{ *stream.Salvage }

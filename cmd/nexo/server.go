@@ -225,7 +225,7 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 		return err
 	}
 	deps.Queue, err = queue.Open(queue.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, Defaults: o.queueDefaults, MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
-		ReadyMemory: o.queueMemory, MaxMemory: o.queueMaxMemory, SpillDirectory: filepath.Join(o.data, "queue-backlog"),
+		ReadyMemory: o.queueMemory, MaxMemory: o.queueMaxMemory, SpillDirectory: backlogDirectory(o.data),
 		Failed: func(err error) {
 			s.logger.Error("background work of the queues failed and will be tried again; nothing is lost", "error", err)
 		}, Freed: new(handBack).begin})
@@ -252,6 +252,9 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	keep(deps.Stream.Close)
 	return nil
 }
+
+// backlogDirectory is where the ready jobs of long queues are.
+func backlogDirectory(data string) string { return filepath.Join(data, "queue-backlog") }
 
 // segmentDirectory is where the stream entries are that have left the journal.
 func segmentDirectory(data string) string { return filepath.Join(data, "segments") }
