@@ -1,112 +1,169 @@
-// Command benchmark measures a Nexo server beside a Redis server on this machine and prints the ratios. scripts/bench
-// builds and starts it.
+// Command benchmark measures a Nexo server beside a Redis server on this machine and prints the ratios, a table for each
+// group of measurements with the bar that the ratio is held to. scripts/bench builds and starts it.
 //
 // Absolute figures depend on the machine and move from run to run; the ratio of two servers that were measured
-// alternately, round by round, moves far less. So every comparison is a number of paired rounds, first one server, then
-// the other, each time in the opposite order, and the figure reported is the median of the rounds' ratios. Every run is bounded in the
-// number of its commands, and every wait in time.
+// alternately, round by round, moves far less. So every comparison is a number of rounds, in each of which every server
+// is measured once, every second round in the opposite order, and the ratio reported is the median of the rounds' ratios, with
+// the least and the greatest beside it. A second binary of nexo (--other) takes part in the same rounds. Every run is bounded
+// in the number of its commands, and every wait in time.
 //
 // Simple commands are measured with redis-benchmark, so that the load generator is not ours. Where the answer must be
-// counted (deliveries, jobs) or timed beside other traffic, the load is generated here over plain connections.
+// counted (deliveries, jobs) or timed beside other traffic, the load is generated here over plain connections. What times
+// single commands beside a flood is a process of its own (see probe.go), so that it waits for the server and not for the
+// goroutines that make the flood. The processor time of a command is what /proc tells of the server before and after a run.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"runtime"
 	"strings"
+	"time"
 )
 
-// section is one part of the benchmark: it adds rows to the report.
-type section struct {
-	name string
-	run  func(*bench) error
+// group is one part of the benchmark: it adds rows to the report.
+type group struct {
+	name, title string
+	run         func(*bench) error
 }
 
-var sections = []section{
-	{"set", (*bench).set},
-	{"get", (*bench).get},
-	{"queue", (*bench).queue},
-	{"stream", (*bench).stream},
-	{"replay", (*bench).replay},
-	{"pubsub", (*bench).pubsub},
-	{"isolation", (*bench).isolation},
+var groups = []group{
+	{"set", "SET, 50 connections", (*bench).set},
+	{"get", "GET, 50 connections", (*bench).get},
+	{"connections", "SET and GET, pipeline 1, few and many connections", (*bench).connections},
+	{"threads", "SET and GET, redis-benchmark --threads 2", (*bench).threads},
+	{"queue", "QPUSH with an fsync before each reply, against LPUSH with appendfsync always", (*bench).queue},
+	{"stream", "XAPPEND with an fsync before each reply, against XADD with appendfsync always", (*bench).stream},
+	{"replay", "cold replay: bytes read from the disk for a byte replayed", (*bench).replay},
+	{"pubsub", "fan-out: deliveries per second", (*bench).pubsub},
+	{"flood", "publish under a flood of durable pushes, against a flood of PING", (*bench).flood},
+	{"beside-replay", "latency beside a full-speed replay of a stream", (*bench).besideReplay},
+	{"memory", "resident memory of an idle connection", (*bench).memory},
 }
 
-// bench is one run: two servers and the report.
+// sets are names for several groups.
+var sets = map[string][]string{"isolation": {"flood", "beside-replay"}}
+
+// options are what the command line says.
+type options struct {
+	binary string // of nexo
+	other  string // a second binary of nexo; "" is none
+	rounds int
+	divide int // the counts of commands, samples and connections are divided by it
+}
+
+// bench is one run: the servers and the report.
 type bench struct {
-	nexo, redis *server // redis keeps nothing on disk
-	redisAOF    *server // redis with an append-only file, fsync always
-	rounds      int
-	scale       int // the counts of commands are divided by it
-	binary      string
-	directory   string
-	report      *report
+	options
+	nexo      *server
+	otherNexo *server // nil without --other
+	redis     *server // keeps nothing on disk
+	redisAOF  *server // an append-only file, fsync always
+	directory string
+	report    *report
 }
 
 func main() {
-	quick := flag.Bool("quick", false, "fewer rounds and commands")
-	binary := flag.String("nexo", "", "path of the nexo binary")
+	if len(os.Args) > 1 && os.Args[1] == probeWord {
+		if err := probeProcess(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "probe:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	var o options
+	quick := flag.Bool("quick", false, "3 rounds, and a fourth of the commands")
+	flag.StringVar(&o.binary, "nexo", "", "path of the nexo binary")
+	flag.StringVar(&o.other, "other", "", "path of a second nexo binary that is measured in the same rounds")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each comparison")
+	flag.IntVar(&o.divide, "divide", 1, "divide the counts of commands by this")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: scripts/bench [--quick] [set] [get] [queue] [stream] [replay] [pubsub] [isolation]")
+		fmt.Fprintln(os.Stderr, "usage: scripts/bench [--quick] [--rounds N] [--divide N] [--other PATH] [group ...]\ngroups:")
+		for _, g := range groups {
+			fmt.Fprintf(os.Stderr, "  %-14s %s\n", g.name, g.title)
+		}
+		fmt.Fprintln(os.Stderr, "  isolation      flood and beside-replay")
 	}
 	flag.Parse()
-	if err := run(*binary, *quick, flag.Args()); err != nil {
+	if *quick {
+		o.rounds, o.divide = min(o.rounds, 3), max(o.divide, 4)
+	}
+	if err := run(o, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(binary string, quick bool, names []string) error {
+func run(o options, names []string) error {
 	chosen, err := choose(names)
 	if err != nil {
 		return err
 	}
-	b := &bench{rounds: 5, scale: 1, report: &report{}}
-	if quick {
-		b.rounds, b.scale = 3, 4
+	if o.rounds < 1 || o.divide < 1 {
+		return errors.New("--rounds and --divide must be at least 1")
 	}
 	directory, err := os.MkdirTemp("", "nexo-bench")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(directory)
-	b.binary, b.directory = binary, directory
-	if err := b.start(binary, directory); err != nil {
-		b.stop()
+	b := &bench{options: o, directory: directory, report: &report{other: o.other != ""}}
+	defer b.stop()
+	if err := b.start(); err != nil {
 		return err
 	}
-	defer b.stop()
 
 	fmt.Println(hardware())
-	for _, s := range chosen {
-		fmt.Fprintf(os.Stderr, "measuring %s\n", s.name)
-		if err := s.run(b); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+	fmt.Printf("rounds %d, counts divided by %d\n", o.rounds, o.divide)
+	for _, g := range chosen {
+		fmt.Fprintf(os.Stderr, "measuring %s\n", g.name)
+		b.report.begin(g)
+		began := time.Now()
+		if err := g.run(b); err != nil {
+			return fmt.Errorf("%s: %w", g.name, err)
 		}
+		b.report.print(os.Stdout)
+		fmt.Fprintf(os.Stderr, "%s took %.0f s\n", g.name, time.Since(began).Seconds())
 	}
-	b.report.print(os.Stdout)
 	return nil
 }
 
-func choose(names []string) ([]section, error) {
+// choose finds the groups by their names, in the order of the names; no name chooses all of them.
+func choose(names []string) ([]group, error) {
 	if len(names) == 0 {
-		return sections, nil
+		return groups, nil
 	}
-	var chosen []section
+	var chosen []group
 	for _, name := range names {
-		found := false
-		for _, s := range sections {
-			if s.name == name {
-				chosen, found = append(chosen, s), true
-			}
-		}
+		members, found := sets[name]
 		if !found {
-			return nil, fmt.Errorf("no section %q; there are set, get, queue, stream, replay, pubsub, isolation", name)
+			members = []string{name}
+		}
+		for _, member := range members {
+			g, err := groupNamed(member)
+			if err != nil {
+				return nil, err
+			}
+			chosen = append(chosen, g)
 		}
 	}
 	return chosen, nil
+}
+
+func groupNamed(name string) (group, error) {
+	known := make([]string, 0, len(groups)+1)
+	for _, g := range groups {
+		if g.name == name {
+			return g, nil
+		}
+		known = append(known, g.name)
+	}
+	if strings.HasPrefix(name, "-") {
+		return group{}, fmt.Errorf("%s comes after the name of a group; flags come first", name)
+	}
+	return group{}, fmt.Errorf("no group %q; there are %s and isolation", name, strings.Join(known, ", "))
 }
 
 // hardware describes the machine in one line.
@@ -124,6 +181,6 @@ func hardware() string {
 	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
 		load = strings.Join(strings.Fields(string(text))[:1], "")
 	}
-	return fmt.Sprintf("%d x %s, %s, load generator on the same machine, load average before the run %s\n",
+	return fmt.Sprintf("%d x %s, %s, load generator on the same machine, load average before the run %s",
 		runtime.NumCPU(), model, runtime.Version(), load)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -17,53 +18,93 @@ const (
 	replayPayload = 1024
 	replayBatch   = 8  // entries of one append
 	replayRounds  = 80 // appends of each stream: enough that their files are merged into one with eight blocks of a stream side by side
+	// replayRoundsMin makes more than the compact size: with less, all would be replayed from memory.
+	replayRoundsMin = 12
 	// wantedReplay is how many bytes may be read from the disk for a byte that is replayed.
 	wantedReplay = 1.5
 )
 
-// replay appends to 1,000 streams in turn, and then replays some of them while nothing of the files is in the page cache: what the
-// disk reads is compared with what was asked for.
+// coldReplay is what one cold replay took.
+type coldReplay struct {
+	read  int64 // from the disk
+	bytes int   // that were asked for
+	took  time.Duration
+}
+
+func (r coldReplay) times() float64 { return float64(r.read) / float64(r.bytes) }
+
+func (r coldReplay) String() string {
+	return fmt.Sprintf("%.2f: %d KiB for %d KiB in %.0f ms", r.times(), r.read>>10, r.bytes>>10, float64(r.took.Microseconds())/1000)
+}
+
+var replayPages = [][]string{{"COUNT", "100"}, {"COUNT", "10000", "MAXBYTES", "16777216"}}
+
+// replay measures cold replays once: what is counted are bytes, and they are the same in each round.
 func (b *bench) replay() error {
-	data := func(port, data string) *exec.Cmd {
-		return exec.Command(b.binary, "server", "--port", port, "--data", data, "--fsync", "interval", "--compact-size", "60mb")
-	}
-	s, err := startServer("nexo-replay", b.directory, data)
-	if err != nil {
-		return err
-	}
-	defer func() { s.stop() }()
-	rounds := max(replayRounds/b.scale, 1)
-	if err := s.interleave(rounds); err != nil {
-		return err
-	}
-	if err := s.settle(); err != nil { // the merge is over
-		return err
-	}
-	s.stop()
-	directory := filepath.Join(b.directory, "nexo-replay")
-	if s, err = startServerAgain("nexo-replay", b.directory, data); err != nil {
-		return err
-	}
-	for i, page := range [][]string{{"COUNT", "100"}, {"COUNT", "10000", "MAXBYTES", "16777216"}} {
-		if err := s.settle(); err != nil {
-			return err
-		}
-		if err := forgetPages(directory); err != nil {
-			return err
-		}
-		read, bytes, took, err := s.replayCold("s"+strconv.Itoa(replayStreams/3+i*7), page)
+	var all [][]coldReplay
+	for _, s := range b.nexos() {
+		replays, err := b.coldReplays(s)
 		if err != nil {
 			return err
 		}
-		if want := rounds * replayBatch * replayPayload; bytes != want {
-			return fmt.Errorf("%d bytes were replayed, not %d", bytes, want)
+		all = append(all, replays)
+	}
+	for i, page := range replayPages {
+		line := row{work: fmt.Sprintf("one of %d streams, %s", replayStreams, strings.ToLower(strings.Join(page, " "))),
+			nexo: all[0][i].String(), judged: []float64{all[0][i].times()}, bar: atMost(wantedReplay)}
+		if len(all) > 1 {
+			line.other, line.gains = all[1][i].String(), quotients(line.judged, []float64{all[1][i].times()})
 		}
-		times := float64(read) / float64(bytes)
-		b.report.add(fmt.Sprintf("replay one of %d streams cold, %s", replayStreams, strings.ToLower(strings.Join(page, " "))),
-			fmt.Sprintf("%d KiB read for %d KiB in %.0f ms", read>>10, bytes>>10, float64(took.Microseconds())/1000), "-",
-			fmt.Sprintf("%.2fx", times), fmt.Sprintf("<= %.1fx", wantedReplay))
+		b.report.add(line)
 	}
 	return nil
+}
+
+// coldReplays appends to 1,000 streams in turn, and then replays one of them for each kind of page while nothing of the files is
+// in the page cache: what the disk reads is compared with what was asked for.
+func (b *bench) coldReplays(of *server) ([]coldReplay, error) {
+	name := of.name + "-replay"
+	data := func(port, data string) *exec.Cmd {
+		return exec.Command(of.command.Path, "server", "--port", port, "--data", data, "--fsync", "interval", "--compact-size", "60mb",
+			"--dashboard-port", "0")
+	}
+	s, err := startServer(name, b.directory, data)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { s.stop() }()
+	rounds := max(replayRounds/b.divide, replayRoundsMin)
+	if err := s.interleave(rounds); err != nil {
+		return nil, err
+	}
+	if err := s.settle(); err != nil { // the merge is over
+		return nil, err
+	}
+	s.stop()
+	if s, err = startServerAgain(name, b.directory, data); err != nil {
+		return nil, err
+	}
+	var replays []coldReplay
+	for i, page := range replayPages {
+		if err := s.settle(); err != nil {
+			return nil, err
+		}
+		if err := forgetPages(filepath.Join(b.directory, name)); err != nil {
+			return nil, err
+		}
+		r, err := s.replayCold("s"+strconv.Itoa(replayStreams/3+i*7), page)
+		if err != nil {
+			return nil, err
+		}
+		if want := rounds * replayBatch * replayPayload; r.bytes != want {
+			return nil, fmt.Errorf("%d bytes were replayed, not %d", r.bytes, want)
+		}
+		if r.read == 0 {
+			return nil, errors.New("the disk read nothing: the entries were in memory, or in a page cache that does not forget")
+		}
+		replays = append(replays, r)
+	}
+	return replays, nil
 }
 
 // interleave appends to every stream in turn.
@@ -158,36 +199,37 @@ func forgetPages(directory string) error {
 }
 
 // replayCold reads a stream from its start, page by page, and tells what the disk had to read for it.
-func (s *server) replayCold(stream string, page []string) (read int64, bytes int, took time.Duration, err error) {
+func (s *server) replayCold(stream string, page []string) (r coldReplay, err error) {
 	c, err := dial(s)
 	if err != nil {
-		return 0, 0, 0, err
+		return r, err
 	}
 	defer c.Close()
 	before, err := s.traffic("read_bytes")
 	if err != nil {
-		return 0, 0, 0, err
+		return r, err
 	}
 	start := time.Now()
 	for next := int64(1); ; {
 		reply, err := c.do(append([]string{"XFETCH", stream, strconv.FormatInt(next, 10)}, page...)...)
 		if err != nil {
-			return 0, 0, 0, err
+			return r, err
 		}
 		list, ok := reply.([]any)
 		if !ok || len(list) != 4 {
-			return 0, 0, 0, fmt.Errorf("XFETCH answered %v", reply)
+			return r, fmt.Errorf("XFETCH answered %v", reply)
 		}
 		entries := list[3].([]any)
 		for _, entry := range entries {
-			bytes += len(entry.([]any)[2].(string))
+			r.bytes += len(entry.([]any)[2].(string))
 		}
 		if len(entries) == 0 {
 			break
 		}
 		next = list[0].(int64)
 	}
-	took = time.Since(start)
+	r.took = time.Since(start)
 	after, err := s.traffic("read_bytes")
-	return after - before, bytes, took, err
+	r.read = after - before
+	return r, err
 }

@@ -21,31 +21,64 @@ type server struct {
 
 func (s *server) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
-func (b *bench) start(binary, directory string) error {
+// nexoCommand starts a nexo that answers after the fsync. The dashboard is on, as it is for everyone who does not turn it off, at
+// a port that nobody else has.
+func nexoCommand(binary, port, data string, more ...string) *exec.Cmd {
+	return exec.Command(binary, append([]string{"server", "--port", port, "--data", data, "--fsync", "always", "--dashboard-port", "0"},
+		more...)...)
+}
+
+func (b *bench) start() error {
 	var err error
-	if b.nexo, err = startServer("nexo", directory, func(port, data string) *exec.Cmd {
-		return exec.Command(binary, "server", "--port", port, "--data", data, "--fsync", "always")
+	if b.nexo, err = startServer("nexo", b.directory, func(port, data string) *exec.Cmd {
+		return nexoCommand(b.binary, port, data)
 	}); err != nil {
 		return err
 	}
-	if b.redis, err = startServer("redis", directory, func(port, data string) *exec.Cmd {
+	if b.other != "" {
+		if b.otherNexo, err = startServer("other", b.directory, func(port, data string) *exec.Cmd {
+			return nexoCommand(b.other, port, data)
+		}); err != nil {
+			return err
+		}
+	}
+	if b.redis, err = startServer("redis", b.directory, func(port, data string) *exec.Cmd {
 		return exec.Command("redis-server", "--port", port, "--dir", data, "--save", "", "--appendonly", "no")
 	}); err != nil {
 		return err
 	}
-	b.redisAOF, err = startServer("redis-aof", directory, func(port, data string) *exec.Cmd {
+	b.redisAOF, err = startServer("redis-aof", b.directory, func(port, data string) *exec.Cmd {
 		return exec.Command("redis-server", "--port", port, "--dir", data, "--save", "", "--appendonly", "yes",
 			"--appendfsync", "always")
 	})
 	return err
 }
 
+// nexos are the binaries of nexo that are measured.
+func (b *bench) nexos() []*server {
+	if b.otherNexo == nil {
+		return []*server{b.nexo}
+	}
+	return []*server{b.nexo, b.otherNexo}
+}
+
 func (b *bench) stop() {
-	for _, s := range []*server{b.nexo, b.redis, b.redisAOF} {
+	for _, s := range []*server{b.nexo, b.otherNexo, b.redis, b.redisAOF} {
 		if s != nil {
 			s.stop()
 		}
 	}
+}
+
+// send sends one command over a connection of its own.
+func (s *server) send(words ...string) error {
+	c, err := dial(s)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.do(words...)
+	return err
 }
 
 func startServer(name, directory string, command func(port, data string) *exec.Cmd) (*server, error) {

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	probeWord     = "probe" // the first argument of this program when it is to be a probe
+	probeInterval = time.Millisecond
+	probeSamples  = 2000
+	// A server that answers late is not asked as often: the run ends after this time, when there are samples enough.
+	probeTime       = 3 * time.Second
+	probeSamplesMin = 300
+)
+
+// probes are the commands that a probe times, one after the other.
+var probes = map[string]func(*server) (once func() error, end func(), err error){
+	"get":     timedCommand("GET", "isolation"),
+	"append":  timedCommand("XAPPEND", "probe", payload128),
+	"push":    timedCommand("QPUSH", "probe", payload128),
+	"publish": timedPublish,
+}
+
+// probe has a process of its own time a command, and returns the p99 in milliseconds.
+func (b *bench) probe(s *server, what string) (float64, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	command := exec.Command(self, probeWord, what, strconv.Itoa(s.port), strconv.Itoa(max(probeSamples/b.divide, 100)))
+	command.Stderr = os.Stderr
+	output, err := command.Output()
+	if err != nil {
+		return 0, fmt.Errorf("the probe of %s: %w", what, err)
+	}
+	return strconv.ParseFloat(strings.TrimSpace(string(output)), 64)
+}
+
+// probeProcess is the other side: it prints the p99 in milliseconds.
+func probeProcess(arguments []string) error {
+	if len(arguments) != 3 || probes[arguments[0]] == nil {
+		return fmt.Errorf("usage: %s get|append|push|publish port samples", probeWord)
+	}
+	port, err := strconv.Atoi(arguments[1])
+	if err != nil {
+		return err
+	}
+	samples, err := strconv.Atoi(arguments[2])
+	if err != nil {
+		return err
+	}
+	once, end, err := probes[arguments[0]](&server{name: "server", port: port})
+	if err != nil {
+		return err
+	}
+	defer end()
+	var latencies []time.Duration
+	for start := time.Now(); len(latencies) < samples; time.Sleep(probeInterval) {
+		if len(latencies) >= min(probeSamplesMin, samples) && time.Since(start) > probeTime {
+			break
+		}
+		began := time.Now()
+		if err := once(); err != nil {
+			return err
+		}
+		latencies = append(latencies, time.Since(began))
+	}
+	fmt.Println(percentile(latencies, 99))
+	return nil
+}
+
+// timedCommand sends a command and waits for the reply.
+func timedCommand(words ...string) func(*server) (func() error, func(), error) {
+	return func(s *server) (func() error, func(), error) {
+		c, err := dial(s)
+		if err != nil {
+			return nil, nil, err
+		}
+		text := encode(nil, words...)
+		return func() error {
+			if _, err := c.Write(text); err != nil {
+				return err
+			}
+			return c.skip(1)
+		}, func() { c.Close() }, nil
+	}
+}
+
+// timedPublish publishes and waits until the one subscriber has the message; the publisher's reply has mostly come by then.
+func timedPublish(s *server) (func() error, func(), error) {
+	clients, err := dialAll(s, 2)
+	if err != nil {
+		return nil, nil, err
+	}
+	publisher, subscriber := clients[0], clients[1]
+	end := func() { closeAll(clients) }
+	if _, err := subscriber.do("SUBSCRIBE", "bench/latency"); err != nil {
+		end()
+		return nil, nil, err
+	}
+	message := encode(nil, "NPUB", "bench/latency", "x")
+	return func() error {
+		if _, err := publisher.Write(message); err != nil {
+			return err
+		}
+		if err := subscriber.skip(1); err != nil {
+			return err
+		}
+		return publisher.skip(1)
+	}, end, nil
+}
+
+// percentile returns the value, in milliseconds, that p percent of the latencies do not exceed.
+func percentile(latencies []time.Duration, p int) float64 {
+	if len(latencies) == 0 {
+		return 0
+	}
+	slices.Sort(latencies)
+	index := min(len(latencies)*p/100, len(latencies)-1)
+	return float64(latencies[index]) / float64(time.Millisecond)
+}
