@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,6 +90,7 @@ type Log struct {
 		onSynced  *sync.Cond
 		failure   error // for good
 		stalled   error // for now
+		watchers  []func()
 	}
 	written atomic.Uint64
 	synced  atomic.Uint64
@@ -279,12 +281,59 @@ func (l *Log) wait(changed *sync.Cond, reached *atomic.Uint64, seq uint64) error
 			if deadline.IsZero() {
 				deadline = now.Add(waitLimit)
 			} else if now.After(deadline) {
-				return &Error{code: CodeIO, message: "not yet durable: the record is still queued, its outcome is unknown", cause: l.waiting.stalled}
+				return outcomeUnknown(l.waiting.stalled)
 			}
 		}
 		changed.Wait()
 	}
 	return nil
+}
+
+// Reached tells, without waiting, whether a Wait for seq would return by now, and with what, for one that has waited so long.
+func (l *Log) Reached(seq uint64, synced bool, waited time.Duration) (done bool, err error) {
+	reached := &l.written
+	if synced {
+		reached = &l.synced
+	}
+	if reached.Load() >= seq {
+		return true, nil
+	}
+	l.waiting.Lock()
+	defer l.waiting.Unlock()
+	switch {
+	case reached.Load() >= seq:
+		return true, nil
+	case l.waiting.failure != nil:
+		return true, l.waiting.failure
+	case l.waiting.stalled != nil && waited > waitLimit:
+		return true, outcomeUnknown(l.waiting.stalled)
+	}
+	return false, nil
+}
+
+// Watch has wake called whenever what Reached tells may have changed: after a batch, a failure, and each attempt while writing
+// does not work. It is called with no lock held, on the writer's goroutine, and must be short.
+func (l *Log) Watch(wake func()) {
+	l.waiting.Lock()
+	l.waiting.watchers = append(slices.Clone(l.waiting.watchers), wake)
+	l.waiting.Unlock()
+}
+
+// tellLocked wakes the Waits and returns who else is to be told once the lock is released.
+func (l *Log) tellLocked() []func() {
+	l.waiting.onWritten.Broadcast()
+	l.waiting.onSynced.Broadcast()
+	return l.waiting.watchers
+}
+
+func callAll(watchers []func()) {
+	for _, wake := range watchers {
+		wake()
+	}
+}
+
+func outcomeUnknown(stalled error) error {
+	return &Error{code: CodeIO, message: "not yet durable: the record is still queued, its outcome is unknown", cause: stalled}
 }
 
 // Fsyncs counts how long the fsyncs of records took, by bucket of package latency.
@@ -333,9 +382,9 @@ func (l *Log) publish(written, synced uint64) {
 	l.waiting.Lock()
 	l.written.Store(written)
 	l.synced.Store(synced)
-	l.waiting.onWritten.Broadcast()
-	l.waiting.onSynced.Broadcast()
+	watchers := l.tellLocked()
 	l.waiting.Unlock()
+	callAll(watchers)
 }
 
 // fail ends the log for good.
@@ -351,9 +400,9 @@ func (l *Log) fail(e *Error) {
 	l.mu.Unlock()
 	l.waiting.Lock()
 	l.waiting.failure = e
-	l.waiting.onWritten.Broadcast()
-	l.waiting.onSynced.Broadcast()
+	watchers := l.tellLocked()
 	l.waiting.Unlock()
+	callAll(watchers)
 }
 
 // setStalled tells the Waits that writing does not work for now (or, with nil, that it does again) and lets those that
@@ -365,9 +414,9 @@ func (l *Log) setStalled(e *Error) {
 	if e != nil {
 		l.waiting.stalled = e
 	}
-	l.waiting.onWritten.Broadcast()
-	l.waiting.onSynced.Broadcast()
+	watchers := l.tellLocked()
 	l.waiting.Unlock()
+	callAll(watchers)
 }
 
 // batch is what is appended while the writer is busy: one arena of frames, each with room for its header.

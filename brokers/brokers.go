@@ -90,6 +90,12 @@ type Journal interface {
 	// Space tells whether new data is refused for want of space, how many bytes a snapshot may take, what is set aside
 	// for it among them, and how many the last one has; see Relief.
 	Space() (short bool, room, snapshot int64)
+	// Reached tells without waiting whether such a Wait would return by now, and with what, for one that has waited so
+	// long: that matters only while nothing can be written, when a Wait gives up after a while.
+	Reached(seq uint64, synced bool, waited time.Duration) (done bool, err error)
+
+	// Watch has wake called whenever what Reached tells may have changed. It runs with no journal lock held and must be short.
+	Watch(wake func())
 
 	// LogBytes is how much log there is since the last snapshot: what a restart would have to replay.
 	LogBytes() int64

@@ -12,9 +12,6 @@ import (
 	"github.com/nexobroker/nexo/resp"
 )
 
-// heavyArguments is from how many arguments on a command is heavy work, whatever it does.
-const heavyArguments = 64
-
 // New builds the command table over its brokers. A mistake in the table is a mistake of the program and panics.
 func New(deps Deps, config Config) (*Server, error) {
 	s := &Server{Deps: deps, config: newSettings(config), retainedTTL: config.RetainedTTL, table: map[string]*Spec{}}
@@ -173,8 +170,11 @@ func (s *Server) Command(c *resp.Conn, args [][]byte) {
 }
 
 func (s *Server) run(ctx *Context, spec *Spec, args [][]byte) {
-	if spec.heavy || len(args) > heavyArguments {
+	switch {
+	case spec.weight == heavy || len(args) > heavyArguments:
 		ctx.Conn.Admit()
+	case spec.weight == aside:
+		ctx.Conn.Aside()
 	}
 	if tap := s.tap.Load(); tap != nil && !ctx.Session.own {
 		(*tap)(Tapped{ctx.Conn.ID(), ctx.Session.Name, ctx.Conn.RemoteAddr(), args})
@@ -249,9 +249,7 @@ func (spec *Spec) prepare(prefix string) {
 	spec.detail = details[spec.full].of(spec)
 	spec.store = spec.isStore()
 	spec.long = spec.takesLong()
-	// Heavy is what only so many connections may do at a time: the work of the queues and streams, but for what is paced. The
-	// store and pub/sub, which people wait for, pass by.
-	spec.heavy = !spec.Paced && (spec.Group == "queue" || spec.Group == "stream")
+	spec.weight = spec.weigh()
 	for i := range spec.Subcommands {
 		spec.Subcommands[i].prepare(spec.Name + "|")
 	}

@@ -38,7 +38,7 @@ type Spec struct {
 	detail       detail        // what COMMAND INFO tells besides
 	long         bool          // the slow log looks at it whatever its threshold; see takesLong
 	store        bool          // see isStore
-	heavy        bool          // takes a slot of the door's gate; see weigh
+	weight       weight        // where it runs; see weigh
 	needsBrokers bool          // refused while loading in spite of the flag; see refusedWhileLoading
 }
 

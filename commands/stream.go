@@ -25,11 +25,12 @@ type streamState struct {
 	entries    []stream.Entry
 	deliveries []stream.Delivery
 	payloads   [1][]byte
+	cold       func() // Conn.Admit: what comes from a file is not read in the connection's event loop
 }
 
 func (ctx *Context) streams() *streamState {
 	if ctx.Session.stream == nil {
-		ctx.Session.stream = &streamState{}
+		ctx.Session.stream = &streamState{cold: ctx.Conn.Admit}
 	}
 	return ctx.Session.stream
 }
@@ -279,6 +280,10 @@ func xfetch(ctx *Context, args [][]byte) {
 	}
 	f.Watch = blocks && !f.Reverse && f.To == nil
 	st := ctx.streams()
+	f.Cold = st.cold
+	if f.Count > streamPage {
+		ctx.Conn.Admit()
+	}
 	deadline := ctx.Server.Clock.Now().Add(timeout)
 	for {
 		page, err := ctx.Server.Stream.Fetch(args[1], from, f, st.entries[:0])
@@ -363,6 +368,10 @@ func xconsume(ctx *Context, args [][]byte) {
 	c.Wait = blocks
 	deadline := ctx.Server.Clock.Now().Add(timeout)
 	st := ctx.streams()
+	c.Cold = st.cold
+	if c.Count > streamPage {
+		ctx.Conn.Admit()
+	}
 	for {
 		got, err := ctx.Server.Stream.Consume(args[1], args[2], args[3], c, st.deliveries[:0])
 		if err != nil {

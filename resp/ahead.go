@@ -22,7 +22,7 @@ type ahead struct {
 
 	mu      sync.Mutex // leaf lock, never held while the socket is used
 	wanted  bool
-	writing bool // over TLS or a pipe
+	writing bool // the connection's goroutine writes
 	reading bool // the reader exists; the memory behind open is its own then
 	full    bool // the reader ended because as much is held as may be
 	gone    bool // the peer has left behind what nobody reads
@@ -79,11 +79,7 @@ func (a *ahead) roomLocked(c *Conn) bool {
 		return true
 	}
 	size := min(max(2*cap(a.open), aheadChunkMin), aheadChunkMax)
-	most := c.server.options.QueryBufferMax
-	if c.stranger.Load() {
-		most = min(most, unauthenticatedAhead)
-	}
-	if a.held+int(c.inputHeld.Load())+size > most || !c.tryCharge(size, 0) {
+	if a.held+int(c.inputHeld.Load())+size > c.aheadMost() || !c.tryCharge(size, 0) {
 		return false
 	}
 	if len(a.open) > 0 {
@@ -92,6 +88,14 @@ func (a *ahead) roomLocked(c *Conn) bool {
 	a.held += size
 	a.open = make([]byte, 0, size)
 	return true
+}
+
+// aheadMost is how much a connection may have sent that is not run.
+func (c *Conn) aheadMost() int {
+	if c.stranger.Load() {
+		return min(c.server.options.QueryBufferMax, unauthenticatedAhead)
+	}
+	return c.server.options.QueryBufferMax
 }
 
 func (a *ahead) read(c *Conn) {

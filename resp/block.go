@@ -43,9 +43,12 @@ func (c *Conn) blocked(timeout time.Duration, wake <-chan struct{}) Wake {
 	if c.server.isDraining() {
 		return Draining
 	}
-	c.ahead.used = true
-	c.ahead.begin(c)
-	defer c.ahead.end()
+	c.Aside()
+	if c.io.loop == nil {
+		c.ahead.used = true
+		c.ahead.begin(c)
+		defer c.ahead.end()
+	}
 	if c.block.signal == nil {
 		c.block.signal = make(chan struct{}, 1)
 	}
@@ -91,6 +94,8 @@ func (c *Conn) wait(timeout time.Duration, wake <-chan struct{}) Wake {
 		case <-c.server.draining:
 			return Draining
 		case <-c.ahead.changed: // another look at what the reads have met
+		case <-c.io.gone:
+			return Gone
 		}
 	}
 }

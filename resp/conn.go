@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"os"
 	"sync/atomic"
@@ -34,6 +35,10 @@ type Handler interface {
 type Barrier interface {
 	WaitWritten(seq uint64) error
 	WaitSynced(seq uint64) error
+	// Reached tells without waiting whether such a Wait would return by now, and with what, for one that has waited so long.
+	Reached(seq uint64, synced bool, waited time.Duration) (done bool, err error)
+	// Watch has wake called whenever what Reached tells may have changed. It is short and may be called from any goroutine.
+	Watch(wake func())
 }
 
 // Conn is one client connection. Unless said otherwise its methods belong to the connection's own goroutine, that is
@@ -44,8 +49,10 @@ type Conn struct {
 
 	id     uint64
 	server *Server
-	nc     net.Conn // TLS when the listener is
+	nc     net.Conn // TLS when the listener is; nil when an event loop has the socket
 	raw    net.Conn // the socket itself: closing it never waits for a peer
+	remote net.Addr
+	local  net.Addr
 	opened time.Time
 	killed chan struct{} // closed by Kill
 	kills  atomic.Bool
@@ -63,7 +70,8 @@ type Conn struct {
 	broken       error // what ended the reading
 
 	socket   socket
-	ahead    ahead
+	ahead    ahead // for a connection with a goroutine of its own
+	io       looped
 	block    blockState
 	out      outbox
 	progress progress
@@ -95,6 +103,7 @@ type wait struct {
 	barrier Barrier
 	seq     uint64
 	synced  bool
+	err     error // its end
 }
 
 func (w wait) run() error {
@@ -108,8 +117,8 @@ func (w wait) run() error {
 func (c *Conn) ID() uint64 { return c.id }
 
 // RemoteAddr and LocalAddr are the ends of the socket. Any goroutine.
-func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
-func (c *Conn) LocalAddr() net.Addr  { return c.raw.LocalAddr() }
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+func (c *Conn) LocalAddr() net.Addr  { return c.local }
 
 // Writer takes the replies of the current batch.
 func (c *Conn) Writer() *Writer { return &c.writer }
@@ -134,17 +143,36 @@ func (c *Conn) Await(b Barrier, seq uint64, synced bool) {
 			return
 		}
 	}
-	c.awaited = append(c.awaited, awaited{span{c.commandStart, -1}, wait{b, seq, synced}})
+	c.awaited = append(c.awaited, awaited{span{c.commandStart, -1}, wait{barrier: b, seq: seq, synced: synced}})
 }
 
 // FlushReplies ends the batch so far: Handler.Flush, barrier, write (or append to the outbox). Afterwards what other
-// goroutines Push comes after these replies.
+// goroutines Push comes after these replies. It may wait, so a connection that has something to wait for leaves its loop.
 func (c *Conn) FlushReplies() {
 	c.server.handler.Flush(c)
 	c.endCommand()
+	if c.onLoop() && (len(c.awaited) > 0 || c.io.output) {
+		c.Aside()
+	}
 	c.leave()
 	c.settle()
 	c.deliver()
+	c.commandStart = 0
+}
+
+// endBatch is FlushReplies for the end of a batch, where a loop need not wait: it parks the connection.
+func (c *Conn) endBatch() {
+	if !c.onLoop() {
+		c.FlushReplies()
+		return
+	}
+	c.server.handler.Flush(c)
+	c.endCommand()
+	if len(c.awaited) > 0 {
+		c.park()
+	} else {
+		c.deliver()
+	}
 	c.commandStart = 0
 }
 
@@ -160,27 +188,47 @@ func (c *Conn) settle() {
 	if len(c.awaited) == 0 {
 		return
 	}
-	waits := c.waits[:0]
-next:
-	for _, a := range c.awaited {
-		for i := range waits {
-			if waits[i].barrier == a.barrier && waits[i].synced == a.synced {
-				waits[i].seq = max(waits[i].seq, a.seq)
-				continue next
-			}
+	c.gatherWaits()
+	for i := range c.waits {
+		c.waits[i].err = c.waits[i].run()
+	}
+	c.finishWaits()
+}
+
+// gatherWaits finds out what the batch depends on.
+func (c *Conn) gatherWaits() {
+	c.waits = c.waits[:0]
+	for i := range c.awaited {
+		a := &c.awaited[i]
+		if w := c.waitOf(a); w != nil {
+			w.seq = max(w.seq, a.seq)
+		} else {
+			c.waits = append(c.waits, a.wait)
 		}
-		waits = append(waits, a.wait)
 	}
-	failed := false
-	for _, w := range waits {
-		failed = w.run() != nil || failed
+}
+
+// waitOf is the wait that covers an awaited reply.
+func (c *Conn) waitOf(a *awaited) *wait {
+	for i := range c.waits {
+		if w := &c.waits[i]; w.barrier == a.barrier && w.synced == a.synced {
+			return w
+		}
 	}
-	if failed {
-		c.replaceFailed()
+	return nil
+}
+
+// finishWaits makes errors of what failed, once the ends of all waits are known.
+func (c *Conn) finishWaits() {
+	for i := range c.waits {
+		if c.waits[i].err != nil {
+			c.replaceFailed()
+			break
+		}
 	}
-	clear(waits)
+	clear(c.waits)
 	clear(c.awaited)
-	c.waits, c.awaited, c.settled = waits[:0], c.awaited[:0], 0
+	c.waits, c.awaited, c.settled = c.waits[:0], c.awaited[:0], 0
 	if cap(c.awaited) > awaitedMax {
 		c.awaited = nil
 	}
@@ -192,11 +240,16 @@ func (c *Conn) replaceFailed() {
 	replies := c.writer.Bytes()
 	rebuilt := make([]byte, 0, len(replies))
 	copied := 0
-	for _, a := range c.awaited {
+	for i := range c.awaited {
+		a := &c.awaited[i]
 		if a.from < copied || a.from == a.to {
 			continue // replaced already, or a command that answers nothing
 		}
-		if err := a.run(); err != nil {
+		err := c.waitOf(a).err
+		if done, own := a.barrier.Reached(a.seq, a.synced, math.MaxInt64); done {
+			err = own
+		}
+		if err != nil {
 			rebuilt = append(rebuilt, replies[copied:a.from]...)
 			rebuilt = redcon.AppendError(rebuilt, err.Error())
 			copied = a.to
@@ -217,8 +270,14 @@ func (c *Conn) deliver() {
 		c.writer.Reset(0)
 		return
 	}
+	if c.onLoop() {
+		c.deliverOnLoop()
+		c.undelivered = c.undelivered[:0]
+		c.writer.Reset(4 * repliesMax)
+		return
+	}
 	now := c.server.clock.Load()
-	if c.out.beginDirect() {
+	if c.io.loop == nil && c.out.beginDirect() {
 		err := c.writeDirect(c.writer.Bytes(), now)
 		if err != nil {
 			c.Kill()
@@ -284,7 +343,11 @@ func (c *Conn) CloseAfterReply() { c.closing = true }
 func (c *Conn) Kill() {
 	if c.kills.CompareAndSwap(false, true) {
 		close(c.killed)
-		c.raw.Close()
+		if c.io.loop != nil {
+			c.io.loop.mark(c, markKilled) // who alone closes the socket
+		} else {
+			c.raw.Close()
+		}
 	}
 }
 
@@ -332,6 +395,7 @@ func (c *Conn) guard(part func()) {
 		if reason == nil {
 			return
 		}
+		c.Aside()
 		c.leave()
 		c.server.notePanic(c, reason)
 		if c.closing { // a second panic, perhaps in what the first one's answer needs
@@ -392,7 +456,7 @@ func (c *Conn) room() ([]byte, error) {
 		c.server.counters.memoryCuts.Add(1)
 		c.writer.Error(err.Error())
 		c.server.noteError(err.Error())
-		c.FlushReplies()
+		c.endBatch()
 		return nil, err
 	}
 	return room, nil
@@ -434,6 +498,10 @@ func (c *Conn) runBuffered() {
 			c.endCommand()
 		}
 		if c.writer.Len() >= repliesMax || len(c.awaited) >= awaitedMax {
+			if c.onLoop() {
+				c.io.more = true // the rest in its next turn
+				break
+			}
 			c.FlushReplies()
 			if c.dead() {
 				c.closing = true
@@ -441,8 +509,15 @@ func (c *Conn) runBuffered() {
 		}
 	}
 	c.server.counters.commands.Add(uint64(commands))
-	c.FlushReplies()
+	c.endBatch()
 	c.notePartial(commands)
+	if !c.io.parked {
+		c.batchDone()
+	}
+}
+
+// batchDone ends what counts as running.
+func (c *Conn) batchDone() {
 	c.lastActive.Store(c.server.clock.Load()) // what it waited for was not its idleness
 	c.running.Store(false)
 }
@@ -478,8 +553,7 @@ func (c *Conn) refuse(err error) {
 
 // finish gives everything back. The outbox is drained already, or the connection is dead.
 func (c *Conn) finish() {
-	var protocol *ProtocolError
-	if errors.As(c.broken, &protocol) && !c.dead() {
+	if c.lingers() {
 		c.linger()
 	}
 	if c.kills.CompareAndSwap(false, true) {
@@ -494,14 +568,25 @@ func (c *Conn) finish() {
 	c.server.forget(c)
 }
 
+// lingers tells whether the client is to get a moment to read the error that ended it.
+func (c *Conn) lingers() bool {
+	var protocol *ProtocolError
+	return errors.As(c.broken, &protocol) && !c.dead()
+}
+
+const (
+	lingerTime  = 250 * time.Millisecond
+	lingerBytes = 1 << 20
+)
+
 // linger lets a client that is still sending read its error: closing at once would reset the connection and the
 // error with it. It gives at most a quarter of a second and one megabyte.
 func (c *Conn) linger() {
 	half, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || c.raw.SetReadDeadline(time.Now().Add(250*time.Millisecond)) != nil {
+	if !ok || half.CloseWrite() != nil || c.raw.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, c.nc, 1<<20)
+	_, _ = io.CopyN(io.Discard, c.nc, lingerBytes)
 }
 
 // isTimeout tells a read that Shutdown interrupted from one that failed.

@@ -65,8 +65,11 @@ type framer struct {
 	refused         *RefusedError // the command that is coming is read past and answered with this
 	failed          error
 
-	wasFull bool // the last read filled the buffer: a bigger one would save reads
-	quiet   int  // reads in a row that would have fitted in the smallest buffer
+	lent    bool   // buf belongs to an event loop
+	own     []byte // where what was left was kept while nothing was lent
+	busy    bool   // the small buffer has lately been too small
+	wasFull bool   // the last read filled the buffer: a bigger one would save reads
+	quiet   int    // reads in a row that would have fitted in the smallest buffer
 }
 
 type span struct{ from, to int }
@@ -427,7 +430,9 @@ func (f *framer) partial() bool { return f.start < f.end || f.missing > 0 }
 func (f *framer) room() []byte {
 	if f.start == f.end {
 		f.start, f.pos, f.end = 0, 0, 0
-		f.fit()
+		if !f.lent {
+			f.fit()
+		}
 	}
 	if f.wasFull && len(f.buf) < readBufferMax {
 		f.grow(readBufferMax)
@@ -447,7 +452,7 @@ func (f *framer) room() []byte {
 
 // fit gives an empty buffer the size that the last reads ask for.
 func (f *framer) fit() {
-	if len(f.buf) > 4*readBufferMax || len(f.buf) > readBufferMin && f.quiet > 64 {
+	if len(f.buf) > 4*readBufferMax || len(f.buf) > readBufferMin && f.quiet > quietMax {
 		f.buf = make([]byte, readBufferMin)
 		f.spans, f.args = nil, nil
 	}
@@ -488,4 +493,61 @@ func (f *framer) feed(data []byte) {
 		f.filled(n)
 		data = data[n:]
 	}
+}
+
+// restMax is up to how many bytes are kept in a buffer of their own when a lent one is given back.
+const restMax = 1 << 10
+
+// quietMax is after how many reads in a row that a small buffer would have held a large one is given up.
+const quietMax = 64
+
+// argumentsKept is for how many arguments room is kept between commands.
+const argumentsKept = 1024
+
+// wants tells how large a buffer the framer is to borrow for what comes next; 0 when its own will do.
+func (f *framer) wants() int {
+	size := readBufferMin
+	if f.busy || f.end-f.start > readBufferMin/2 {
+		size = readBufferMax
+	}
+	if len(f.buf) >= size {
+		return 0
+	}
+	return size
+}
+
+// borrow frames in buf, which is as large as wants asks for, until giveBack.
+func (f *framer) borrow(buf []byte) {
+	rest := copy(buf, f.buf[f.start:f.end])
+	f.pos -= f.start
+	f.start, f.end = 0, rest
+	f.own, f.buf, f.lent = f.buf, buf, true
+}
+
+// giveBack returns a buffer that is not needed for now. What little is left in it is kept elsewhere, what is much keeps the
+// buffer.
+func (f *framer) giveBack() []byte {
+	f.lent = false
+	switch {
+	case f.quiet > quietMax:
+		f.busy = false
+	case f.wasFull:
+		f.busy = true
+	}
+	rest := f.buf[f.start:f.end]
+	if len(rest) > restMax {
+		return nil
+	}
+	buf := f.buf
+	f.buf = nil
+	if len(rest) > 0 {
+		f.buf = append(f.own[:0], rest...)
+	}
+	f.own = nil
+	f.pos -= f.start
+	f.start, f.end = 0, len(rest)
+	if cap(f.spans) > argumentsKept {
+		f.spans, f.args = nil, nil
+	}
+	return buf
 }

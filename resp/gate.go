@@ -9,6 +9,7 @@ type gate chan struct{}
 
 // Admit says that the command about to run is heavy. It waits for a slot, which is kept until the batch ends or is flushed.
 func (c *Conn) Admit() {
+	c.Aside()
 	if !c.admitted {
 		c.server.gate <- struct{}{}
 		c.admitted = true

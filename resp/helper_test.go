@@ -40,6 +40,11 @@ func (j *fakeJournal) WaitSynced(seq uint64) error {
 }
 func (j *fakeJournal) WaitWritten(seq uint64) error { return j.WaitSynced(seq) }
 
+func (j *fakeJournal) Reached(seq uint64, _ bool, _ time.Duration) (bool, error) {
+	return true, j.WaitSynced(seq)
+}
+func (j *fakeJournal) Watch(func()) {}
+
 func newTestHandler() *testHandler {
 	return &testHandler{conns: map[uint64]*Conn{}, wake: make(chan struct{}), wakes: make(chan Wake, 20_000)}
 }
@@ -166,6 +171,7 @@ func startServer(t testing.TB, options Options, h Handler) *Server {
 	if options.Addr == "" && options.UnixSocket == "" {
 		options.Addr = "127.0.0.1:0"
 	}
+	options.Loops = loopsInTests
 	s, err := Listen(options, h)
 	if err != nil {
 		t.Fatal(err)

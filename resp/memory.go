@@ -165,12 +165,22 @@ type progress struct {
 func (p *progress) observe(c *Conn, now int64) {
 	bytes, queued := c.bytesIn.Load()+c.bytesOut.Load(), 0
 	if c.writingSince.Load() != 0 {
-		queued = c.socket.queued()
+		queued = c.queued()
 	}
 	if bytes != p.bytes || queued != p.queued {
 		p.bytes, p.queued = bytes, queued
 		p.at.Store(now)
 	}
+}
+
+// queued is how many bytes the kernel holds that the peer has not taken. A loop, which alone may touch its sockets, is asked for
+// it and tells by the next time.
+func (c *Conn) queued() int {
+	if c.io.loop == nil {
+		return c.socket.queued()
+	}
+	c.io.loop.mark(c, markMeasure)
+	return int(c.io.queuedBytes.Load())
 }
 
 // stuck tells whether the connection waits for its client to read or to send, and the client does not.

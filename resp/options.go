@@ -20,7 +20,10 @@ type Options struct {
 	Panicked func(reason any)
 
 	MaxClients int // connections at a time; default 10,000
-	HeavyMax   int // connections that run heavy commands at a time, see Conn.Admit; default one less than GOMAXPROCS
+	// Loops is how many event loops serve plain TCP and Unix sockets where the system has them; default one for each two
+	// processors, none when it is negative. Everything else has a goroutine for each connection.
+	Loops    int
+	HeavyMax int // connections that run heavy commands at a time, see Conn.Admit; default one less than GOMAXPROCS
 
 	BulkMax          int           // bytes in one argument; default 512 MiB
 	ArgumentsMax     int           // arguments in one command; default 1,048,576
@@ -54,6 +57,9 @@ const (
 func (o Options) withDefaults() Options {
 	setDefault(&o.MaxClients, 10_000)
 	setDefault(&o.HeavyMax, max(1, runtime.GOMAXPROCS(0)-1))
+	if o.Loops == 0 {
+		o.Loops = max(1, runtime.NumCPU()/2)
+	}
 	setDefault(&o.BulkMax, 512<<20)
 	setDefault(&o.ArgumentsMax, 1<<20)
 	setDefault(&o.InlineMax, 64<<10)

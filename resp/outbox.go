@@ -112,6 +112,11 @@ func (o *outbox) startLocked(c *Conn) {
 
 // wakeLocked has the writer look at what there is.
 func (o *outbox) wakeLocked(c *Conn) {
+	if c.io.loop != nil {
+		o.started = true
+		c.io.loop.mark(c, markOutput)
+		return
+	}
 	if !o.running {
 		o.startLocked(c)
 		return
@@ -209,9 +214,11 @@ func (o *outbox) awaitRoom(c *Conn) {
 	if o.replies <= writeMax || o.closed {
 		return
 	}
-	c.ahead.used = true
-	c.ahead.begin(c)
-	defer c.ahead.end()
+	if c.io.loop == nil { // a loop reads on by itself
+		c.ahead.used = true
+		c.ahead.begin(c)
+		defer c.ahead.end()
+	}
 	for o.replies > writeMax && !o.closed {
 		o.ready.Wait()
 	}
@@ -441,4 +448,63 @@ func (o *outbox) holdsReplies() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return !o.started || o.direct || o.replies > 0 || o.ending
+}
+
+// waits tells whether there is something to write.
+func (o *outbox) waits() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.chunks) > 0
+}
+
+// repliesWaiting is how many bytes of replies are not written.
+func (o *outbox) repliesWaiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.replies
+}
+
+// owe counts the rest of a batch that its loop has kept.
+func (o *outbox) owe(c *Conn, replies int) {
+	c.charge(replies)
+	o.mu.Lock()
+	o.bytes += replies
+	o.replies += replies
+	o.mu.Unlock()
+}
+
+// paid counts what a loop has written.
+func (o *outbox) paid(c *Conn, size, replies int) {
+	o.mu.Lock()
+	o.bytes -= size
+	o.replies -= replies
+	if o.softSince != 0 && o.bytes-o.replies <= c.server.options.OutboxSoftBytes {
+		o.softSince = 0
+	}
+	if replies > 0 {
+		c.charge(-replies)
+		o.ready.Broadcast()
+	}
+	o.mu.Unlock()
+}
+
+// end refuses further Pushes; what is there is written.
+func (o *outbox) end() {
+	o.mu.Lock()
+	o.ending = true
+	o.mu.Unlock()
+}
+
+func (o *outbox) isEnding() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ending || o.closed
+}
+
+// shut is the end of a loop's writing: the socket is closed.
+func (o *outbox) shut() {
+	o.mu.Lock()
+	o.closed = true
+	o.ready.Broadcast()
+	o.mu.Unlock()
 }

@@ -37,6 +37,7 @@ type Server struct {
 	timers     sync.Pool
 	pieces     sync.Pool
 	gate       gate
+	loops      []*loop
 
 	mu       sync.Mutex // guards the registry
 	conns    map[uint64]*Conn
@@ -100,6 +101,10 @@ func Listen(options Options, handler Handler) (*Server, error) {
 	}
 	if len(s.listeners) == 0 {
 		return nil, errors.New("resp: nowhere to listen: no address, socket or listener given")
+	}
+	if err := s.startLoops(); err != nil {
+		s.closeListeners()
+		return nil, err
 	}
 	go s.sweep()
 	return s, nil
@@ -180,14 +185,48 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// accept goes on through errors, such as having no file descriptor left, with growing pauses.
+func (s *Server) startLoops() error {
+	for range s.options.Loops {
+		l, err := newLoop(s)
+		if err != nil {
+			s.stopLoops()
+			return err
+		}
+		if l == nil {
+			break
+		}
+		s.loops = append(s.loops, l)
+	}
+	return nil
+}
+
+func (s *Server) stopLoops() {
+	for _, l := range s.loops {
+		l.stop()
+	}
+}
+
+// accept takes what comes to a listener: plain sockets for the event loops, anything else for goroutines.
 func (s *Server) accept(listener net.Listener) {
-	pause := time.Duration(0)
-	for {
+	if s.acceptSockets(listener) {
+		return
+	}
+	s.acceptFrom(listener, func() error {
 		nc, err := listener.Accept()
 		if err == nil {
-			pause = 0
 			s.admit(nc)
+		}
+		return err
+	})
+}
+
+// acceptFrom goes on through errors, such as having no file descriptor left, with growing pauses.
+func (s *Server) acceptFrom(listener net.Listener, next func() error) {
+	pause := time.Duration(0)
+	for {
+		err := next()
+		if err == nil {
+			pause = 0
 			continue
 		}
 		if s.isDraining() {
@@ -203,47 +242,68 @@ func (s *Server) accept(listener net.Listener) {
 	}
 }
 
-// admit starts a connection or refuses it. It never waits for the client.
+// admission is what becomes of a new connection.
+type admission uint8
+
+const (
+	admitted admission = iota
+	refusedFull
+	refusedStopping
+)
+
+const fullText = "-ERR max number of clients reached\r\n"
+
+func (s *Server) newConn() *Conn {
+	c := &Conn{
+		id:     s.ids.Add(1),
+		server: s,
+		opened: time.Now(),
+		killed: make(chan struct{}),
+		framer: newFramer(&s.options),
+		writer: Writer{proto: 2},
+	}
+	c.stranger.Store(true)
+	c.out.ready.L = &c.out.mu
+	c.lastActive.Store(s.clock.Load())
+	return c
+}
+
+// register takes a connection into the registry, if there is room.
+func (s *Server) register(c *Conn) admission {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return refusedStopping
+	}
+	if int64(len(s.conns)) >= s.maxClients.Load() {
+		s.counters.refused.Add(1)
+		return refusedFull
+	}
+	s.conns[c.id] = c
+	s.counters.accepted.Add(1)
+	return admitted
+}
+
+// admit starts a connection with a goroutine of its own or refuses it. It never waits for the client.
 func (s *Server) admit(nc net.Conn) {
 	raw := nc
 	if secure, ok := nc.(*tls.Conn); ok {
 		raw = secure.NetConn()
 	}
-	c := &Conn{
-		id:     s.ids.Add(1),
-		server: s,
-		nc:     nc,
-		raw:    raw,
-		opened: time.Now(),
-		killed: make(chan struct{}),
-		framer: newFramer(&s.options),
-		writer: Writer{proto: 2},
-		socket: newSocket(raw),
-	}
-	c.stranger.Store(true)
-	c.out.ready.L = &c.out.mu
-	c.lastActive.Store(s.clock.Load())
-	s.mu.Lock()
-	full := int64(len(s.conns)) >= s.maxClients.Load()
-	stopping := s.stopping
-	if !full && !stopping {
-		s.conns[c.id] = c
-	}
-	s.mu.Unlock()
-	switch {
-	case stopping:
-		raw.Close()
-	case full:
-		s.counters.refused.Add(1)
+	c := s.newConn()
+	c.nc, c.raw, c.socket = nc, raw, newSocket(raw)
+	c.remote, c.local = raw.RemoteAddr(), raw.LocalAddr()
+	switch s.register(c) {
+	case admitted:
+		go c.serve()
+		return
+	case refusedFull:
 		if raw == nc { // 40 bytes always fit in a new socket's buffer; the deadline is for sockets that are not
 			_ = raw.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-			_, _ = raw.Write([]byte("-ERR max number of clients reached\r\n"))
+			_, _ = raw.Write([]byte(fullText))
 		}
-		raw.Close()
-	default:
-		s.counters.accepted.Add(1)
-		go c.serve()
 	}
+	raw.Close()
 }
 
 // forget is the end of a connection.
@@ -274,7 +334,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.closeListeners()
 	}
 	s.Each(func(c *Conn) bool {
-		_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // a socket that is closed already needs no waking
+		if c.io.loop != nil {
+			c.io.loop.mark(c, markDraining)
+		} else {
+			_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // a socket that is closed already needs no waking
+		}
 		return true
 	})
 	select {
@@ -356,7 +420,9 @@ func (c *Conn) LastCommand() time.Time {
 }
 
 // QueryBuffer is the number of bytes read and not yet run, as of the last batch. Any goroutine.
-func (c *Conn) QueryBuffer() int { return int(c.buffered.Load()) + c.ahead.size() }
+func (c *Conn) QueryBuffer() int {
+	return int(c.buffered.Load()) + c.ahead.size() + int(c.io.aheadLen.Load())
+}
 
 // Blocked tells whether a command of this connection waits in Block. Any goroutine.
 func (c *Conn) Blocked() bool { return c.block.state.Load() != blockIdle }

@@ -8,12 +8,6 @@ import (
 // socket asks the operating system for what net.Conn does not tell. The zero socket, of a pipe, knows nothing.
 type socket struct {
 	raw syscall.RawConn
-
-	// try's arguments and results, kept here so that a write makes no closure.
-	attempt func(fd uintptr) bool
-	bytes   []byte
-	n       int
-	err     error
 }
 
 func newSocket(nc net.Conn) (s socket) {
@@ -23,22 +17,6 @@ func newSocket(nc net.Conn) (s socket) {
 		}
 	}
 	return s
-}
-
-// write gives the kernel what it takes without waiting. It belongs to the one goroutine that writes.
-func (s *socket) write(b []byte) (n int, err error) {
-	if s.attempt == nil {
-		s.attempt = func(fd uintptr) bool {
-			s.n, s.err = writeNow(fd, s.bytes)
-			return true
-		}
-	}
-	s.bytes = b
-	if err := s.raw.Write(s.attempt); err != nil {
-		return 0, err
-	}
-	s.bytes = nil
-	return s.n, s.err
 }
 
 // queued is how many bytes the kernel holds that the peer's has not taken; 0 where it does not say.

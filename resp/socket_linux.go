@@ -5,22 +5,6 @@ import (
 	"unsafe"
 )
 
-const writesNow = true
-
-// writeNow writes to a non-blocking socket. A full one takes less than all, or nothing, and that is no error.
-func writeNow(fd uintptr, b []byte) (int, error) {
-	for {
-		n, err := syscall.Write(int(fd), b)
-		switch err {
-		case syscall.EINTR:
-			continue
-		case syscall.EAGAIN:
-			return 0, nil
-		}
-		return max(n, 0), err
-	}
-}
-
 func queuedBytes(fd uintptr) int {
 	var n int32
 	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&n)))

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// stallAfter is how long a write over TLS or a pipe may take before the connection counts as one that does not read.
+// stallAfter is how long a write may take before the connection counts as one that does not read.
 const stallAfter = 10 * time.Millisecond
 
 // writeDirect writes a batch from the connection's own goroutine. While the client does not read, its commands are not run any
@@ -51,16 +51,6 @@ func (c *Conn) pieces(b []byte, now int64, direct bool) (err error) {
 
 // writeAhead writes a piece; while it stands still, the socket is read.
 func (c *Conn) writeAhead(piece []byte) (n int, err error) {
-	if writesNow && c.socket.raw != nil && c.nc == c.raw {
-		if n, err = c.socket.write(piece); n == len(piece) || err != nil {
-			return n, err
-		}
-		c.ahead.used = true
-		c.ahead.begin(c)
-		defer c.ahead.end()
-		more, err := c.nc.Write(piece[n:])
-		return n + more, err
-	}
 	c.ahead.beginWrite(c)
 	n, err = c.nc.Write(piece)
 	c.ahead.endWrite()

@@ -16,6 +16,7 @@ func (s *Server) sweep() {
 	}
 	ticker := time.NewTicker(max(period, time.Millisecond))
 	defer ticker.Stop()
+	defer s.stopLoops()
 	draining := s.draining
 	for {
 		select {
@@ -45,8 +46,12 @@ func (c *Conn) enforce(now int64) {
 	}
 	o := &c.server.options
 	c.progress.observe(c, now)
-	c.ahead.resume(c)
-	c.ahead.watch(c)
+	if c.io.loop == nil {
+		c.ahead.resume(c)
+		c.ahead.watch(c)
+	} else if c.io.aheadFull.Load() {
+		c.io.loop.mark(c, markMeasure) // there may be room again
+	}
 	if c.out.overSoftLimit(now, int64(o.OutboxSoftTime)) {
 		c.cutForOutput()
 		return

@@ -5,7 +5,9 @@ package brokertest
 import (
 	"errors"
 	"math"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/nexobroker/nexo/brokers"
 )
@@ -34,6 +36,7 @@ type Journal struct {
 	}
 	changed *sync.Cond
 	notify  func(written, synced uint64)
+	watch   []func()
 }
 
 // NewJournal returns an empty journal that makes everything durable at once.
@@ -162,7 +165,18 @@ func (j *Journal) Advance(written, synced uint64) {
 	j.mu.toldWritten = max(j.mu.toldWritten, written)
 	j.mu.toldSynced = max(j.mu.toldSynced, synced)
 	j.mu.Unlock()
+	j.tell()
+}
+
+// tell wakes the Waits and the watchers.
+func (j *Journal) tell() {
 	j.changed.Broadcast()
+	j.mu.Lock()
+	watchers := j.watch
+	j.mu.Unlock()
+	for _, wake := range watchers {
+		wake()
+	}
 }
 
 // Fail makes the journal dead: every Wait and Ready answers err.
@@ -170,7 +184,27 @@ func (j *Journal) Fail(err error) {
 	j.mu.Lock()
 	j.mu.err = err
 	j.mu.Unlock()
-	j.changed.Broadcast()
+	j.tell()
+}
+
+// Reached and Watch are the Waits for those who do not wait.
+func (j *Journal) Reached(seq uint64, synced bool, _ time.Duration) (done bool, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	told := j.mu.toldWritten
+	if synced {
+		told = j.mu.toldSynced
+	}
+	if told >= seq {
+		return true, nil
+	}
+	return j.mu.err != nil, j.mu.err
+}
+
+func (j *Journal) Watch(wake func()) {
+	j.mu.Lock()
+	j.watch = append(slices.Clone(j.watch), wake)
+	j.mu.Unlock()
 }
 
 func (j *Journal) WaitWritten(seq uint64) error {

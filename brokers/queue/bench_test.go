@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nexobroker/nexo/brokers"
 )
@@ -23,8 +24,12 @@ func (j *instantJournal) Append(body []byte, _ bool) uint64 {
 	j.bytes.Add(int64(len(body)))
 	return j.seq.Add(1)
 }
-func (j *instantJournal) WaitWritten(uint64) error    { return nil }
-func (j *instantJournal) WaitSynced(uint64) error     { return nil }
+func (j *instantJournal) WaitWritten(uint64) error { return nil }
+func (j *instantJournal) WaitSynced(uint64) error  { return nil }
+func (j *instantJournal) Watch(func())             {}
+func (j *instantJournal) Reached(uint64, bool, time.Duration) (bool, error) {
+	return true, nil
+}
 func (j *instantJournal) Space() (bool, int64, int64) { return false, 1 << 40, 0 }
 func (j *instantJournal) LogBytes() int64             { return 0 }
 func (j *instantJournal) Cut() (brokers.Finish, error) {

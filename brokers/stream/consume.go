@@ -10,8 +10,9 @@ type ConsumeOptions struct {
 	Count    int
 	MaxBytes int
 	NoAck    bool
-	Make     bool // make the group with defaults
-	Wait     bool // return a waiter when there is nothing
+	Make     bool   // make the group with defaults
+	Wait     bool   // return a waiter when there is nothing
+	Cold     func() // called before a file is read, with no lock held; may be nil
 }
 
 // Consumed is what a consumer got.
@@ -55,6 +56,9 @@ func (b *Broker) Consume(name, groupName, consumer []byte, o ConsumeOptions, int
 			return nil
 		})
 		if err == nil && more {
+			if o.Cold != nil {
+				o.Cold()
+			}
 			err = take.load(b)
 		}
 		if err != nil && len(take.entries) > 0 {

@@ -73,6 +73,9 @@ func (s *Stream) presentLocked(offset uint64) uint64 {
 // after tells whether a position is after an id.
 func (p *Position) after(ms int64, seq uint64) bool { return ms < p.Ms || ms == p.Ms && seq < p.Seq }
 
+// needsLocating tells whether files may have to be read to find a position.
+func (p *Position) needsLocating() bool { return p.Kind == AtTime || p.Kind == AtID }
+
 // locate turns an id or a time into the first offset at or after it, and tells whether that is the very entry. Other
 // positions stay as they are.
 func (b *Broker) locate(s *Stream, p Position) (at Position, exact bool, err error) {
@@ -159,6 +162,7 @@ type FetchOptions struct {
 	Reverse  bool
 	Strict   bool
 	Watch    bool
+	Cold     func() // called before a file is read, with no lock held; may be nil
 }
 
 // Fetch reads entries at and after a position; with Reverse at and before it. Entries are appended to into.
@@ -170,6 +174,9 @@ func (b *Broker) Fetch(name []byte, from Position, o FetchOptions, into []Entry)
 	to := Position{Kind: Next}
 	if o.Reverse {
 		to.Kind = First
+	}
+	if o.Cold != nil && (from.needsLocating() || o.To != nil && o.To.needsLocating()) {
+		o.Cold()
 	}
 	var err error
 	if from, _, err = b.locate(s, from); err != nil {
@@ -199,7 +206,7 @@ func (b *Broker) Fetch(name []byte, from Position, o FetchOptions, into []Entry)
 		}
 		start = s.first
 	}
-	r := &reading{b: b, s: s, page: &page, count: o.Count, room: o.MaxBytes}
+	r := &reading{b: b, s: s, page: &page, count: o.Count, room: o.MaxBytes, cold: o.Cold}
 	if o.Reverse {
 		page.Next = min(start, s.high)
 		return page, r.backward(page.Next, max(s.resolveLocked(to), s.first))
@@ -224,6 +231,7 @@ type reading struct {
 	room  int
 	full  bool
 	run   segment.Run // the blocks that were read last, to go on in
+	cold  func()
 }
 
 func (r *reading) add(e *Entry) bool {
@@ -239,6 +247,9 @@ func (r *reading) add(e *Entry) bool {
 // unlocked reads with the stream unlocked. An error behind entries that were read ends the page.
 func (r *reading) unlocked(read func() error) error {
 	r.s.mu.Unlock()
+	if r.cold != nil {
+		r.cold()
+	}
 	err := read()
 	r.s.mu.Lock()
 	if err == nil && r.s.dropped {

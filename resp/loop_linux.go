@@ -1,0 +1,614 @@
+package resp
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// loop serves many connections from one goroutine, its leader: it asks the kernel which sockets are ready, runs their commands,
+// and writes their replies, those of other connections' publishes included. The leader never waits but for the kernel's word:
+//
+//	replies that await a journal   the connection is parked, and goes on when the journal wakes the loop
+//	a client that does not read    its output is kept, and it runs no commands until that is gone
+//	a command that waits or is     Aside: the goroutine goes with the connection, and another one takes the lead; it
+//	heavy                          gives the connection back when its batch is over
+//
+// Only the leader reads, writes and closes sockets. Other goroutines mark a connection and wake the loop, once however many
+// connections they mark. Sockets are watched edge-triggered from the beginning to the end, so that a turn costs one system call
+// besides a read and a write for each connection; what the edge told is kept in looped.readable and looped.full.
+type loop struct {
+	server *Server
+	epoll  *os.File // in the runtime's poller, which so holds no processor while the loop sleeps
+	fd     int
+	raw    syscall.RawConn
+	bell   int // an eventfd: it is written to wake the loop
+	look   func(uintptr) bool
+	events []syscall.EpollEvent
+	count  int
+
+	slots   []slot
+	free    []int32
+	line    []*Conn // to be served this turn
+	at      int     // how far the turn has come
+	next    []*Conn // to be served in the next turn
+	taken   []*Conn // marked
+	parks   []*parking
+	tickets uint64
+
+	// Buffers that came back: for input, of readBufferMin and of readBufferMax bytes, and for replies. They are lent to the
+	// connection that is served; one that is parked or aside keeps what it has.
+	small   [][]byte
+	large   [][]byte
+	outputs [][]byte
+	piece   []byte // gathers small chunks for one write
+
+	asleep atomic.Bool
+	moved  atomic.Bool // a journal has got on
+	mu     struct {    // leaf lock, held for appends
+		sync.Mutex
+		marked  []*Conn
+		stopped bool
+	}
+}
+
+// slot is where the kernel's events find their connection; an event of an earlier socket has another generation.
+type slot struct {
+	conn       *Conn
+	generation int32
+}
+
+// marks are what other goroutines ask of the leader.
+type marks struct{ atomic.Uint32 }
+
+const (
+	markNew      uint32 = 1 << iota // adopt it
+	markOutput                      // there is something in its outbox
+	markKilled                      // Kill was called
+	markBack                        // its commands have been run elsewhere
+	markAside                       // its commands are run elsewhere from now on
+	markDraining                    // the server is stopping
+	markMeasure                     // the sweeper asks how it gets on
+)
+
+const (
+	eventsMax  = 256
+	largeMax   = 16  // kept for reuse
+	smallMax   = 256 // kept for reuse, of outputs too
+	watchFlags = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered
+
+	edgeTriggered = 1 << 31
+)
+
+func newLoop(s *Server) (*loop, error) {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make an epoll instance: %w", err)
+	}
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		syscall.Close(fd)
+		return nil, fmt.Errorf("make an epoll instance pollable: %w", err)
+	}
+	l := &loop{server: s, fd: fd, epoll: os.NewFile(uintptr(fd), "epoll"), events: make([]syscall.EpollEvent, eventsMax)}
+	if l.raw, err = l.epoll.SyscallConn(); err == nil {
+		l.bell, err = newBell()
+	}
+	if err == nil {
+		err = syscall.EpollCtl(fd, syscall.EPOLL_CTL_ADD, l.bell, &syscall.EpollEvent{Events: syscall.EPOLLIN | edgeTriggered, Fd: -1})
+	}
+	if err != nil {
+		l.epoll.Close()
+		return nil, fmt.Errorf("make an event loop: %w", err)
+	}
+	l.look = func(uintptr) bool {
+		l.count = epollReady(l.fd, l.events)
+		return l.count != 0
+	}
+	go l.lead()
+	return l, nil
+}
+
+// stop ends the loop, which has no connections any more.
+func (l *loop) stop() {
+	l.mu.Lock()
+	l.mu.stopped = true
+	l.mu.Unlock()
+	l.wake()
+}
+
+// wake has the leader look at what it was told. It costs a system call only when the leader sleeps.
+func (l *loop) wake() {
+	if l.asleep.CompareAndSwap(true, false) {
+		ring(l.bell)
+	}
+}
+
+// mark asks something of the leader, from any goroutine.
+func (l *loop) mark(c *Conn, what uint32) {
+	if c.io.marks.Or(what) != 0 {
+		return // the leader has it in its list already
+	}
+	l.mu.Lock()
+	l.mu.marked = append(l.mu.marked, c)
+	l.mu.Unlock()
+	l.wake()
+}
+
+// lead is the life of a leader: until the loop is stopped, or a connection's command has taken this goroutine with it.
+func (l *loop) lead() {
+	for {
+		for l.at < len(l.line) {
+			c := l.line[l.at]
+			l.line[l.at] = nil
+			l.at++
+			c.io.queued = false
+			if !l.attend(c) {
+				return
+			}
+		}
+		l.at = 0
+		l.line, l.next = l.next, l.line[:0]
+		if !l.gather() {
+			return
+		}
+	}
+}
+
+// gather finds out who is to be served, waiting when there is nobody.
+func (l *loop) gather() bool {
+	if !l.takeMarks() {
+		l.close()
+		return false
+	}
+	block := len(l.line) == 0 && !l.moved.Load()
+	if block {
+		l.asleep.Store(true)
+		if l.isMarked() || l.moved.Load() {
+			l.asleep.Store(false)
+			block = false
+		}
+	}
+	if block {
+		if l.raw.Read(l.look) != nil {
+			l.count = 0
+		}
+		l.asleep.Store(false)
+	} else {
+		l.count = epollReady(l.fd, l.events)
+	}
+	for i := range l.count {
+		l.note(&l.events[i])
+	}
+	if l.moved.Load() {
+		l.moved.Store(false)
+		l.unpark()
+	}
+	return true
+}
+
+// note keeps what the kernel says of a socket.
+func (l *loop) note(e *syscall.EpollEvent) {
+	if e.Fd < 0 {
+		return // the bell
+	}
+	s := &l.slots[e.Fd]
+	if s.conn == nil || s.generation != e.Pad {
+		return
+	}
+	io := &s.conn.io
+	if e.Events&(syscall.EPOLLIN|syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+		io.readable = true
+	}
+	io.hungUp = io.hungUp || e.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0
+	if e.Events&(syscall.EPOLLOUT|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+		io.full = false
+	}
+	l.enqueue(s.conn)
+}
+
+func (l *loop) enqueue(c *Conn) {
+	if !c.io.queued {
+		c.io.queued = true
+		l.line = append(l.line, c)
+	}
+}
+
+// again has a connection served in the next turn: it has had its share of this one.
+func (l *loop) again(c *Conn) {
+	if !c.io.queued {
+		c.io.queued = true
+		l.next = append(l.next, c)
+	}
+}
+
+func (l *loop) isMarked() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.mu.marked) > 0 || l.mu.stopped
+}
+
+// takeMarks puts those that were marked in line. It returns false when the loop is to end.
+func (l *loop) takeMarks() bool {
+	l.mu.Lock()
+	stopped := l.mu.stopped
+	l.taken, l.mu.marked = l.mu.marked, l.taken[:0]
+	l.mu.Unlock()
+	for i, c := range l.taken {
+		l.taken[i] = nil
+		what := c.io.marks.Swap(0)
+		if what&markBack != 0 {
+			l.release(c.io.returned)
+			c.io.aside, c.io.gone, c.io.returned = false, nil, nil
+			if !c.io.adopted {
+				l.finish(c) // its socket was closed while it was away
+				continue
+			}
+		}
+		if what&markNew != 0 {
+			l.adopt(c)
+		}
+		c.io.output = c.io.output || what&markOutput != 0
+		if what&markMeasure != 0 && c.io.adopted {
+			c.io.queuedBytes.Store(int64(queuedBytes(uintptr(c.io.fd))))
+		}
+		l.enqueue(c)
+	}
+	return !stopped
+}
+
+// attend does what a connection needs. It returns false when the lead was lost.
+func (l *loop) attend(c *Conn) bool {
+	io := &c.io
+	if !io.adopted {
+		return true // it is closed already
+	}
+	if c.dead() {
+		l.drop(c)
+		return true
+	}
+	if io.output {
+		l.write(c)
+	}
+	switch {
+	case c.dead():
+		l.drop(c)
+	case io.lingering:
+		l.discard(c)
+	case io.aside:
+		l.readAhead(c)
+	case io.parked:
+	case io.output && c.out.repliesWaiting() > writeMax:
+		l.readAhead(c)
+	case io.ended || c.closing:
+		l.end(c)
+	case !io.more && c.server.stopped.Load():
+		l.end(c)
+	default:
+		return l.serve(c)
+	}
+	return true
+}
+
+// serve reads once and runs the complete commands, until 64 KiB of replies have gathered.
+func (l *loop) serve(c *Conn) bool {
+	io := &c.io
+	if !io.more && !io.readable && io.aheadLen.Load() == 0 && io.aheadErr == nil {
+		return true
+	}
+	if size := c.framer.wants(); size > 0 {
+		c.framer.borrow(l.buffer(size))
+	}
+	c.writer.buf = l.lendOutput()
+	if io.more || l.fill(c) {
+		io.more = false
+		c.guard(c.runBuffered)
+	}
+	returned := c.framer.giveBack()
+	if c.inputHeld.Load() != 0 {
+		c.payInput(c.framer.memory())
+	}
+	if io.aside {
+		io.returned = returned
+		c.writer.buf = nil
+		l.mark(c, markBack)
+		return false
+	}
+	l.release(returned)
+	if !io.parked {
+		l.takeOutput(c)
+		l.after(c)
+	}
+	return true
+}
+
+// after decides how a connection goes on once its batch is delivered.
+func (l *loop) after(c *Conn) {
+	io := &c.io
+	switch {
+	case c.dead() || c.closing || io.ended:
+		io.ended = true
+		l.again(c)
+	case io.more || io.readable || io.aheadLen.Load() > 0 || io.aheadErr != nil || c.server.stopped.Load():
+		l.again(c)
+	}
+}
+
+// lendOutput and takeOutput give a connection a buffer for its replies, and take it back once they are delivered.
+func (l *loop) lendOutput() []byte {
+	if n := len(l.outputs); n > 0 {
+		buf := l.outputs[n-1]
+		l.outputs = l.outputs[:n-1]
+		return buf
+	}
+	return make([]byte, 0, readBufferMin)
+}
+
+func (l *loop) takeOutput(c *Conn) {
+	if buf := c.writer.buf; cap(buf) <= 4*repliesMax && len(l.outputs) < smallMax {
+		l.outputs = append(l.outputs, buf[:0])
+	}
+	c.writer.buf = nil
+}
+
+// buffer takes an input buffer of readBufferMin or readBufferMax bytes; release gives it back, and forgets others.
+func (l *loop) buffer(size int) []byte {
+	from := &l.small
+	if size == readBufferMax {
+		from = &l.large
+	}
+	if n := len(*from); n > 0 {
+		buf := (*from)[n-1]
+		*from = (*from)[:n-1]
+		return buf
+	}
+	return make([]byte, size)
+}
+
+func (l *loop) release(buf []byte) {
+	switch {
+	case len(buf) == readBufferMin && len(l.small) < smallMax:
+		l.small = append(l.small, buf)
+	case len(buf) == readBufferMax && len(l.large) < largeMax:
+		l.large = append(l.large, buf)
+	}
+}
+
+// fill brings what is to be framed next: what came ahead, or one read.
+func (l *loop) fill(c *Conn) bool {
+	io := &c.io
+	if io.aheadLen.Load() > 0 {
+		return l.feedAhead(c)
+	}
+	if io.aheadErr != nil {
+		c.broken = io.aheadErr
+		io.ended = true
+		return false
+	}
+	room, err := c.room()
+	if err != nil {
+		c.broken, c.closing = err, true
+		return false
+	}
+	n, err := readSocket(io.fd, room)
+	switch {
+	case n > 0:
+		io.readable = n == len(room) || io.hungUp
+		c.framer.filled(n)
+		c.noteInput(n)
+		return true
+	case err == syscall.EAGAIN:
+		io.readable = false
+	case err == syscall.EINTR:
+	default:
+		io.readable = false
+		io.ended = true
+		c.broken = endOf(err)
+	}
+	return false
+}
+
+func endOf(err error) error {
+	if err == nil {
+		return io.EOF
+	}
+	return err
+}
+
+// readAhead keeps reading a client whose commands cannot be run for now: one that sends its whole pipeline before it reads can
+// get to its reading, and the end of the connection is seen. It stops where the limit of the connection or that of all is met; then
+// the kernel still tells of the peer's end.
+func (l *loop) readAhead(c *Conn) {
+	in := &c.io
+	for share := shareMax; in.readable && in.aheadErr == nil && share > 0; {
+		room := l.aheadRoom(c)
+		if room == nil {
+			break
+		}
+		n, err := readSocket(in.fd, room)
+		switch {
+		case n > 0:
+			last := len(in.ahead) - 1
+			in.ahead[last] = in.ahead[last][:len(in.ahead[last])+n]
+			in.aheadLen.Add(int64(n))
+			share -= n
+			c.noteInput(n)
+		case err == syscall.EAGAIN:
+			in.readable = false
+		case err == syscall.EINTR:
+		default:
+			in.readable = false
+			in.aheadErr = endOf(err)
+		}
+	}
+	if in.gone != nil && (in.aheadErr != nil || in.hungUp && in.aheadFull.Load()) && !isClosed(in.gone) {
+		close(in.gone)
+	}
+	if in.readable && in.aheadErr == nil && !in.aheadFull.Load() {
+		l.again(c)
+	}
+}
+
+// aheadRoom is where the next bytes go; nil when there may be no more.
+func (l *loop) aheadRoom(c *Conn) []byte {
+	in := &c.io
+	size := aheadChunkMin
+	if last := len(in.ahead) - 1; last >= 0 {
+		if chunk := in.ahead[last]; len(chunk) < cap(chunk) {
+			return chunk[len(chunk):cap(chunk)]
+		}
+		size = min(2*cap(in.ahead[last]), aheadChunkMax)
+	}
+	if in.aheadHeld+int(c.inputHeld.Load())+size > c.aheadMost() || !c.tryCharge(size, 0) {
+		in.aheadFull.Store(true)
+		return nil
+	}
+	in.aheadFull.Store(false)
+	in.aheadHeld += size
+	in.ahead = append(in.ahead, make([]byte, 0, size))
+	return in.ahead[len(in.ahead)-1][:size]
+}
+
+// feedAhead gives the framer as much as it has room for of what came ahead. It returns false when the connection must go for the
+// memory that this takes.
+func (l *loop) feedAhead(c *Conn) bool {
+	in := &c.io
+	room, err := c.room()
+	if err != nil {
+		c.broken, c.closing = err, true
+		return false
+	}
+	chunk := in.ahead[0][in.aheadAt:]
+	n := copy(room, chunk)
+	c.framer.filled(n)
+	in.aheadAt += n
+	in.aheadLen.Add(int64(-n))
+	if n == len(chunk) {
+		l.dropAhead(c, 1)
+	}
+	return true
+}
+
+// dropAhead forgets the first chunks, and gives their memory back.
+func (l *loop) dropAhead(c *Conn, count int) {
+	in := &c.io
+	for i := range count {
+		in.aheadHeld -= cap(in.ahead[i])
+		c.charge(-cap(in.ahead[i]))
+		in.ahead[i] = nil
+	}
+	in.ahead, in.aheadAt = in.ahead[count:], 0
+	in.aheadFull.Store(false)
+	if len(in.ahead) == 0 {
+		in.ahead = nil
+	}
+}
+
+// stepAside gives the lead to another goroutine; this one goes with the connection, which keeps what was lent to it.
+func (l *loop) stepAside(c *Conn) {
+	c.io.aside = true
+	c.io.gone = make(chan struct{})
+	if c.io.aheadErr != nil {
+		close(c.io.gone)
+	}
+	l.mark(c, markAside) // so that the next leader looks at the socket
+	go l.lead()
+}
+
+// adopt begins to watch a new connection.
+func (l *loop) adopt(c *Conn) {
+	io := &c.io
+	if n := len(l.free); n > 0 {
+		io.slot = l.free[n-1]
+		l.free = l.free[:n-1]
+	} else {
+		io.slot = int32(len(l.slots))
+		l.slots = append(l.slots, slot{})
+	}
+	s := &l.slots[io.slot]
+	s.conn = c
+	s.generation++
+	io.adopted = true
+	io.readable = true
+	event := syscall.EpollEvent{Events: watchFlags, Fd: io.slot, Pad: s.generation}
+	if err := syscall.EpollCtl(l.fd, syscall.EPOLL_CTL_ADD, io.fd, &event); err != nil {
+		l.server.options.Logger.Error("cannot watch a connection", "client", c.RemoteAddr().String(), "error", err)
+		c.Kill()
+		return
+	}
+	c.open()
+}
+
+// end closes a connection in good order: after its output, and with a moment for a client that is still sending to read its error.
+func (l *loop) end(c *Conn) {
+	io := &c.io
+	io.ended = true
+	c.out.end()
+	if io.output {
+		return // what came before the end is written first
+	}
+	if c.lingers() && syscall.Shutdown(io.fd, syscall.SHUT_WR) == nil {
+		io.lingering = true
+		time.AfterFunc(lingerTime, c.Kill)
+		l.again(c)
+		return
+	}
+	l.drop(c)
+}
+
+// discard reads what a client still sends after the error that ended it.
+func (l *loop) discard(c *Conn) {
+	io := &c.io
+	buf := l.buffer(readBufferMax)
+	defer l.release(buf)
+	for io.readable {
+		n, err := readSocket(io.fd, buf)
+		io.discarded += max(n, 0)
+		switch {
+		case err == syscall.EAGAIN:
+			io.readable = false
+		case err == syscall.EINTR:
+		case n <= 0 || io.discarded > lingerBytes:
+			l.drop(c)
+			return
+		}
+	}
+}
+
+// drop closes the socket. The rest of a connection's end may take long, so it is left to a goroutine of its own.
+func (l *loop) drop(c *Conn) {
+	io := &c.io
+	s := &l.slots[io.slot]
+	s.conn = nil
+	l.free = append(l.free, io.slot)
+	io.adopted = false
+	syscall.Close(io.fd) // which ends the watching too: nobody else has this descriptor
+	io.fd = -1
+	c.out.shut()
+	if io.gone != nil && !isClosed(io.gone) {
+		close(io.gone)
+	}
+	if io.aside {
+		return // it ends when it comes back
+	}
+	l.finish(c)
+}
+
+// finish hands a closed connection over for its end.
+func (l *loop) finish(c *Conn) {
+	io := &c.io
+	io.parked = false
+	io.aside = true // nobody may expect the leader to run it
+	l.dropAhead(c, len(io.ahead))
+	io.aheadLen.Store(0)
+	go c.finishLooped()
+}
+
+// close ends the loop.
+func (l *loop) close() {
+	l.epoll.Close()
+	syscall.Close(l.bell)
+}
