@@ -54,6 +54,12 @@ type loop struct {
 		marked  []*Conn
 		stopped bool
 	}
+	// ringing is a leaf lock too. Who wakes the loop has decided so before it rings, so the loop may have ended in between; and the
+	// number of a closed bell may be somebody else's file.
+	ringing struct {
+		sync.Mutex
+		ended bool
+	}
 }
 
 // slot is where the kernel's events find their connection; an event of an earlier socket has another generation.
@@ -99,6 +105,9 @@ func newLoop(s *Server) (*loop, error) {
 	}
 	if err == nil {
 		err = syscall.EpollCtl(fd, syscall.EPOLL_CTL_ADD, l.bell, &syscall.EpollEvent{Events: syscall.EPOLLIN | edgeTriggered, Fd: -1})
+		if err != nil {
+			syscall.Close(l.bell)
+		}
 	}
 	if err != nil {
 		l.epoll.Close()
@@ -123,7 +132,11 @@ func (l *loop) stop() {
 // wake has the leader look at what it was told. It costs a system call only when the leader sleeps.
 func (l *loop) wake() {
 	if l.asleep.CompareAndSwap(true, false) {
-		ring(l.bell)
+		l.ringing.Lock()
+		if !l.ringing.ended {
+			ring(l.bell)
+		}
+		l.ringing.Unlock()
 	}
 }
 
@@ -609,6 +622,9 @@ func (l *loop) finish(c *Conn) {
 
 // close ends the loop.
 func (l *loop) close() {
-	l.epoll.Close()
+	l.ringing.Lock()
+	l.ringing.ended = true
 	syscall.Close(l.bell)
+	l.ringing.Unlock()
+	l.epoll.Close()
 }
