@@ -546,8 +546,12 @@ func (f *framer) giveBack() []byte {
 	f.own = nil
 	f.pos -= f.start
 	f.start, f.end = 0, len(rest)
-	if cap(f.spans) > argumentsKept {
-		f.spans, f.args = nil, nil
+	if f.missing == 0 && cap(f.spans) > argumentsKept { // else they are the places of what has come of a command
+		f.spans = nil
 	}
+	if cap(f.args) > argumentsKept {
+		f.args = nil
+	}
+	clear(f.args[:cap(f.args)]) // they would keep a buffer that the loop gives up, or one that grew for a large command
 	return buf
 }

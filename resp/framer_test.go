@@ -3,6 +3,7 @@ package resp
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -235,5 +236,50 @@ func TestProtocolErrorIsTyped(t *testing.T) {
 	var protocol *ProtocolError
 	if !errors.As(err, &protocol) || protocol.Text != "invalid multibulk length" {
 		t.Fatal(err)
+	}
+}
+
+// TestALentBufferComesBackBetweenArguments: what has come of a command is kept when the buffer is given back, also behind one with
+// so many arguments that the room for them is not kept; and nothing keeps a buffer that was given back.
+func TestALentBufferComesBackBetweenArguments(t *testing.T) {
+	f := newFramer(new(Options{}.withDefaults()))
+	f.trusted = true
+	many := "*3000\r\n" + strings.Repeat("$1\r\nx\r\n", 3000)
+	whole := many + "*3\r\n$4\r\nECHO\r\n$5\r\nfirst\r\n$6\r\nsecond\r\n"
+	for cut := len(many); cut <= len(whole); cut++ {
+		var commands [][][]byte
+		for _, part := range []string{whole[:cut], whole[cut:]} {
+			for len(part) > 0 {
+				if size := f.wants(); size > 0 {
+					f.borrow(make([]byte, size))
+				}
+				n := copy(f.room(), part)
+				f.filled(n)
+				part = part[n:]
+				for {
+					args, err := f.next()
+					if err != nil {
+						t.Fatal(cut, err)
+					}
+					if args == nil {
+						break
+					}
+					var kept [][]byte
+					for _, arg := range args {
+						kept = append(kept, bytes.Clone(arg))
+					}
+					commands = append(commands, kept)
+				}
+				f.giveBack()
+				for _, arg := range f.args[:cap(f.args)] {
+					if arg != nil {
+						t.Fatal("an argument still holds the buffer")
+					}
+				}
+			}
+		}
+		if len(commands) != 2 || len(commands[0]) != 3000 || fmt.Sprintf("%s", commands[1]) != "[ECHO first second]" {
+			t.Fatalf("cut at %d: %d commands, the last is %s", cut, len(commands), commands[len(commands)-1])
+		}
 	}
 }
