@@ -527,7 +527,7 @@ func (c *Conn) notePartial(commands int) {
 	c.buffered.Store(int64(c.framer.end - c.framer.start))
 	since := c.partialSince.Load()
 	switch {
-	case !c.framer.partial():
+	case !c.framer.partial() || c.io.more: // what is left may be complete
 		if since != 0 {
 			c.partialSince.Store(0)
 		}

@@ -86,10 +86,11 @@ func (c *Conn) unread(now int64) bool {
 	return o.WriteTimeout > 0 && still > int64(o.WriteTimeout) && c.out.holdsReplies()
 }
 
-// incomplete tells whether a command has begun whose rest does not come. Before AUTH it has to come whole.
+// incomplete tells whether a command has begun whose rest does not come. Before AUTH it has to come whole. While the client does not
+// read its replies nothing of what it sends is run, and unread is the limit that counts.
 func (c *Conn) incomplete(now int64) bool {
 	since := c.partialSince.Load()
-	if since == 0 || c.running.Load() {
+	if since == 0 || c.running.Load() || c.out.repliesWaiting() > writeMax {
 		return false
 	}
 	if !c.stranger.Load() {
