@@ -42,10 +42,11 @@ type loop struct {
 
 	// Buffers that came back: for input, of readBufferMin and of readBufferMax bytes, and for replies. They are lent to the
 	// connection that is served; one that is parked or aside keeps what it has.
-	small   [][]byte
-	large   [][]byte
-	outputs [][]byte
-	piece   []byte // gathers small chunks for one write
+	small        [][]byte
+	large        [][]byte
+	outputs      [][]byte
+	largeOutputs int    // of outputs
+	piece        []byte // gathers small chunks for one write
 
 	asleep atomic.Bool
 	moved  atomic.Bool // a journal has got on
@@ -82,10 +83,11 @@ const (
 )
 
 const (
-	eventsMax  = 256
-	largeMax   = 16  // kept for reuse
-	smallMax   = 256 // kept for reuse, of outputs too
-	watchFlags = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered
+	eventsMax   = 256
+	largeMax    = 16                // kept for reuse
+	smallMax    = 256               // kept for reuse, of outputs too
+	outputSmall = 4 * readBufferMin // of a larger one largeMax are kept
+	watchFlags  = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered
 
 	edgeTriggered = 1 << 31
 )
@@ -309,6 +311,9 @@ func (l *loop) attend(c *Conn) bool {
 // serve reads once and runs the complete commands, until 64 KiB of replies have gathered.
 func (l *loop) serve(c *Conn) bool {
 	io := &c.io
+	if len(io.ahead) > 0 && io.aheadLen.Load() == 0 {
+		l.dropAhead(c, len(io.ahead)) // room that nothing came into
+	}
 	if !io.more && !io.readable && io.aheadLen.Load() == 0 && io.aheadErr == nil {
 		return true
 	}
@@ -354,17 +359,27 @@ func (l *loop) after(c *Conn) {
 func (l *loop) lendOutput() []byte {
 	if n := len(l.outputs); n > 0 {
 		buf := l.outputs[n-1]
+		l.outputs[n-1] = nil
 		l.outputs = l.outputs[:n-1]
+		if cap(buf) > outputSmall {
+			l.largeOutputs--
+		}
 		return buf
 	}
 	return make([]byte, 0, readBufferMin)
 }
 
 func (l *loop) takeOutput(c *Conn) {
-	if buf := c.writer.buf; cap(buf) <= 4*repliesMax && len(l.outputs) < smallMax {
+	buf := c.writer.buf
+	c.writer.buf = nil
+	switch size := cap(buf); {
+	case size == 0 || size > 4*repliesMax || len(l.outputs) >= smallMax:
+	case size <= outputSmall:
+		l.outputs = append(l.outputs, buf[:0])
+	case l.largeOutputs < largeMax:
+		l.largeOutputs++
 		l.outputs = append(l.outputs, buf[:0])
 	}
-	c.writer.buf = nil
 }
 
 // buffer takes an input buffer of readBufferMin or readBufferMax bytes; release gives it back, and forgets others.
@@ -550,9 +565,8 @@ func (l *loop) adopt(c *Conn) {
 	if err := syscall.EpollCtl(l.fd, syscall.EPOLL_CTL_ADD, io.fd, &event); err != nil {
 		l.server.options.Logger.Error("cannot watch a connection", "client", c.RemoteAddr().String(), "error", err)
 		c.Kill()
-		return
 	}
-	c.open()
+	c.open() // in any case: Closed follows
 }
 
 // end closes a connection in good order: after its output, and with a moment for a client that is still sending to read its error.
@@ -560,7 +574,7 @@ func (l *loop) end(c *Conn) {
 	io := &c.io
 	io.ended = true
 	c.out.end()
-	if io.output {
+	if io.output || c.out.waits() {
 		return // what came before the end is written first
 	}
 	if c.lingers() && syscall.Shutdown(io.fd, syscall.SHUT_WR) == nil {

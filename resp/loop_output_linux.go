@@ -8,8 +8,11 @@ import (
 // The output of a connection on a loop: its batch goes to the socket at once while nothing waits before it; everything else, and
 // what the socket does not take, goes through the outbox. The leader alone takes from there and writes.
 
-// shareMax is what one connection may write in a turn.
-const shareMax = 256 << 10
+const (
+	shareMax   = 256 << 10 // what one connection may write in a turn
+	pieceCost  = 1 << 10   // what a write counts at least: a source may have little, or nothing, to say each time it is asked
+	chunksKept = 64        // for how many chunks room is kept while nothing waits
+)
 
 // deliverOnLoop writes a batch, or puts it behind what waits already.
 func (c *Conn) deliverOnLoop() {
@@ -19,12 +22,13 @@ func (c *Conn) deliverOnLoop() {
 		return
 	}
 	n := 0
-	for n < len(replies) {
-		written, err := writeSocket(io.fd, replies[n:])
+	for n < len(replies) && n < shareMax {
+		written, err := writeSocket(io.fd, replies[n:min(len(replies), n+shareMax)])
 		if err == syscall.EINTR {
 			continue
 		}
 		if err == syscall.EAGAIN {
+			io.full = true
 			break
 		}
 		if err != nil {
@@ -38,8 +42,17 @@ func (c *Conn) deliverOnLoop() {
 	if n == len(replies) {
 		return
 	}
-	io.output, io.full = true, true
-	io.chunks = append(io.chunks[:0], chunk{bytes: slices.Clone(replies[n:])})
+	io.output = true
+	if !io.full {
+		io.loop.again(c) // it has had its share of this turn
+	}
+	rest := replies[n:]
+	if cap(replies) > 4*repliesMax {
+		c.writer.buf = nil // too large to be kept, so it need not be copied
+	} else {
+		rest = slices.Clone(rest)
+	}
+	io.chunks = append(io.chunks[:0], chunk{bytes: rest})
 	io.special = append(io.special[:0], mark{reply: true, undelivered: slices.Clone(c.undelivered)})
 	io.chunkAt, io.offset, io.markAt = 0, 0, 0
 	c.out.owe(c, len(replies)-n)
@@ -77,7 +90,7 @@ func (l *loop) write(c *Conn) {
 			c.Kill()
 			return
 		}
-		share -= n
+		share -= max(n, pieceCost)
 		if c.writingSince.Load() == 0 {
 			c.writingSince.Store(c.server.clock.Load())
 		}
@@ -93,9 +106,12 @@ func (io *looped) refill(o *outbox) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.chunks) == 0 {
-		if cap(io.chunks) > 64 {
+		if cap(io.chunks) > chunksKept || cap(io.special) > chunksKept {
 			io.chunks, io.special = nil, nil
 			io.chunkAt, io.markAt, io.offset = 0, 0, 0
+		}
+		if cap(o.chunks) > chunksKept || cap(o.marks) > chunksKept {
+			o.chunks, o.marks = nil, nil // a burst has made both grow
 		}
 		return false
 	}
