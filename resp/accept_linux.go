@@ -56,10 +56,14 @@ func ring(bell int) { _, _ = writeSocket(bell, one[:]) }
 // acceptSockets accepts plain connections as sockets that the runtime's poller has never seen, and gives them to the loops in
 // turn. It returns false when the listener is of another kind, such as TLS, or there are no loops.
 func (s *Server) acceptSockets(listener net.Listener) (took bool) {
-	of, plain := listener.(interface {
-		SyscallConn() (syscall.RawConn, error)
-	})
-	if !plain || len(s.loops) == 0 {
+	var of syscall.Conn
+	switch plain := listener.(type) { // no wrapper of one: its Accept is not to be passed by
+	case *net.TCPListener:
+		of = plain
+	case *net.UnixListener:
+		of = plain
+	}
+	if of == nil || len(s.loops) == 0 {
 		return false
 	}
 	file, err := sameSocket(of.SyscallConn())
@@ -154,11 +158,13 @@ func (s *Server) admitSocket(fd int, listener net.Addr, peer syscall.Sockaddr) {
 
 // setTCP gives an accepted socket what package net gives its own. A socket that does not take it works without.
 func setTCP(fd int, keepAlive time.Duration) {
-	seconds := max(1, int(keepAlive/time.Second))
+	const interval, count = 15, 9 // package net's defaults
+	seconds := max(1, int((keepAlive+time.Second-1)/time.Second))
 	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
 	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
 	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, seconds)
-	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, seconds)
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, interval)
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, count)
 }
 
 func address(listener net.Addr, from syscall.Sockaddr) net.Addr {
