@@ -59,6 +59,7 @@ type framer struct {
 	start, pos, end int
 	spans           []span
 	args            [][]byte
+	most            int           // arguments of a command since the buffer was lent
 	missing         int           // arguments still to come; 0 between commands
 	bulk            int           // announced length of the argument that is coming, or -1
 	scanned         int           // bytes of the inline command, from start, known to hold no line feed
@@ -212,6 +213,7 @@ func (f *framer) arguments() ([][]byte, error) {
 		args = append(args, command[s.from:s.to:s.to])
 	}
 	f.args = args
+	f.most = max(f.most, len(args))
 	f.start = f.pos
 	return args, nil
 }
@@ -314,6 +316,7 @@ func (f *framer) inline() (args [][]byte, complete bool, err error) {
 	if f.args, err = splitWords(f.args[:0], line); err != nil {
 		return nil, false, err
 	}
+	f.most = max(f.most, len(f.args))
 	switch {
 	case isHTTP(f.args):
 		return nil, false, errHTTP
@@ -551,7 +554,9 @@ func (f *framer) giveBack() []byte {
 	}
 	if cap(f.args) > argumentsKept {
 		f.args = nil
+	} else {
+		clear(f.args[:f.most]) // they would keep a buffer that the loop gives up, or one that grew for a large command
 	}
-	clear(f.args[:cap(f.args)]) // they would keep a buffer that the loop gives up, or one that grew for a large command
+	f.most = 0
 	return buf
 }

@@ -52,7 +52,7 @@ func TestIdleConnectionsHoldLittle(t *testing.T) {
 			port := s.Addr().(*net.TCPAddr).Port
 			number := count
 			if past.name != "new" {
-				number = min(count, 1000)
+				number = min(count, 300)
 			}
 			before := inUse()
 			buf := make([]byte, 64<<10)

@@ -42,11 +42,13 @@ type loop struct {
 
 	// Buffers that came back: for input, of readBufferMin and of readBufferMax bytes, and for replies. They are lent to the
 	// connection that is served; one that is parked or aside keeps what it has.
-	small        [][]byte
-	large        [][]byte
-	outputs      [][]byte
-	largeOutputs int    // of outputs
-	piece        []byte // gathers small chunks for one write
+	small   [][]byte
+	large   [][]byte
+	outputs spares[byte]
+	awaits  spares[awaited]
+	spans   []span
+	args    [][]byte
+	piece   []byte // gathers small chunks for one write
 
 	asleep atomic.Bool
 	moved  atomic.Bool // a journal has got on
@@ -83,11 +85,10 @@ const (
 )
 
 const (
-	eventsMax   = 256
-	largeMax    = 16                // kept for reuse
-	smallMax    = 256               // kept for reuse, of outputs too
-	outputSmall = 4 * readBufferMin // of a larger one largeMax are kept
-	watchFlags  = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered
+	eventsMax  = 256
+	largeMax   = 16  // kept for reuse
+	smallMax   = 256 // kept for reuse, of outputs too
+	watchFlags = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered
 
 	edgeTriggered = 1 << 31
 )
@@ -102,6 +103,7 @@ func newLoop(s *Server) (*loop, error) {
 		return nil, fmt.Errorf("make an epoll instance pollable: %w", err)
 	}
 	l := &loop{server: s, fd: fd, epoll: os.NewFile(uintptr(fd), "epoll"), events: make([]syscall.EpollEvent, eventsMax)}
+	l.outputs.limit, l.awaits.limit = 4*readBufferMin, 128
 	if l.raw, err = l.epoll.SyscallConn(); err == nil {
 		l.bell, err = newBell()
 	}
@@ -257,6 +259,8 @@ func (l *loop) takeMarks() bool {
 		what := c.io.marks.Swap(0)
 		if what&markBack != 0 {
 			l.release(c.io.returned)
+			l.takeRoom(&c.framer)
+			l.takeBack(c)
 			c.io.aside, c.io.gone, c.io.returned = false, nil, nil
 			if !c.io.adopted {
 				l.finish(c) // its socket was closed while it was away
@@ -320,7 +324,7 @@ func (l *loop) serve(c *Conn) bool {
 	if size := c.framer.wants(); size > 0 {
 		c.framer.borrow(l.buffer(size))
 	}
-	c.writer.buf = l.lendOutput()
+	l.lend(c)
 	if io.more || l.fill(c) {
 		io.more = false
 		c.guard(c.runBuffered)
@@ -336,8 +340,9 @@ func (l *loop) serve(c *Conn) bool {
 		return false
 	}
 	l.release(returned)
+	l.takeRoom(&c.framer)
 	if !io.parked {
-		l.takeOutput(c)
+		l.takeBack(c)
 		l.after(c)
 	}
 	return true
@@ -355,30 +360,36 @@ func (l *loop) after(c *Conn) {
 	}
 }
 
-// lendOutput and takeOutput give a connection a buffer for its replies, and take it back once they are delivered.
-func (l *loop) lendOutput() []byte {
-	if n := len(l.outputs); n > 0 {
-		buf := l.outputs[n-1]
-		l.outputs[n-1] = nil
-		l.outputs = l.outputs[:n-1]
-		if cap(buf) > outputSmall {
-			l.largeOutputs--
-		}
-		return buf
+// lend gives a connection what its commands need besides input; takeBack takes it back once their replies are delivered.
+func (l *loop) lend(c *Conn) {
+	f := &c.framer
+	if f.spans == nil {
+		f.spans, l.spans = l.spans, nil
 	}
-	return make([]byte, 0, readBufferMin)
+	if f.args == nil {
+		f.args, l.args = l.args, nil
+	}
+	if c.awaited == nil {
+		c.awaited = l.awaits.take()
+	}
+	if c.writer.buf = l.outputs.take(); c.writer.buf == nil {
+		c.writer.buf = make([]byte, 0, readBufferMin)
+	}
 }
 
-func (l *loop) takeOutput(c *Conn) {
-	buf := c.writer.buf
-	c.writer.buf = nil
-	switch size := cap(buf); {
-	case size == 0 || size > 4*repliesMax || len(l.outputs) >= smallMax:
-	case size <= outputSmall:
-		l.outputs = append(l.outputs, buf[:0])
-	case l.largeOutputs < largeMax:
-		l.largeOutputs++
-		l.outputs = append(l.outputs, buf[:0])
+func (l *loop) takeBack(c *Conn) {
+	l.awaits.put(c.awaited, awaitedMax)
+	l.outputs.put(c.writer.buf, 4*repliesMax)
+	c.awaited, c.writer.buf = nil, nil
+}
+
+// takeRoom takes back the room for the places of arguments, which the framer needs only while a command is under way.
+func (l *loop) takeRoom(f *framer) {
+	if f.most == 0 && cap(f.args) > 0 { // they point to nothing
+		l.args, f.args = f.args[:0], nil
+	}
+	if f.missing == 0 && cap(f.spans) > 0 {
+		l.spans, f.spans = f.spans[:0], nil
 	}
 }
 

@@ -100,7 +100,7 @@ func (l *loop) resume(c *Conn) {
 	c.finishWaits()
 	c.deliver()
 	c.batchDone()
-	l.takeOutput(c)
+	l.takeBack(c)
 	l.after(c)
 }
 

@@ -259,3 +259,26 @@ func TestShutdownDoesNotWaitForAStalledReader(t *testing.T) {
 		}
 	}
 }
+
+// TestAStalledReaderIsNotIncomplete: what a client has sent of its next command does not make its time shorter while it is the client's
+// reading that holds it up.
+func TestAStalledReaderIsNotIncomplete(t *testing.T) {
+	for _, before := range []string{"", "SUBSCRIBE\r\n"} {
+		s := startServer(t, Options{CommandTimeout: 100 * time.Millisecond, WriteTimeout: -1}, newTestHandler())
+		c := dial(t, s)
+		_ = c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+		c.send(before + strings.Repeat("BIG\r\n", 32) + "*2\r\n$4\r\nECHO\r\n$5\r\nhe")
+		time.Sleep(time.Second) // ten times the limit
+		if n := s.Counters(); n.CutForTime != 0 || n.Connected != 1 {
+			t.Fatalf("%+v", n)
+		}
+		c.send("llo\r\n")
+		if before != "" {
+			c.expect("+SUBSCRIBED", "+FIRST")
+		}
+		for range 32 {
+			c.expect("$1048576", strings.Repeat("v", 1<<20))
+		}
+		c.expect("$5", "hello")
+	}
+}
