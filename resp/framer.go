@@ -555,7 +555,7 @@ func (f *framer) giveBack() []byte {
 	if cap(f.args) > argumentsKept {
 		f.args = nil
 	} else {
-		clear(f.args[:f.most]) // they would keep a buffer that the loop gives up, or one that grew for a large command
+		clear(f.args[:min(f.most, cap(f.args))]) // they would keep a buffer that the loop gives up, or one that grew for a large command
 	}
 	f.most = 0
 	return buf
