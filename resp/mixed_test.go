@@ -211,8 +211,8 @@ func TestMixedLoad(t *testing.T) {
 	eventually(t, "all have ended, and nothing is held", func() bool { n := s.Counters(); return n.Connected == 0 && n.Memory == 0 })
 	close(stop)
 	others.Wait()
-	if n := s.Counters(); n.Accepted != uint64(len(scripts)) || h.closed.Load() != int64(len(scripts)) || n.Panics != 0 || n.ProtocolErrors != 0 ||
-		n.Blocked != 0 {
+	if n := s.Counters(); n.Accepted != uint64(len(scripts)) || h.closed.Load() != int64(len(scripts)) || n.Panics != 0 ||
+		n.ProtocolErrors != 0 || n.Blocked != 0 {
 		t.Errorf("%+v, %d were closed", n, h.closed.Load())
 	}
 }

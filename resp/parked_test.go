@@ -175,7 +175,8 @@ func TestKillAtEachMoment(t *testing.T) {
 	}{
 		{"idle", "PING\r\n", 0, func(h *stepHandler, c *Conn) bool { return c.Stats().BytesOut > 0 }, nil},
 		{"half a command", "*2\r\n$4\r\nECHO\r\n$9\r\nhal", 0, func(h *stepHandler, c *Conn) bool { return c.QueryBuffer() > 0 }, nil},
-		{"parked", "PING\r\nTAKE\r\nPING\r\n", 1, func(h *stepHandler, c *Conn) bool { return h.a.behind() == 1 }, func(h *stepHandler) { h.a.all() }},
+		{"parked", "PING\r\nTAKE\r\nPING\r\n", 1, func(h *stepHandler, c *Conn) bool { return h.a.behind() == 1 },
+			func(h *stepHandler) { h.a.all() }},
 		{"parked with more to come", "TAKE\r\n" + strings.Repeat("SAVE ab x\r\n", 20_000), 1,
 			func(h *stepHandler, c *Conn) bool { return h.a.behind() > 1 }, func(h *stepHandler) { h.a.all(); h.b.all() }},
 		{"waiting for a journal in a flush", "TAKE\r\nSUBSCRIBE\r\n", 1, func(h *stepHandler, c *Conn) bool { return h.a.behind() == 1 },

@@ -179,8 +179,10 @@ func TestThousandsVanishInHalfACommand(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	for deadline := time.Now().Add(30 * time.Second); figure(t, s, "connected_clients") != 1 || files() > before+2; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	end := time.Now().Add(30 * time.Second)
+	for figure(t, s, "connected_clients") != 1 || files() > before+2 {
+		time.Sleep(5 * time.Millisecond)
+		if time.Now().After(end) {
 			t.Fatalf("%d clients are connected, %d files are open, %d were", figure(t, s, "connected_clients"), files(), before)
 		}
 	}
