@@ -208,7 +208,7 @@ func TestIdleHoldsNothing(t *testing.T) {
 func TestShutdownDoesNotWaitForAStalledReader(t *testing.T) {
 	for _, before := range []string{"", "SUBSCRIBE\r\n"} {
 		h := newTestHandler()
-		s, err := Listen(Options{Addr: "127.0.0.1:0", DrainTimeout: 500 * time.Millisecond}, h)
+		s, err := Listen(Options{Addr: "127.0.0.1:0", Loops: loopsInTests, DrainTimeout: 500 * time.Millisecond}, h)
 		if err != nil {
 			t.Fatal(err)
 		}
