@@ -20,14 +20,16 @@ func elements(t *testing.T, reply string) (all []string) {
 	if _, err := in.ReadString('\n'); err != nil {
 		t.Fatalf("%q: %v", reply, err)
 	}
-	for in.Buffered() > 0 {
+	for {
+		if _, err := in.Peek(1); err != nil {
+			return all
+		}
 		one, err := readRaw(in)
 		if err != nil {
 			t.Fatalf("%q: %v", reply, err)
 		}
 		all = append(all, one)
 	}
-	return all
 }
 
 // sortedElements is a reply that holds others in no order, with them in order.

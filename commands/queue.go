@@ -32,12 +32,13 @@ type queueSession struct {
 	deliveries []queue.Delivery
 	handles    []queue.Handle
 	each       []bool
+	cold       func() // Conn.Admit: what comes from a file is not waited for in the connection's event loop
 }
 
 // queueState is the session's queue state, made when first needed.
 func (ctx *Context) queueState() *queueSession {
 	if ctx.Session.queue == nil {
-		ctx.Session.queue = &queueSession{conn: ctx.Conn}
+		ctx.Session.queue = &queueSession{conn: ctx.Conn, cold: ctx.Conn.Admit}
 	}
 	return ctx.Session.queue
 }

@@ -71,7 +71,7 @@ func (ctx *Context) take(names, args [][]byte, first int, named bool) {
 		}
 		t.Owner = q.owner
 	}
-	t.MaxBytes = replyBytes
+	t.MaxBytes, t.Cold = replyBytes, q.cold
 	if t.meta {
 		t.MaxBytes -= t.Count * metaBytes
 	}

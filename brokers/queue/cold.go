@@ -121,9 +121,13 @@ func (q *queue) fetchLocked(r *run) *fetch {
 
 // awaitLocked fetches a run and waits for it, with no lock held meanwhile. The caller has locked the queue with
 // Broker.locked; it must lock it again and look again.
-func (q *queue) awaitLocked(r *run) error {
+// cold is called before the wait unless it is nil.
+func (q *queue) awaitLocked(r *run, cold func()) error {
 	f := q.fetchLocked(r)
 	q.broker.release(q)
+	if cold != nil {
+		cold()
+	}
 	<-f.done
 	return f.err
 }

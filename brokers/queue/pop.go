@@ -14,6 +14,7 @@ type PopOptions struct {
 	Lease    int64  // ms; 0: the job's or the queue's
 	MaxBytes int    // of all bodies together, but never fewer than one job; 0: no limit
 	Owner    *Owner // not nil: the leases end with it
+	Cold     func() // called before jobs are waited for that come from a file, with no lock held; may be nil
 }
 
 // Delivery is one leased job.
@@ -46,7 +47,7 @@ func (b *Broker) Pop(name []byte, o *PopOptions, out []Delivery) ([]Delivery, br
 		}
 		// When what was fetched goes back to disk at once, fewer jobs will do.
 		if r := q.coldForLocked(o); r != nil && (fetched < popFetches || q.ready.next() == nil) {
-			if err := q.awaitLocked(r); err != nil {
+			if err := q.awaitLocked(r, o.Cold); err != nil {
 				return out, brokers.Receipt{}, err
 			}
 			fetched++

@@ -125,7 +125,7 @@ func (b *Broker) byID(name []byte, ids []uint64, states States, c change) (chang
 			b.release(q)
 			return changed, receipt, nil
 		}
-		if err := q.awaitLocked(cold); err != nil {
+		if err := q.awaitLocked(cold, nil); err != nil {
 			return changed, receipt, err
 		}
 	}
@@ -211,7 +211,7 @@ func (b *Broker) sliced(name []byte, states States, do func(q *queue, j *job, no
 		q.serveLocked()
 		if cold != nil {
 			// The jobs on disk come last, a run at a time.
-			if err := q.awaitLocked(cold); err != nil {
+			if err := q.awaitLocked(cold, nil); err != nil {
 				return done, receipt, err
 			}
 			cursor, limit = cold.first, min(cold.last, end)

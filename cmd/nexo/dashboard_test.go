@@ -266,7 +266,7 @@ func TestDashboardPagesOfLargeEntries(t *testing.T) {
 		}
 	}
 	l.post(200, "console", `{"args":["XGCREATE","large","billing","START","first","ACKWAIT","1h"]}`) // however slow the machine is
-	for range 3 { // a reply holds 16 MiB
+	for range 3 {                                                                                    // a reply holds 16 MiB
 		l.post(200, "console", `{"args":["XCONSUME","large","billing","me","COUNT","10","MAXBYTES","16777216"]}`)
 	}
 	l.post(200, "console", `{"args":["XNACK","large","billing","FATAL","IDS","1","2..8"]}`)
