@@ -116,13 +116,14 @@ func (b *Broker) removeLeftovers(ids []uint64) error {
 const olderJournal = "it has entries that the journal does not know: the stream log is lost, or older than this file"
 
 // unknownBlock is a block of an unlisted file with entries of which the replayed journal knows nothing, nil when there is
-// none. Streams that are not there any more were dropped, if their number was given and the journal is whole.
+// none. Streams that are not there any more were dropped, if their number was given: no start replays a journal that has lost
+// records, and a repair looks at such files by itself.
 func (b *Broker) unknownBlock(file *segment.File) *segment.Block {
 	blocks := file.Blocks()
 	for i := range blocks {
 		block := &blocks[i]
 		s := b.replaying[block.Stream]
-		if s == nil && (block.Stream > b.nextID || !b.listing) || s != nil && block.Last() >= s.next {
+		if s == nil && block.Stream > b.nextID || s != nil && block.Last() >= s.next {
 			return block
 		}
 	}
