@@ -118,10 +118,7 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 	case opJob:
 		q.replayJob(r, state)
 	case opDedup:
-		key, id, until := r.text(), r.uint(), r.time()
-		if r.err == nil && until > b.steady() {
-			q.rememberLocked(key, dedupEntry{id, b.time.Resume(until, q.config.DedupWindow)})
-		}
+		q.replayDedup(r, state)
 	case opCounters:
 		q.counters.set(decodeCounters(r))
 	case opRun:
@@ -216,6 +213,20 @@ func (q *queue) replayChange(r *reader) {
 		}
 		q.applyLocked(j, c, q.broker.resume(now, now), reason)
 	}
+}
+
+// replayDedup takes a key over for as long as its window was when it was pushed, which may have been another than it is now.
+func (q *queue) replayDedup(r *reader, state *recovery) {
+	b := q.broker
+	key, id, until := r.text(), r.uint(), r.time()
+	if r.err != nil || until <= b.steady() {
+		return
+	}
+	wait := q.config.DedupWindow // the snapshot of an earlier version does not say when it was made
+	if state.snapshotAt != 0 {
+		wait = until - state.snapshotAt
+	}
+	q.rememberLocked(key, dedupEntry{id, b.time.Resume(until, wait)})
 }
 
 func (b *Broker) replayMove(q *queue, r *reader) {

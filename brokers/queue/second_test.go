@@ -278,3 +278,27 @@ func TestKeyTakenOver(t *testing.T) {
 		b, j = reopened(t, j, clock)
 	}
 }
+
+// TestShorterWindowLeavesKeys makes the window of a queue shorter: keys that were pushed before hold as long as was said, also over a
+// snapshot and a start.
+func TestShorterWindowLeavesKeys(t *testing.T) {
+	b, j, clock := newTestBroker(t)
+	create(t, b, "q", func(c *Config) { c.DedupWindow = 3600_000 })
+	o := PushOptions{Dedup: [][]byte{[]byte("k")}}
+	first := pushBodies(t, b, j, "q", o, "x")[0]
+	if _, err := b.Configure([]byte("q"), func(c *Config) error { c.DedupWindow = 1000; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		clock.Advance(1790 * time.Second)
+		if again := must[[]Pushed](t)(b.Push([]byte("q"), [][]byte{nil}, &o, nil))[0]; again.New || again.ID != first {
+			t.Fatalf("%+v, want %d", again, first)
+		}
+		compacted(t, b, j)
+		b, j = reopened(t, j, clock)
+	}
+	clock.Advance(21 * time.Second)
+	if again := must[[]Pushed](t)(b.Push([]byte("q"), [][]byte{nil}, &o, nil))[0]; !again.New {
+		t.Fatalf("%+v after the window", again)
+	}
+}

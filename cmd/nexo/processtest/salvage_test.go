@@ -29,19 +29,21 @@ func snapshotOf(t *testing.T, s *server, dir, log string) string {
 	return found[len(found)-1]
 }
 
-// namedSnapshots are those that were there when the manifest was written.
+// namedSnapshots is the snapshot that the manifest names, if its file is there.
 func namedSnapshots(dir, log string) (named []string) {
-	manifest, err := os.Stat(filepath.Join(dir, log, "MANIFEST"))
+	manifest, err := os.ReadFile(filepath.Join(dir, log, "MANIFEST"))
 	if err != nil {
 		return nil
 	}
-	found, _ := filepath.Glob(filepath.Join(dir, log, "snap-*[0-9]"))
-	for _, path := range found {
-		if info, err := os.Stat(path); err == nil && !info.ModTime().After(manifest.ModTime()) {
-			named = append(named, path)
-		}
+	number := regexp.MustCompile(`(?m)^snapshot (\d+)$`).FindSubmatch(manifest)
+	if number == nil {
+		return nil
 	}
-	return named
+	path := filepath.Join(dir, log, "snap-"+string(number[1]))
+	if _, err := os.Stat(path); err != nil {
+		return nil
+	}
+	return []string{path}
 }
 
 func flip(t *testing.T, path string, at func(size int) int) {
