@@ -21,14 +21,20 @@ type Salvage struct {
 	seen      idSet           // every id that a record told of
 	ended     idSet           // ids of jobs that nothing had told of before they ended
 	listed    map[uint64]bool // numbers of the files that records list
+	givenUp   map[uint64]bool // those of them that are missing or damaged
+	damage    error           // the first of those
+	lines     []string        // one for each
+	kept      bool            // there is a record
 }
 
 // Salvaged is what a Salvage has found.
 type Salvaged struct {
-	First [][]byte               // records to put in front of the kept ones
-	Skip  func(body []byte) bool // kept records to leave out: they are among the first
-	Kept  []string               // a line for each queue
-	Files []string               // the files of jobs on disk
+	Damage error                  // the log is whole, and a file that it lists is not
+	First  [][]byte               // records to put in front of the kept ones
+	Skip   func(body []byte) bool // kept records to leave out: they are among the first, or list a file that is given up
+	Kept   []string               // a line for each queue, and for each file that is given up
+	Files  []string               // the files of jobs on disk
+	Aside  []string               // those of them that are given up
 }
 
 // salvaged is a queue of which records are kept.
@@ -55,7 +61,7 @@ type describedRun struct {
 func NewSalvage(directory string) *Salvage {
 	return &Salvage{
 		directory: directory, queues: map[uint64]*salvaged{}, jobs: map[uint64]*salvaged{}, dropped: map[uint64]bool{},
-		seen: idSet{}, ended: idSet{}, listed: map[uint64]bool{},
+		seen: idSet{}, ended: idSet{}, listed: map[uint64]bool{}, givenUp: map[uint64]bool{},
 	}
 }
 
@@ -65,7 +71,7 @@ func (s *Salvage) Keep(body []byte) error {
 		return fmt.Errorf("%w: unknown version", errDamaged)
 	}
 	op, r := body[1], &reader{body: body[2:]}
-	if op == opMark {
+	if s.kept = true; op == opMark {
 		return nil
 	}
 	number := r.uint()
@@ -88,7 +94,7 @@ func (s *Salvage) Keep(body []byte) error {
 	case opJob:
 		s.add(decodeJob(r).id, number)
 	case opRun:
-		if x := decodeRun(r); r.err == nil {
+		if x := decodeRun(r); r.err == nil && s.whole(x) {
 			x.ids(func(id uint64) { s.add(id, number) })
 			s.listed[x.number] = true
 			s.queue(number).runs = append(s.queue(number).runs, describedRun{x, slices.Clone(body)})
@@ -115,6 +121,32 @@ func (s *Salvage) Keep(body []byte) error {
 		return damaged(op, "cut short or inconsistent")
 	}
 	return nil
+}
+
+// whole looks at the file of a run as a start does, and as those who read it then.
+func (s *Salvage) whole(r *run) bool {
+	files := &spill{directory: s.directory}
+	lost, err := files.present(r)
+	if lost {
+		return true // given up already: a start passes over it
+	}
+	if err == nil {
+		var bytes []byte
+		if bytes, err = files.read(r); err == nil {
+			err = r.check(bytes)
+		}
+		if err != nil {
+			err = fmt.Errorf("%s: %w", files.path(r.number), err)
+		}
+	}
+	if err == nil {
+		return true
+	}
+	if s.listed[r.number], s.givenUp[r.number] = true, true; s.damage == nil {
+		s.damage = err
+	}
+	s.lines = append(s.lines, fmt.Sprintf("nothing of %d jobs that were in %s%d", r.count, runPrefix, r.number))
+	return false
 }
 
 func (s *Salvage) queue(number uint64) *salvaged {
@@ -148,7 +180,8 @@ func (s *Salvage) end(id uint64) {
 // Finish answers the records that name the queues which have lost their names, and what there is of each queue. When records of the
 // snapshot are lost, which alone says what is on disk, files that nobody lists are put on the list again, unless a record tells of
 // one of their jobs: then they were written after the snapshot, and the log has their jobs, or had them.
-func (s *Salvage) Finish(snapshotLost bool) (found Salvaged, err error) {
+func (s *Salvage) Finish(lossy, snapshotLost bool) (found Salvaged, err error) {
+	snapshotLost = snapshotLost || lossy && !s.kept // of a log that is lost as a whole
 	files, err := runNumbers(s.directory)
 	if err != nil {
 		return found, err
@@ -156,6 +189,9 @@ func (s *Salvage) Finish(snapshotLost bool) (found Salvaged, err error) {
 	for _, number := range slices.Sorted(maps.Keys(files)) {
 		path := filepath.Join(s.directory, files[number])
 		found.Files = append(found.Files, path)
+		if s.givenUp[number] {
+			found.Aside = append(found.Aside, path)
+		}
 		if snapshotLost && !s.listed[number] {
 			if err := s.adopt(number, path); err != nil {
 				return found, err
@@ -197,8 +233,10 @@ func (s *Salvage) Finish(snapshotLost bool) (found Salvaged, err error) {
 		if len(body) < 2 || body[1] != opCreate && body[1] != opRun {
 			return false
 		}
-		return moved[(&reader{body: body[2:]}).uint()]
+		r := &reader{body: body[2:]}
+		return moved[r.uint()] || body[1] == opRun && s.givenUp[decodeRun(r).number]
 	}
+	found.Damage, found.Kept = s.damage, append(found.Kept, s.lines...)
 	return found, nil
 }
 

@@ -1,7 +1,9 @@
 package queue
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,7 +27,7 @@ func salvagedFrom(
 			}
 		}
 	}
-	found, err := s.Finish(snapshotLost)
+	found, err := s.Finish(snapshotLost, snapshotLost)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,5 +78,77 @@ func TestSalvageListsFilesAgain(t *testing.T) {
 				t.Fatalf("%d deliveries: %v", len(bodies), bodies)
 			}
 		})
+	}
+}
+
+// TestRepairOfAFileOfJobs damages one file that the snapshot lists in each way: the repair says so, and gives up its jobs alone.
+func TestRepairOfAFileOfJobs(t *testing.T) {
+	all := func([]byte) bool { return true }
+	for name, damage := range map[string]func(path string) error{
+		"missing": os.Remove,
+		"short":   func(path string) error { return os.Truncate(path, 10) },
+		"flipped": func(path string) error {
+			content, err := os.ReadFile(path)
+			content[len(content)/2] ^= 1
+			return errors.Join(err, os.WriteFile(path, content, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const jobs = 600
+			b, j, clock := onDisk(t, jobs)
+			b.spill.close()
+			directory, files := b.options.SpillDirectory, runFiles(t, b)
+			if _, found := salvagedFrom(t, directory, j.Records(), false, all); found.Damage != nil || len(found.Aside) > 0 {
+				t.Fatalf("before the damage: %+v", found)
+			}
+			path := files[len(files)/2]
+			if err := damage(path); err != nil {
+				t.Fatal(err)
+			}
+			again, found := salvagedFrom(t, directory, j.Records(), false, all)
+			if found.Damage == nil || !strings.Contains(found.Damage.Error(), path) || !strings.Contains(strings.Join(found.Kept, "\n"), filepath.Base(path)) {
+				t.Fatalf("%+v", found)
+			}
+			if aside := name != "missing"; aside != slices.Equal(found.Aside, []string{path}) {
+				t.Fatalf("aside: %v", found.Aside)
+			}
+			b, again = startedAgain(t, b, again, clock)
+			if got := deliveries(t, b, again); len(got) == jobs || len(got) < jobs-20 {
+				t.Fatalf("%d deliveries", len(got))
+			}
+		})
+	}
+}
+
+// TestRepairOfALostLog has nothing but the files of jobs.
+func TestRepairOfALostLog(t *testing.T) {
+	b, _, clock := onDisk(t, 600)
+	b.spill.close()
+	on := int(b.coldJobs.Load())
+	j, _ := salvagedFrom(t, b.options.SpillDirectory, nil, true, nil)
+	b, j = startedAgain(t, b, j, clock)
+	if got := deliveries(t, b, j); len(got) != on {
+		t.Fatalf("%d deliveries of %d jobs on disk", len(got), on)
+	}
+}
+
+// TestWhatIsGivenUpIsOneFile gives up a file and uses up the backlog: no later file may get its number, for it would be given up too.
+func TestWhatIsGivenUpIsOneFile(t *testing.T) {
+	b, j, clock := onDisk(t, 600)
+	b.spill.close()
+	lost := filepath.Join(b.options.SpillDirectory, runPrefix+"9")
+	if err := errors.Join(os.Remove(lost), os.WriteFile(lost+lostSuffix, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	b, j = startedAgain(t, b, j, clock)
+	deliveries(t, b, j)
+	compacted(t, b, j)
+	for range 3 {
+		b, j = startedAgain(t, b, j, clock)
+	}
+	backlog(t, b, j, 0, 600, PushOptions{})
+	stored(t, b)
+	if _, err := os.Stat(lost); err == nil {
+		t.Fatal("the number of a file that was given up has been given again")
 	}
 }

@@ -89,6 +89,13 @@ func openSpill(directory string, failed func(error)) (*spill, error) {
 	for number := range s.found {
 		s.first = max(s.first, number+1)
 	}
+	// Above those given up, too: what is said of one file must not be said of another.
+	lost, _ := filepath.Glob(filepath.Join(directory, runPrefix+"*"+lostSuffix))
+	for _, path := range lost {
+		if number, isRun := runNumber(strings.TrimSuffix(filepath.Base(path), lostSuffix)); isRun {
+			s.first = max(s.first, number+1)
+		}
+	}
 	older, _ := filepath.Glob(filepath.Join(directory, olderPrefix+"*"))
 	for _, path := range older {
 		s.foreign = append(s.foreign, filepath.Base(path))
@@ -107,12 +114,18 @@ func runNumbers(directory string) (map[uint64]string, error) {
 	}
 	found := map[uint64]string{}
 	for _, entry := range entries {
-		text, isRun := strings.CutPrefix(entry.Name(), runPrefix)
-		if number, err := strconv.ParseUint(text, 10, 64); isRun && err == nil {
+		if number, isRun := runNumber(entry.Name()); isRun {
 			found[number] = entry.Name()
 		}
 	}
 	return found, nil
+}
+
+// runNumber tells the number of a run by the name of its file.
+func runNumber(name string) (number uint64, isRun bool) {
+	text, isRun := strings.CutPrefix(name, runPrefix)
+	number, err := strconv.ParseUint(text, 10, 64)
+	return number, isRun && err == nil
 }
 
 // sweep removes what earlier lives have left and no snapshot lists. The start calls it when it has read the whole journal: before,
@@ -133,23 +146,34 @@ func (s *spill) sweep() error {
 	return nil
 }
 
-// adopt takes a run that a snapshot lists: its readers are the bucket and the snapshot. lost tells that its file is not there, or
-// not as long as it was, and that somebody has given its jobs up.
+// adopt takes a run that a snapshot lists: its readers are the bucket and the snapshot. lost tells that somebody has given its jobs
+// up.
 func (s *spill) adopt(r *run) (lost bool, err error) {
+	if lost, err = s.present(r); err != nil {
+		return false, err
+	}
+	storeMax(&s.last, r.number)
+	if lost {
+		return true, nil
+	}
+	r.readers = 2
+	r.durable = true
+	s.stored.Add(r.size)
+	s.mu.listed[r.number] = true
+	return false, nil
+}
+
+// present looks for the file of a run that a snapshot lists. lost tells that it is not there, or not as long as it was, and that
+// somebody has given its jobs up.
+func (s *spill) present(r *run) (lost bool, err error) {
 	if s.directory == "" {
 		return false, fmt.Errorf("%d jobs are in a file, and no directory for such files is given", r.count)
 	}
 	stat, err := os.Stat(s.path(r.number))
 	if err == nil && stat.Size() == r.size {
-		r.readers = 2
-		r.durable = true
-		storeMax(&s.last, r.number)
-		s.stored.Add(r.size)
-		s.mu.listed[r.number] = true
 		return false, nil
 	}
 	if _, given := os.Stat(s.path(r.number) + lostSuffix); given == nil {
-		storeMax(&s.last, r.number) // the snapshot still lists it
 		return true, nil
 	}
 	if err == nil {

@@ -25,9 +25,11 @@ func segmentLog(dir string) (log segment.Log) {
 
 type queueSalvage struct{ *queue.Salvage }
 
-func (s queueSalvage) Finish(_, snapshot bool) (aof.Findings, error) {
-	found, err := s.Salvage.Finish(snapshot)
-	return aof.Findings{First: found.First, Skip: found.Skip, Kept: found.Kept, Files: found.Files}, err
+func (s queueSalvage) Finish(lossy, snapshot bool) (aof.Findings, error) {
+	found, err := s.Salvage.Finish(lossy, snapshot)
+	return aof.Findings{
+		Damage: found.Damage, First: found.First, Skip: found.Skip, Kept: found.Kept, Files: found.Files, Aside: found.Aside,
+	}, err
 }
 
 type streamSalvage struct{ *stream.Salvage }
