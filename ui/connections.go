@@ -81,8 +81,8 @@ func noteState(conn net.Conn, state http.ConnState) {
 }
 
 // limitedListener keeps a bounded number of connections. When there are too many, a new one takes the place of one that matters less:
-// one that gave a wrong password, then the oldest that is not known and does not wait for a password to be checked, then the one that
-// has been idle, for longest, of those that are known. So slow requests, and floods of connections, keep nobody out.
+// one that gave a wrong password, then the oldest that is not known and does not wait for a password to be checked, then the oldest of
+// those that are known and idle. So slow requests, and floods of connections, keep nobody out.
 type limitedListener struct {
 	net.Listener
 	most int

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // metrics is GET /metrics, in the text format of Prometheus. It asks the source itself: a scrape is a reader like any other.
@@ -248,6 +249,24 @@ func (e *exposition) single(name, kind, help string, value any) {
 
 var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
+// labelText is a name as the format can hold it: in UTF-8. Other bytes are told by their numbers, so that two names stay two series.
+func labelText(name string) string {
+	if utf8.ValidString(name) {
+		return name
+	}
+	var text strings.Builder
+	for len(name) > 0 {
+		r, size := utf8.DecodeRuneInString(name)
+		if r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&text, `\x%02x`, name[0])
+		} else {
+			text.WriteString(name[:size])
+		}
+		name = name[size:]
+	}
+	return text.String()
+}
+
 // sample writes one line; labels are names and values in turn.
 func (e *exposition) sample(name string, value any, labels ...string) {
 	e.text.WriteString(name)
@@ -256,7 +275,7 @@ func (e *exposition) sample(name string, value any, labels ...string) {
 		if i == 0 {
 			mark = "{"
 		}
-		fmt.Fprintf(e.text, `%s%s="%s"`, mark, labels[i], labelEscapes.Replace(strings.ToValidUTF8(labels[i+1], "\uFFFD")))
+		fmt.Fprintf(e.text, `%s%s="%s"`, mark, labels[i], labelEscapes.Replace(labelText(labels[i+1])))
 	}
 	if len(labels) > 0 {
 		e.text.WriteByte('}')

@@ -101,3 +101,18 @@ func TestMetricsOfManyQueues(t *testing.T) {
 	expect("groups", "nexo_stream_group_lag", `stream="0",group="g7"`, 2, 1)
 	expect("groups", "nexo_stream_group_workers", "", 4000, 1000)
 }
+
+// Two names that differ in a byte that is not UTF-8 are two series: the same one twice spoils the answer for what collects it.
+func TestMetricsOfNamesThatAreNotUTF8(t *testing.T) {
+	ts := newTestServer(t, Options{})
+	ts.source.locked(func() {
+		for i, name := range []string{"a\xff", "a\xfe", `a"b\c`, "ä\ufffd"} {
+			ts.source.queues = append(ts.source.queues, Queue{Name: name, Ready: i + 1})
+		}
+	})
+	for i, label := range []string{`queue="a\\xff",`, `queue="a\\xfe",`, `queue="a\"b\\c",`, "queue=\"ä\ufffd\","} {
+		if sum, samples := ts.scrape("nexo_queue_jobs", label+`state="ready"`); sum != float64(i+1) || samples != 1 {
+			t.Errorf("%s is %v in %d samples, want %d in 1", label, sum, samples, i+1)
+		}
+	}
+}
