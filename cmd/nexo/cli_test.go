@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nexobroker/nexo/aof"
 )
 
 // calls runs a command line in a directory of its own.
@@ -238,5 +240,28 @@ func TestHealthGivesUpOnSilence(t *testing.T) {
 	defer cancel()
 	if err := (reach{address: silent.Addr().String()}).health(ctx, true); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a server that does not answer: %v", err)
+	}
+}
+
+// A data directory of which the list of its logs alone is left, as from a copy that was broken off, is damaged: it is no mistake.
+func TestCheckOfAListWithoutItsLogs(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := aof.LockDirectory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := aof.Open(aof.Options{Dir: dir, Name: "queue", Lock: lock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(log.Close(), os.RemoveAll(filepath.Join(dir, "queue")), os.Remove(filepath.Join(dir, "LOCK"))); err != nil {
+		t.Fatal(err)
+	}
+	lock.Unlock()
+	for _, line := range []string{"check", "repair"} {
+		code, output, problems := calls(t, line, dir)
+		if want := map[string]int{"check": exitCorrupted, "repair": 0}[line]; code != want || !strings.Contains(output, "LOGS names this log, and its files are missing") {
+			t.Errorf("%s: exit code %d, %q %q", line, code, output, problems)
+		}
 	}
 }

@@ -109,7 +109,7 @@ func variablesReference() string {
 		"| 0 | done, or stopped as asked |\n" +
 		"| 1 | it could not be done: a port that is taken, a data directory in use, a server that is not there |\n" +
 		"| 2 | a command, flag, argument, variable or configuration file is wrong, and nothing was begun; or a broker panicked |\n" +
-		"| 3 | the data directory is damaged, and nothing was changed |\n")
+		"| 3 | the data directory is damaged, and nothing in it was repaired or given up |\n")
 	return text.String()
 }
 

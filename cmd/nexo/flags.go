@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -36,7 +37,7 @@ func serverFlags() []cli.Flag {
 		&cli.StringFlag{Name: "password", EnvVars: env("PASSWORD"), Hidden: true, Usage: "password of the default user (environment only)"},
 		&cli.BoolFlag{Name: "protected-mode", EnvVars: env("PROTECTED_MODE"), Value: true, Usage: "without a password, refuse clients from other machines"},
 		&cli.IntFlag{Name: "maxclients", EnvVars: env("MAXCLIENTS"), Value: 10_000, Usage: "connections at once"},
-		&cli.DurationFlag{Name: "timeout", EnvVars: env("TIMEOUT"), Value: 0, Usage: "close clients idle for this long, which are owed nothing, wait for nothing, hold no lease or will and subscribe to nothing; 0 never"},
+		&cli.DurationFlag{Name: "timeout", EnvVars: env("TIMEOUT"), Value: 0, Usage: "close clients idle for this long, which are owed nothing, wait for nothing, hold no will nor a lease that ends with them, and subscribe to nothing; 0 never"},
 		&cli.DurationFlag{Name: "client-write-timeout", EnvVars: env("CLIENT_WRITE_TIMEOUT"), Value: time.Minute, Usage: "close clients whose replies wait while they neither read nor send one byte for this long; 0 never"},
 		&cli.StringFlag{Name: "client-query-buffer-limit", EnvVars: env("CLIENT_QUERY_BUFFER_LIMIT"), Value: "1gb", Usage: "bytes that one client may send ahead of what is run; it is not read any further then. A command must fit in"},
 		&cli.StringFlag{Name: "proto-max-bulk-len", EnvVars: env("PROTO_MAX_BULK_LEN"), Value: "512mb", Usage: "largest argument of a command; a command with a longer one is read past and answered with an error"},
@@ -108,9 +109,13 @@ func (o *options) storeDurabilityWord() string {
 	return o.storeDurability.String()
 }
 
+// errPasswordArgument refuses the flag that is there for its variable alone.
+var errPasswordArgument = errors.New("the password is not taken from the command line, where others can read it: " +
+	"use --password-file or NEXO_PASSWORD")
+
 func readOptions(c *cli.Context) (o options, err error) {
 	if c.IsSet("password") {
-		return o, fmt.Errorf("the password is not taken from the command line, where others can read it: use --password-file or NEXO_PASSWORD")
+		return o, errPasswordArgument
 	}
 	environment := os.Environ()
 	foreign, err := checkEnvironment(environment)

@@ -18,7 +18,7 @@ const (
 	exitError     = 1
 	exitUsage     = 2 // a command, flag, argument or parameter is wrong: nothing was begun
 	exitPanic     = 2 // a broker panicked; Go's own exit code for a panic
-	exitCorrupted = 3 // the data directory is damaged: nothing was changed, see the repair command that was printed
+	exitCorrupted = 3 // the data directory is damaged: nothing was repaired or given up, see the command that was printed
 )
 
 func main() { os.Exit(run(os.Args, os.Stdout, os.Stderr)) }

@@ -47,7 +47,7 @@ type reach struct {
 
 func readReach(c *cli.Context) (r reach, err error) {
 	if c.IsSet("password") {
-		return r, usageError("the password is not taken from the command line, where others can read it: use --password-file or NEXO_PASSWORD")
+		return r, usageError("%v", errPasswordArgument)
 	}
 	flags := reachFlags()
 	if _, err := applyEnvironment(c, flags, os.Environ()); err != nil {

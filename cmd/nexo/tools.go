@@ -23,7 +23,7 @@ func directoryOf(c *cli.Context) (string, error) {
 	if !info.IsDir() {
 		return "", usageError("%s is not a directory", dir)
 	}
-	for _, name := range []string{"LOCK", "store", "retained", "queue", "stream", "segments"} {
+	for _, name := range []string{"LOCK", "LOGS", "store", "retained", "queue", "stream", "segments"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return dir, nil
 		}
