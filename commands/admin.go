@@ -254,7 +254,8 @@ func (s *Server) infoCommands(line func(format string, args ...any)) {
 		calls, rejected := stats.calls.Load(), stats.rejected.Load()
 		if calls+rejected > 0 {
 			micros, perCall := stats.micros()
-			line("cmdstat_%s:calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d", spec.full, calls, micros, perCall, rejected, stats.failed.Load())
+			line("cmdstat_%s:calls=%d,usec=%d,usec_per_call=%.2f,rejected_calls=%d,failed_calls=%d",
+				spec.full, calls, micros, perCall, rejected, stats.failed.Load())
 		}
 		for i := range spec.Subcommands {
 			tell(&spec.Subcommands[i])

@@ -28,9 +28,10 @@ const (
 
 var (
 	errTooManySubscriptions  = brokers.Errorf("ERR", "a connection may hold at most %d subscriptions", subscriptionsMax)
-	errSubscriptionsTooLarge = brokers.Errorf("ERR", "the subscriptions of a connection may take at most %d bytes of memory", subscriptionBytesMax)
-	errWillTooLarge          = brokers.Errorf("TOOBIG", "a will has at most %d bytes", willMax)
-	errMemoryOfClients       = brokers.Errorf("OOM", "the memory for all clients (--maxmemory-clients) is used up")
+	errSubscriptionsTooLarge = brokers.Errorf("ERR", "the subscriptions of a connection may take at most %d bytes of memory",
+		subscriptionBytesMax)
+	errWillTooLarge    = brokers.Errorf("TOOBIG", "a will has at most %d bytes", willMax)
+	errMemoryOfClients = brokers.Errorf("OOM", "the memory for all clients (--maxmemory-clients) is used up")
 )
 
 // busConn is what the bus needs of a connection; *resp.Conn is one.

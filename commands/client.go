@@ -148,8 +148,9 @@ func (ctx *Context) describe(c *resp.Conn, now time.Time) string {
 		events = "rw"
 	}
 	total := connectionMemory + max(c.Memory(), input+output) + len(shown.name) + len(shown.libraryName) + len(shown.libraryVersion)
-	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=-1 qbuf=%d qbuf-free=0 "+
-		"argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%s cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
+	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=-1 "+
+		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%s cmd=%s "+
+		"user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
 		c.ID(), c.RemoteAddr(), c.LocalAddr(), shown.name, int(now.Sub(c.Created()).Seconds()), max(0, int(now.Sub(c.LastCommand()).Seconds())),
 		flags, shown.database, channels, patterns, shards, input, boolInt(output > 0), output, total, events, command, session.User,
 		max(shown.proto, 2), shown.libraryName, shown.libraryVersion)

@@ -203,7 +203,8 @@ func (s *Server) gate(ctx *Context, spec *Spec) string {
 		return "NOAUTH Authentication required."
 	}
 	if bus := ctx.Session.bus; bus != nil && ctx.W.Proto() == 2 && spec.Flags&PubSubMode == 0 && bus.subscribed() {
-		return "ERR Can't execute '" + spec.full + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+		return "ERR Can't execute '" + spec.full + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET " +
+			"are allowed in this context"
 	}
 	if ask := s.loading.Load(); ask != nil && refusedWhileLoading(spec) {
 		return s.loadingText((*ask)())

@@ -20,9 +20,11 @@ type keySpec struct {
 
 // keySpecs are those of the command. The places count from its name; those of a subcommand from the name of its command.
 func (spec *Spec) keySpecs() (all []keySpec) {
+	one := keySpec{flags: strings.Fields(spec.detail.keys), note: spec.detail.note, first: spec.FirstKey, last: spec.LastKey}
 	switch parts := strings.Split(spec.detail.keys, "|"); {
 	case spec.KeyCount > 0:
-		return []keySpec{{flags: strings.Fields(spec.detail.keys), note: spec.detail.note, first: spec.KeyCount, step: spec.KeyStep, count: true}}
+		one.first, one.last, one.step, one.count = spec.KeyCount, 0, spec.KeyStep, true
+		return []keySpec{one}
 	case spec.FirstKey == 0:
 		return nil
 	case len(parts) > 1:
@@ -31,8 +33,7 @@ func (spec *Spec) keySpecs() (all []keySpec) {
 		}
 		return all
 	}
-	one := keySpec{flags: strings.Fields(spec.detail.keys), note: spec.detail.note, first: spec.FirstKey, last: spec.LastKey, step: max(1, spec.KeyStep)}
-	if one.last > 0 {
+	if one.step = max(1, spec.KeyStep); one.last > 0 {
 		one.last -= one.first
 	}
 	return []keySpec{one}

@@ -27,7 +27,8 @@ const (
 	// loginPatience is how long a login of the dashboard waits for its turn.
 	loginPatience = time.Minute
 
-	notCheckedText = "ERR the password was not checked: too many wrong ones come from this address, and this connection did not wait for its turn"
+	notCheckedText = "ERR the password was not checked: too many wrong ones come from this address, " +
+		"and this connection did not wait for its turn"
 )
 
 // logins bounds the rate at which an address learns that passwords are wrong, whatever the number of its connections. Each attempt

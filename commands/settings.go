@@ -122,7 +122,9 @@ func actingSettings(c Config) []setting {
 		policy = store.NoEviction.String()
 	}
 	number := func(name, value string, least, most int64, apply func(s *Server, n int)) setting {
-		return setting{name: name, value: value, check: wholeNumber(least, most), apply: func(s *Server, value string) { apply(s, parsed(value)) }}
+		return setting{name: name, value: value, check: wholeNumber(least, most), apply: func(s *Server, value string) {
+			apply(s, parsed(value))
+		}}
 	}
 	return []setting{
 		{name: "maxmemory", value: strconv.FormatInt(c.MaxMemory, 10), check: byteCount, apply: func(s *Server, value string) {
@@ -215,7 +217,8 @@ func constantSettings(c Config) []setting {
 		return setting{name: name, value: value, effect: constant, why: why, check: yesOrNo}
 	}
 	number := func(name, value, why string, aliases ...string) setting {
-		return setting{name: name, aliases: aliases, value: value, effect: constant, why: why, check: wholeNumber(math.MinInt64, math.MaxInt64)}
+		anyNumber := wholeNumber(math.MinInt64, math.MaxInt64)
+		return setting{name: name, aliases: aliases, value: value, effect: constant, why: why, check: anyNumber}
 	}
 	const (
 		atStart    = "it is set when the server starts, by "

@@ -35,8 +35,8 @@ const (
 // NewHTTPServer makes the server of a handler with the limits on what requests may take. Its listener comes from LimitConnections.
 func NewHTTPServer(handler http.Handler, errors *log.Logger) *http.Server {
 	return &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeoutOf, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: headerMax, ConnContext: rememberPeer, ConnState: noteState, ErrorLog: errors,
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeoutOf,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: headerMax, ConnContext: rememberPeer, ConnState: noteState, ErrorLog: errors,
 	}
 }
 

@@ -76,10 +76,13 @@ func (s *Server) queueMetrics(e *exposition) {
 	queues := s.source.Queues()
 	var rest Queue
 	var base counters
-	own, others := s.queueSeries.split(len(queues), func(i int) (string, counters) { return queues[i].Name, queues[i].Counts.list() }, &base)
+	own, others := s.queueSeries.split(len(queues), func(i int) (string, counters) {
+		return queues[i].Name, queues[i].Counts.list()
+	}, &base)
 	for _, i := range others {
 		q := &queues[i]
-		rest.Ready, rest.Delayed, rest.Inflight, rest.Dead = rest.Ready+q.Ready, rest.Delayed+q.Delayed, rest.Inflight+q.Inflight, rest.Dead+q.Dead
+		rest.Ready, rest.Delayed = rest.Ready+q.Ready, rest.Delayed+q.Delayed
+		rest.Inflight, rest.Dead = rest.Inflight+q.Inflight, rest.Dead+q.Dead
 		rest.OldestMS = max(rest.OldestMS, q.OldestMS)
 	}
 	each := func(name, kind, help string, samples func(q *Queue, labels ...string)) {
@@ -92,7 +95,8 @@ func (s *Server) queueMetrics(e *exposition) {
 		}
 	}
 	e.single("nexo_queues", "gauge", "Queues.", len(queues))
-	e.single("nexo_queues_in_others", "gauge", "Queues without series of their own: their sum is in the series with others=\"true\".", len(others))
+	e.single("nexo_queues_in_others", "gauge", "Queues without series of their own: their sum is in the series with others=\"true\".",
+		len(others))
 	each("nexo_queue_jobs", "gauge", "Jobs by state.", func(q *Queue, labels ...string) {
 		e.sample("nexo_queue_jobs", q.Ready, append(labels, "state", "ready")...)
 		e.sample("nexo_queue_jobs", q.Delayed, append(labels, "state", "delayed")...)
@@ -125,7 +129,8 @@ func (s *Server) streamMetrics(e *exposition) {
 	}
 	rest.Appended = base[0]
 	e.single("nexo_streams", "gauge", "Streams.", len(streams))
-	e.single("nexo_streams_in_others", "gauge", "Streams without series of their own: their sum is in the series with others=\"true\".", len(others))
+	e.single("nexo_streams_in_others", "gauge", "Streams without series of their own: their sum is in the series with others=\"true\".",
+		len(others))
 	for _, family := range []struct {
 		name, kind, help string
 		value            func(*Stream) any

@@ -263,7 +263,10 @@ func (s *Server) session(r *http.Request) sessionState {
 	if s.authorize(r) != nil {
 		return sessionState{Login: true}
 	}
-	return sessionState{User: "default", ReadOnly: s.options.ReadOnly, Version: s.options.Version, Boot: s.boot, HidePayloads: s.options.HidePayloads, Port: s.source.Port()}
+	return sessionState{
+		User: "default", ReadOnly: s.options.ReadOnly, Version: s.options.Version, Boot: s.boot,
+		HidePayloads: s.options.HidePayloads, Port: s.source.Port(),
+	}
 }
 
 func (s *Server) logInOrOut(w http.ResponseWriter, r *http.Request, name, prefix string) {

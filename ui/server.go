@@ -76,7 +76,10 @@ func New(options Options, source Source) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: options, source: source, boot: token()[:16], pages: pages, crossing: http.NewCrossOriginProtection(), large: make(chan struct{}, largeBodiesMax)}
+	s := &Server{
+		options: options, source: source, boot: token()[:16], pages: pages,
+		crossing: http.NewCrossOriginProtection(), large: make(chan struct{}, largeBodiesMax),
+	}
 	s.reads, s.changes = s.readRoutes(), s.changeRoutes()
 	s.feed = newFeed(s)
 	return s, nil

@@ -45,8 +45,8 @@ func queueOf(name string, info *queue.Info) ui.Queue {
 		Name: name, Ready: info.Ready, Delayed: info.Delayed, Inflight: info.Inflight, Dead: info.Dead, Bytes: info.Bytes, Waiters: info.Waiters,
 		OldestMS: info.OldestReadyMS, Paused: paused,
 		Counts: ui.QueueCounts{
-			Pushed: c.Pushed, Popped: c.Delivered, Acked: c.Acked, Failed: c.Nacked + c.LeaseExpired, Released: c.Released, LeaseExpired: c.LeaseExpired,
-			Dead: c.Dead, Replayed: c.Replayed, Deleted: c.Deleted, Expired: c.Expired, Dropped: c.Dropped,
+			Pushed: c.Pushed, Popped: c.Delivered, Acked: c.Acked, Failed: c.Nacked + c.LeaseExpired, Released: c.Released,
+			LeaseExpired: c.LeaseExpired, Dead: c.Dead, Replayed: c.Replayed, Deleted: c.Deleted, Expired: c.Expired, Dropped: c.Dropped,
 		},
 	}
 }

@@ -150,8 +150,8 @@ func (s *source) Clients() (list []ui.Client) {
 func (s *source) SlowCommands() (list []ui.SlowCommand) {
 	for _, c := range s.commands.SlowCommands() {
 		list = append(list, ui.SlowCommand{
-			ID: strconv.FormatInt(c.ID, 10), At: c.At.UnixMilli(), Micros: c.Took.Microseconds(), Args: c.Args, Client: c.Client, Name: c.Name,
-			Naming: s.commands.NamingWords([]byte(c.Args[0])),
+			ID: strconv.FormatInt(c.ID, 10), At: c.At.UnixMilli(), Micros: c.Took.Microseconds(), Args: c.Args,
+			Client: c.Client, Name: c.Name, Naming: s.commands.NamingWords([]byte(c.Args[0])),
 		})
 	}
 	return list
@@ -200,7 +200,10 @@ func (s *source) setTapLocked() {
 		sees = append(sees, see)
 	}
 	s.commands.SetTap(func(c commands.Tapped) {
-		seen := ui.CommandSeen{Client: c.Client, Name: c.Name, Addr: c.Addr, Args: c.Args, Secret: commands.Secret(c.Args), Naming: s.commands.NamingWords(c.Args[0])}
+		seen := ui.CommandSeen{
+			Client: c.Client, Name: c.Name, Addr: c.Addr, Args: c.Args,
+			Secret: commands.Secret(c.Args), Naming: s.commands.NamingWords(c.Args[0]),
+		}
 		for _, see := range sees {
 			see(seen)
 		}

@@ -39,7 +39,10 @@ func demoCommand() *cli.Command {
 			}
 			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			d := &demo{address: server.address, password: server.password, tls: server.tls, seed: c.Uint64("seed"), pause: time.Second / time.Duration(rate)}
+			d := &demo{
+				address: server.address, password: server.password, tls: server.tls,
+				seed: c.Uint64("seed"), pause: time.Second / time.Duration(rate),
+			}
 			if err := d.fill(ctx); err != nil {
 				return err
 			}

@@ -35,7 +35,9 @@ func generatedDocuments() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{"commands.md": table.Reference(), "configuration.md": configurationReference(), "errors.md": commands.ErrorReference()}, nil
+	return map[string]string{
+		"commands.md": table.Reference(), "configuration.md": configurationReference(), "errors.md": commands.ErrorReference(),
+	}, nil
 }
 
 // configurationReference renders docs/configuration.md from the table of flags.

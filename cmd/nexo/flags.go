@@ -132,7 +132,8 @@ func readOptions(c *cli.Context) (o options, err error) {
 	o = options{
 		unixSocket: c.String("unix-socket"),
 		host:       c.String("host"), data: c.String("data"), port: c.Int("port"), fsyncInterval: c.Duration("fsync-interval"),
-		protected: c.Bool("protected-mode"), maxClients: c.Int("maxclients"), timeout: c.Duration("timeout"), writeTimeout: c.Duration("client-write-timeout"),
+		protected: c.Bool("protected-mode"), maxClients: c.Int("maxclients"),
+		timeout: c.Duration("timeout"), writeTimeout: c.Duration("client-write-timeout"),
 		maxMemoryPolicy: c.String("maxmemory-policy"), storeDefaultTTL: c.Duration("store-default-ttl"),
 		debug: c.Bool("enable-debug"), logLevel: c.String("log-level"),
 		dashboard: readDashboardOptions(c), passedOver: append(passedOver, foreign...), profiles: c.String("pprof"),
@@ -152,28 +153,8 @@ func readOptions(c *cli.Context) (o options, err error) {
 		}
 		o.storeJournaled = true
 	}
-	if o.maxMemory, err = commands.ParseBytes(c.String("maxmemory")); err != nil {
-		return o, fmt.Errorf("--maxmemory: %w", err)
-	}
-	payload, err := commands.ParseBytes(c.String("max-payload"))
-	if err != nil || payload < 1 || payload > 16<<20 {
-		return o, fmt.Errorf("--max-payload: %q is not between 1 byte and 16mb", c.String("max-payload"))
-	}
-	o.maxPayload = int(payload)
-	if o.minFreeDisk, err = commands.ParseBytes(c.String("min-free-disk")); err != nil {
-		return o, fmt.Errorf("--min-free-disk: %w", err)
-	}
-	if o.queueMemory, err = commands.ParseBytes(c.String("queue-memory")); err != nil || o.queueMemory < 1<<20 {
-		return o, fmt.Errorf("--queue-memory: %q is not a size of at least 1mb", c.String("queue-memory"))
-	}
-	if o.queueMaxMemory, err = commands.ParseBytes(c.String("queue-max-memory")); err != nil {
-		return o, fmt.Errorf("--queue-max-memory: %w", err)
-	}
-	if o.queueMaxMemory != 0 && o.queueMaxMemory < 2*o.queueMemory {
-		return o, fmt.Errorf("--queue-max-memory: %q is less than twice --queue-memory", c.String("queue-max-memory"))
-	}
-	if o.compactSize, err = commands.ParseBytes(c.String("compact-size")); err != nil || o.compactSize < 1<<16 {
-		return o, fmt.Errorf("--compact-size: %q is not a size of at least 64kb", c.String("compact-size"))
+	if err := o.readSizes(c); err != nil {
+		return o, err
 	}
 	if err := o.readDefaults(c); err != nil {
 		return o, err
@@ -183,6 +164,34 @@ func readOptions(c *cli.Context) (o options, err error) {
 	}
 	o.password, err = readPassword(c)
 	return o, err
+}
+
+// readSizes reads what the brokers may take of memory and disk.
+func (o *options) readSizes(c *cli.Context) (err error) {
+	if o.maxMemory, err = commands.ParseBytes(c.String("maxmemory")); err != nil {
+		return fmt.Errorf("--maxmemory: %w", err)
+	}
+	payload, err := commands.ParseBytes(c.String("max-payload"))
+	if err != nil || payload < 1 || payload > 16<<20 {
+		return fmt.Errorf("--max-payload: %q is not between 1 byte and 16mb", c.String("max-payload"))
+	}
+	o.maxPayload = int(payload)
+	if o.minFreeDisk, err = commands.ParseBytes(c.String("min-free-disk")); err != nil {
+		return fmt.Errorf("--min-free-disk: %w", err)
+	}
+	if o.queueMemory, err = commands.ParseBytes(c.String("queue-memory")); err != nil || o.queueMemory < 1<<20 {
+		return fmt.Errorf("--queue-memory: %q is not a size of at least 1mb", c.String("queue-memory"))
+	}
+	if o.queueMaxMemory, err = commands.ParseBytes(c.String("queue-max-memory")); err != nil {
+		return fmt.Errorf("--queue-max-memory: %w", err)
+	}
+	if o.queueMaxMemory != 0 && o.queueMaxMemory < 2*o.queueMemory {
+		return fmt.Errorf("--queue-max-memory: %q is less than twice --queue-memory", c.String("queue-max-memory"))
+	}
+	if o.compactSize, err = commands.ParseBytes(c.String("compact-size")); err != nil || o.compactSize < 1<<16 {
+		return fmt.Errorf("--compact-size: %q is not a size of at least 64kb", c.String("compact-size"))
+	}
+	return nil
 }
 
 // readClientLimits reads what one client and all of them together may make grow.

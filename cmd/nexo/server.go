@@ -57,7 +57,8 @@ func refusal(err error, data string) error {
 	case errors.As(err, &damage):
 		return cli.Exit(err, exitCorrupted)
 	case errors.As(err, &segmentDamage) && segmentDamage.Missing != 0:
-		return cli.Exit(fmt.Sprintf("%v\nput it back, or give its entries up with: nexo repair --missing-segment=%d --apply %s", err, segmentDamage.Missing, data), exitCorrupted)
+		return cli.Exit(fmt.Sprintf("%v\nput it back, or give its entries up with: nexo repair --missing-segment=%d --apply %s",
+			err, segmentDamage.Missing, data), exitCorrupted)
 	case errors.As(err, &segmentDamage):
 		return cli.Exit(fmt.Sprintf("%v\nrun: nexo repair %s", err, data), exitCorrupted)
 	}
@@ -139,8 +140,8 @@ func openDoors(o options, logger *slog.Logger) (s *server, err error) {
 	s.door, err = resp.Listen(resp.Options{
 		Listeners: []net.Listener{s.own},
 		Addr:      net.JoinHostPort(o.host, strconv.Itoa(o.port)), MaxClients: o.maxClients, IdleTimeout: o.timeout, Logger: logger,
-		TLSConfig: o.tls, UnixSocket: o.unixSocket, WriteTimeout: o.writeTimeout, QueryBufferMax: int(o.queryBuffer), MemoryMax: o.clientMemory,
-		BulkMax: int(o.bulkMax), ArgumentsMax: o.argumentsMax,
+		TLSConfig: o.tls, UnixSocket: o.unixSocket, WriteTimeout: o.writeTimeout, QueryBufferMax: int(o.queryBuffer),
+		MemoryMax: o.clientMemory, BulkMax: int(o.bulkMax), ArgumentsMax: o.argumentsMax,
 		Panicked: fence(logger, os.Exit), HeavyMax: o.heavyMax,
 	}, s.table)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -172,8 +173,8 @@ func (s *server) load() error {
 		}
 	}
 	s.table.Loaded(deps)
-	s.logger.Info("nexo serves", "version", commands.Version, "resp", s.door.Addr().String(), "data", s.options.data, "fsync", s.options.fsync.String(),
-		"started_in", time.Since(s.loading.began).Round(time.Millisecond))
+	s.logger.Info("nexo serves", "version", commands.Version, "resp", s.door.Addr().String(), "data", s.options.data,
+		"fsync", s.options.fsync.String(), "started_in", time.Since(s.loading.began).Round(time.Millisecond))
 	return nil
 }
 
@@ -201,7 +202,8 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	}
 	keep := func(closer func() error) { s.closes = append(s.closes, closer) }
 
-	storeOptions := store.Options{Clock: deps.Clock, Durability: o.storeDurability, MaxMemory: o.maxMemory, MaxMemoryPolicy: o.maxMemoryPolicy, DefaultTTL: o.storeDefaultTTL}
+	storeOptions := store.Options{Clock: deps.Clock, Durability: o.storeDurability, MaxMemory: o.maxMemory,
+		MaxMemoryPolicy: o.maxMemoryPolicy, DefaultTTL: o.storeDefaultTTL}
 	if o.storeJournaled {
 		if storeOptions.Journal, err = journal("store"); err != nil {
 			return err
@@ -216,7 +218,8 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	if err != nil {
 		return err
 	}
-	if deps.PubSub, err = pubsub.Open(pubsub.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload}); err != nil {
+	deps.PubSub, err = pubsub.Open(pubsub.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload})
+	if err != nil {
 		return err
 	}
 	keep(deps.PubSub.Close)
@@ -224,7 +227,8 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	if log, err = journal("queue"); err != nil {
 		return err
 	}
-	deps.Queue, err = queue.Open(queue.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, Defaults: o.queueDefaults, MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
+	deps.Queue, err = queue.Open(queue.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, Defaults: o.queueDefaults,
+		MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
 		ReadyMemory: o.queueMemory, MaxMemory: o.queueMaxMemory, SpillDirectory: backlogDirectory(o.data),
 		Failed: func(err error) {
 			s.logger.Error("background work of the queues failed and will be tried again; nothing is lost", "error", err)
@@ -241,7 +245,8 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 		return err
 	}
 	id := log.ID()
-	deps.Stream, err = stream.Open(stream.Options{Journal: log, Log: segment.Log(id[:]), Directory: segmentDirectory(o.data), Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
+	deps.Stream, err = stream.Open(stream.Options{Journal: log, Log: segment.Log(id[:]), Directory: segmentDirectory(o.data), Clock: deps.Clock,
+		Durability: o.fsync, MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
 		Defaults: o.streamDefaults, GroupDefaults: o.groupDefaults,
 		Failed: func(err error) {
 			s.logger.Error("work on the stream's files failed; what they hold stays as it was", "error", err)

@@ -75,12 +75,13 @@ func repairCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			report, err := aof.Repair(dir, aof.RepairOptions{AcceptLoss: c.Bool("apply"), DryRun: !c.Bool("apply"), Salvagers: salvagers(dir)})
+			apply := c.Bool("apply")
+			report, err := aof.Repair(dir, aof.RepairOptions{AcceptLoss: apply, DryRun: !apply, Salvagers: salvagers(dir)})
 			if err != nil {
 				return err
 			}
 			fmt.Fprint(c.App.Writer, report)
-			if (damaged || report.Damaged()) && !c.Bool("apply") {
+			if (damaged || report.Damaged()) && !apply {
 				fmt.Fprintln(c.App.Writer, "nothing was changed: add --apply to accept this loss")
 			}
 			return nil
