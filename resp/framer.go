@@ -47,7 +47,8 @@ const headerMax = 32
 
 // framer cuts a stream of bytes into commands. It keeps its place between reads, so that a command that comes byte by byte
 // costs no more than one that comes whole. Bytes are read into room and announced with filled; next is then called
-// until it has no more. A command over a limit is read past without being kept. Arguments alias the read buffer and hold until the next call of room.
+// until it has no more. A command over a limit is read past without being kept. Arguments alias the read buffer and hold until the next
+// call of room.
 //
 //	buf:  ... done ... |start  *2 $3 SET $5 he|end   free
 //	                              pos ->   ^ arguments so far are in spans, relative to start

@@ -127,7 +127,8 @@ func (o *outbox) wakeLocked(c *Conn) {
 	}
 }
 
-// Push appends a message to the connection's outbox, from any goroutine. It never blocks. It returns false when the connection is closed or has just been cut for being over its output limit.
+// Push appends a message to the connection's outbox, from any goroutine. It never blocks. It returns false when the connection is
+// closed or has just been cut for being over its output limit.
 func (c *Conn) Push(message *Message) bool {
 	o := &c.out
 	o.mu.Lock()
@@ -321,17 +322,7 @@ func (o *outbox) sent(c *Conn, from, to, size int, chunks []chunk, marks []mark)
 			m.undelivered = nil
 		}
 	}
-	o.mu.Lock()
-	o.bytes -= size
-	o.replies -= replies
-	if o.softSince != 0 && o.bytes-o.replies <= c.server.options.OutboxSoftBytes {
-		o.softSince = 0
-	}
-	if replies > 0 {
-		c.charge(-replies)
-		o.ready.Broadcast()
-	}
-	o.mu.Unlock()
+	o.paid(c, size, replies)
 }
 
 // writeChunks gives the kernel several chunks at once: copied together while they are small, as a list otherwise.
@@ -473,7 +464,7 @@ func (o *outbox) owe(c *Conn, replies int) {
 	o.mu.Unlock()
 }
 
-// paid counts what a loop has written.
+// paid counts what was written.
 func (o *outbox) paid(c *Conn, size, replies int) {
 	o.mu.Lock()
 	o.bytes -= size
