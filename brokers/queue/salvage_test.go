@@ -106,7 +106,8 @@ func TestRepairOfAFileOfJobs(t *testing.T) {
 				t.Fatal(err)
 			}
 			again, found := salvagedFrom(t, directory, j.Records(), false, all)
-			if found.Damage == nil || !strings.Contains(found.Damage.Error(), path) || !strings.Contains(strings.Join(found.Kept, "\n"), filepath.Base(path)) {
+			kept := strings.Join(found.Kept, "\n")
+			if found.Damage == nil || !strings.Contains(found.Damage.Error(), path) || !strings.Contains(kept, filepath.Base(path)) {
 				t.Fatalf("%+v", found)
 			}
 			if aside := name != "missing"; aside != slices.Equal(found.Aside, []string{path}) {

@@ -1,10 +1,12 @@
 package processtest
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +53,29 @@ func TestListedFilesOfASnapshotThatIsDamaged(t *testing.T) {
 	kept, _ := filepath.Glob(filepath.Join(dir, "queue", "quarantine", "*", "queue-backlog", "jobs-*"))
 	if len(kept) == 0 {
 		t.Fatal("the repair has put no file into its quarantine")
+	}
+}
+
+// TestListedFileThatIsDamaged has a file that everybody waits for who wants the next job: a check tells, and a repair gives up its
+// jobs, and those alone.
+func TestListedFileThatIsDamaged(t *testing.T) {
+	dir, flags, _ := onDisk(t)
+	if n := readyJobs(t, dir, flags); n != int64(20000) { // and the files that are not listed go
+		t.Fatalf("%v jobs of 20000 are there", n)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "queue-backlog", "jobs-*"))
+	slices.SortFunc(files, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
+	flip(t, files[0], func(size int) int { return size / 2 }) // the oldest: a start makes new ones behind those that are listed
+	if said := tool(t, 3, "check", dir); !strings.Contains(said, files[0]) {
+		t.Fatal(said)
+	}
+	said := tool(t, 0, "repair", "--apply", dir)
+	tool(t, 0, "check", dir)
+	told := regexp.MustCompile(`kept: queue 'jobs' with (\d+) jobs`).FindStringSubmatch(said)
+	s := start(t, dir, flags...)
+	s.await(t)
+	if n := len(popAll(t, s, "jobs")); told == nil || fmt.Sprint(n) != told[1] || n == 20000 || n < 20000-4096 {
+		t.Fatalf("%d jobs of 20000 are there without one file\n%s", n, said)
 	}
 }
 
