@@ -184,7 +184,6 @@ func (g *modelGroup) giveBack(offset uint64, deliveries int, due modelWait) {
 func (m *model) recorded(now brokers.Instant) {
 	for key, d := range m.dedup {
 		d.modelWait = waitUntil(d.end, now)
-		d.wait = m.config.DedupWindow.Milliseconds()
 		m.dedup[key] = d
 	}
 	if m.group != nil {

@@ -26,7 +26,7 @@ const (
 	opSeek         = 11 // id group epoch next; the parked are forgotten: replaced by opSought
 	opStreamState  = 12 // id first next last-ms last-seq anchor appended duplicates: snapshots only
 	opBrokerState  = 13 // next id, highest epoch of a dropped group: snapshots only
-	opDedupKey     = 14 // id key offset expires: snapshots only
+	opDedupKey     = 14 // id key offset expires made: snapshots only
 	opSegments     = 15 // count id*: snapshots only
 	opReplaced     = 16 // new id (0 none) count id*
 	opGiven        = 17 // id group next at count (offset consumer deliveries wait)*
@@ -267,8 +267,7 @@ func (b *Broker) replayOp(op byte, r *reader) error {
 	case opHole:
 		return s.replayHole(r)
 	case opDedupKey:
-		key := string(r.bytes())
-		s.dedup.add(key, r.number(), s.dedupEnd(int64(r.number())))
+		s.replayDedup(r)
 	default:
 		return s.replayGroup(op, r)
 	}
@@ -301,16 +300,23 @@ func (s *Stream) replayAppend(r *reader) error {
 	s.hole(s.next, offset-1)
 	s.next = offset // above the expected one when a repair has left a hole: the offsets behind it keep their meaning
 	if len(key) > 0 {
-		s.dedup.add(string(key), offset, s.dedupEnd(expires))
+		s.dedup.add(string(key), offset, s.broker.time.Resume(expires, s.config.DedupWindow.Milliseconds()))
 	}
 	s.addLocked(ms, seq, payloads)
 	s.appended += uint64(len(payloads))
 	return nil
 }
 
-// dedupEnd is when a key is forgotten that a record gives a time of the wall for.
-func (s *Stream) dedupEnd(wall int64) int64 {
-	return s.broker.time.Resume(wall, s.config.DedupWindow.Milliseconds())
+// replayDedup takes a key over for as long as its window was when it was appended, which may have been another than it is now.
+func (s *Stream) replayDedup(r *reader) {
+	key, offset, expires := string(r.bytes()), r.number(), int64(r.number())
+	wait := s.config.DedupWindow.Milliseconds() // the snapshot of an earlier version does not say when it was made
+	if len(r.b) > 0 {
+		wait = expires - int64(r.number())
+	}
+	if r.err == nil {
+		s.dedup.add(key, offset, s.broker.time.Resume(expires, wait))
+	}
 }
 
 func (s *Stream) replayGroup(op byte, r *reader) error {

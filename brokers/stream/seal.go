@@ -36,7 +36,7 @@ func (s *Stream) copyLocked(now brokers.Instant) *streamCopy {
 	for _, k := range s.dedup.order {
 		if e, ok := s.dedup.byKey[k.key]; ok && e.expires == k.expires {
 			b := appendBytes(numbers([]byte{opDedupKey}, s.id), k.key)
-			c.records = append(c.records, numbers(b, e.offset, uint64(now.WallOf(e.expires))))
+			c.records = append(c.records, numbers(b, e.offset, uint64(now.WallOf(e.expires)), uint64(now.Wall)))
 		}
 	}
 	for _, g := range s.groups {

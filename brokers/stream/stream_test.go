@@ -437,6 +437,37 @@ func TestDedupOutlivesARestart(t *testing.T) {
 	want(t, "after the window", put(), AppendResult{2, 2, false})
 }
 
+// TestShorterWindowLeavesKeys makes the window of a stream shorter: keys that were appended before hold as long as was said, also over a
+// snapshot and a start.
+func TestShorterWindowLeavesKeys(t *testing.T) {
+	clock, j := newClock(), brokertest.NewJournal()
+	b := openBroker(t, j, clock)
+	create(t, b, func(c *Config) { c.DedupWindow = time.Hour })
+	put := func() AppendResult {
+		t.Helper()
+		result, _, err := b.Append(streamName, [][]byte{[]byte("x")}, Expect{}, []byte("key"), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result
+	}
+	want(t, "new", put(), AppendResult{1, 1, false})
+	if _, err := b.Configure(streamName, func(c *Config) error { c.DedupWindow = time.Second; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		clock.Advance(1790 * time.Second)
+		want(t, "again", put(), AppendResult{1, 1, true})
+		if err := b.Compact(); err != nil {
+			t.Fatal(err)
+		}
+		j = j.Reopen(true)
+		b = openBroker(t, j, clock)
+	}
+	clock.Advance(21 * time.Second)
+	want(t, "after the window", put(), AppendResult{2, 2, false})
+}
+
 func TestChainIsStable(t *testing.T) {
 	clock, j := newClock(), brokertest.NewJournal()
 	b := openBroker(t, j, clock)
