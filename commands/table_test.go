@@ -75,3 +75,28 @@ func TestSearchesTakeNoSlotOfTheGate(t *testing.T) {
 		t.Error("a push runs beside the event loop, or the replay of dead letters takes no slot")
 	}
 }
+
+// TestWeightsNameCommands: the lists of weight.go name commands, and say nothing that the flag Fast says already.
+func TestWeightsNameCommands(t *testing.T) {
+	s, err := New(Deps{}, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	specs := map[string]*Spec{}
+	for _, spec := range s.table {
+		specs[spec.full] = spec
+		for i := range spec.Subcommands {
+			specs[spec.Subcommands[i].full] = &spec.Subcommands[i]
+		}
+	}
+	for name := range brief {
+		if spec := specs[name]; spec == nil || spec.Flags&Fast != 0 {
+			t.Errorf("%s is no command, or Fast", name)
+		}
+	}
+	for name := range readsFiles {
+		if spec := specs[name]; spec == nil || spec.Flags&Fast == 0 {
+			t.Errorf("%s is no command, or not Fast", name)
+		}
+	}
+}
