@@ -16,12 +16,12 @@ func TestStartWithManyPriorities(t *testing.T) {
 	if testing.Short() {
 		jobs = 20_000
 	}
-	clock, journal := brokertest.NewClock(testStart), brokertest.NewJournal()
+	clock, journal, directory := brokertest.NewClock(testStart), brokertest.NewJournal(), t.TempDir()
 	start := func() *Broker {
 		t.Helper()
 		began := time.Now()
 		b, err := Open(Options{
-			Journal: journal, Clock: clock, Durability: brokers.Never, SpillDirectory: t.TempDir(), ReadyMemory: 4 << 20,
+			Journal: journal, Clock: clock, Durability: brokers.Never, SpillDirectory: directory, ReadyMemory: 4 << 20,
 			runBytes: 64 << 10, runLeast: 8 << 10,
 		})
 		if err != nil {
