@@ -20,8 +20,8 @@ type Options struct {
 	Panicked func(reason any)
 
 	MaxClients int // connections at a time; default 10,000
-	// Loops is how many event loops serve plain TCP and Unix sockets where the system has them; default one for each two
-	// processors, none when it is negative. Everything else has a goroutine for each connection.
+	// Loops is how many event loops serve plain TCP and Unix sockets where the system has them; default one for each
+	// processor, none when it is negative. Everything else has a goroutine for each connection.
 	Loops    int
 	HeavyMax int // connections that run heavy commands at a time, see Conn.Admit; default one less than GOMAXPROCS
 
@@ -58,7 +58,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxClients, 10_000)
 	setDefault(&o.HeavyMax, max(1, runtime.GOMAXPROCS(0)-1))
 	if o.Loops == 0 {
-		o.Loops = max(1, runtime.NumCPU()/2)
+		o.Loops = runtime.NumCPU()
 	}
 	setDefault(&o.BulkMax, 512<<20)
 	setDefault(&o.ArgumentsMax, 1<<20)
