@@ -88,7 +88,7 @@ type Conn struct {
 	running      atomic.Bool  // a batch is under way
 	stranger     atomic.Bool  // the client is not authenticated
 	spared       atomic.Bool  // it is not cut for MemoryMax
-	asking       atomic.Bool  // in chargeInput
+	asking       atomic.Bool  // in room
 	busy         atomic.Pointer[func() bool]
 	admitted     bool // it holds a slot of the server's gate
 }
@@ -447,6 +447,8 @@ func (c *Conn) fill() error {
 // room is where to read next, in a buffer that was taken from the budget. A connection that must go is told why.
 func (c *Conn) room() ([]byte, error) {
 	room := c.framer.room()
+	c.asking.Store(true)
+	defer c.asking.Store(false)
 	if err := c.chargeInput(c.framer.memory()); err != nil {
 		if c.framer.skip(err.Error()) { // what it has sent of its command is dropped, and the rest read past
 			room = c.framer.room()

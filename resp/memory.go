@@ -71,8 +71,6 @@ func (c *Conn) Spared() bool { return c.spared.Load() }
 
 // chargeInput takes what the read buffer has grown to. It returns an error when this connection is the one that must go.
 func (c *Conn) chargeInput(size int) error {
-	c.asking.Store(true)
-	defer c.asking.Store(false)
 	if c.payInput(size) > 0 && !c.server.relieve(c, 0) {
 		return errMemory
 	}
@@ -105,6 +103,9 @@ func (h holder) weight() int64 {
 	return h.bytes
 }
 
+// holds is what a cut would give back, pushes that others hold too among it.
+func (c *Conn) holds() int64 { return c.held.Load() + int64(c.out.pushed()) }
+
 // relieve cuts connections until the rest are within the budget, with what somebody missed; for the latter only those that are
 // stuck go. It returns false, without cutting it, when asking is the next to go.
 func (s *Server) relieve(asking *Conn, missed int64) bool {
@@ -114,20 +115,21 @@ func (s *Server) relieve(asking *Conn, missed int64) bool {
 	}
 	s.relieving.Lock()
 	defer s.relieving.Unlock()
-	over = s.held.Load() + missed - s.options.MemoryMax
+	dying := int64(0) // on its way back
 	now := s.now()
 	var holders []holder
 	s.Each(func(c *Conn) bool {
-		switch bytes := c.held.Load() + int64(c.out.pushed()); {
+		switch bytes := c.holds(); {
 		case bytes <= 0:
 		case c.dead():
-			over -= bytes // on its way back
+			dying += bytes
 		case c.spared.Load() && c != asking:
 		default:
 			holders = append(holders, holder{c, bytes, c.stuck(now)})
 		}
 		return true
 	})
+	over = s.held.Load() + missed - dying - s.options.MemoryMax // now: what was given back since is in nobody's account
 	slices.SortFunc(holders, func(a, b holder) int { return cmp.Compare(b.weight(), a.weight()) })
 	for _, h := range holders {
 		if over <= 0 {
@@ -140,8 +142,8 @@ func (s *Server) relieve(asking *Conn, missed int64) bool {
 			return false
 		}
 		over -= h.bytes
-		if h.conn.asking.Load() {
-			continue // it is about to find out by itself, and will be told why
+		if h.conn.asking.Load() || h.conn.holds() < h.bytes {
+			continue // it is about to find out by itself, and will be told why; or it has given back meanwhile
 		}
 		s.counters.memoryCuts.Add(1)
 		s.options.Logger.Warn("connection cut: the memory for all connections is used up", "client", h.conn.RemoteAddr().String(),
