@@ -36,6 +36,8 @@ type loop struct {
 	line    []*Conn // to be served this turn
 	at      int     // how far the turn has come
 	next    []*Conn // to be served in the next turn
+	writes  []*Conn // that have been pushed to
+	written int     // how far these have been served
 	taken   []*Conn // marked
 	parks   []*parking
 	tickets uint64
@@ -86,6 +88,7 @@ const (
 
 const (
 	eventsMax  = 256
+	writesMax  = 16  // of the connections that have been pushed to, between two looks at who sends
 	largeMax   = 16  // kept for reuse
 	smallMax   = 256 // kept for reuse, of outputs too
 	watchFlags = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered
@@ -169,10 +172,36 @@ func (l *loop) lead() {
 		}
 		l.at = 0
 		l.line, l.next = l.next, l.line[:0]
+		if !l.writeSome() {
+			return
+		}
 		if !l.gather() {
 			return
 		}
 	}
+}
+
+// writeSome serves some of those that have been pushed to. Who sends comes first, between any writesMax of them: what publishers send in
+// the meantime is written with one call, so a fan-out to many costs less the more there is of it.
+func (l *loop) writeSome() bool {
+	for n := 0; n < writesMax && l.written < len(l.writes); n++ {
+		c := l.writes[l.written]
+		l.writes[l.written] = nil
+		l.written++
+		c.io.queued = false
+		if !l.attend(c) {
+			return false
+		}
+	}
+	switch {
+	case l.written == len(l.writes):
+		l.writes, l.written = l.writes[:0], 0
+	case l.written > len(l.writes)/2:
+		n := copy(l.writes, l.writes[l.written:])
+		clear(l.writes[n:])
+		l.writes, l.written = l.writes[:n], 0
+	}
+	return true
 }
 
 // gather finds out who is to be served, waiting when there is nobody.
@@ -181,7 +210,7 @@ func (l *loop) gather() bool {
 		l.close()
 		return false
 	}
-	block := len(l.line) == 0 && !l.moved.Load()
+	block := len(l.line) == 0 && len(l.writes) == 0 && !l.moved.Load()
 	if block {
 		l.asleep.Store(true)
 		if l.isMarked() || l.moved.Load() {
@@ -234,6 +263,14 @@ func (l *loop) enqueue(c *Conn) {
 	}
 }
 
+// enqueueWrite is enqueue for a connection that has been pushed to.
+func (l *loop) enqueueWrite(c *Conn) {
+	if !c.io.queued {
+		c.io.queued = true
+		l.writes = append(l.writes, c)
+	}
+}
+
 // again has a connection served in the next turn: it has had its share of this one.
 func (l *loop) again(c *Conn) {
 	if !c.io.queued {
@@ -274,7 +311,11 @@ func (l *loop) takeMarks() bool {
 		if what&markMeasure != 0 && c.io.adopted {
 			c.io.queuedBytes.Store(int64(queuedBytes(uintptr(c.io.fd))))
 		}
-		l.enqueue(c)
+		if what == markOutput {
+			l.enqueueWrite(c)
+		} else {
+			l.enqueue(c)
+		}
 	}
 	return !stopped
 }
