@@ -168,10 +168,13 @@ func (c *Conn) endBatch() {
 	}
 	c.server.handler.Flush(c)
 	c.endCommand()
-	if len(c.awaited) > 0 {
-		c.park()
-	} else {
+	switch {
+	case len(c.awaited) == 0:
 		c.deliver()
+	case c.io.helped:
+		c.io.toPark = true // by the leader
+	default:
+		c.park()
 	}
 	c.commandStart = 0
 }
@@ -511,9 +514,10 @@ func (c *Conn) runBuffered() {
 		}
 	}
 	c.server.counters.commands.Add(uint64(commands))
+	c.io.pipelined = commands >= pipelineMin && len(c.awaited) == 0
 	c.endBatch()
 	c.notePartial(commands)
-	if !c.io.parked {
+	if !c.io.parked && !c.io.toPark {
 		c.batchDone()
 	}
 }

@@ -32,6 +32,9 @@
 //	new        registered and marked; the next takeMarks adopts it: Handler.Open, and epoll watches the socket from here to its end
 //	served     the leader reads, runs the batch, and writes what the socket takes; in between it is idle and holds no buffer
 //	parked     its batch awaits a journal. The replies stay in the Writer, and nothing is read, until the journal's Watch wakes the loop
+//	helped     its last batch had many commands and others wait in line: the leader reads, a helper runs the batch, writes what the socket
+//	           takes and lets go. What the leader is told of the connection meanwhile he leaves in looped.handed; a helper that finds
+//	           something there, or leaves something to do (a journal to be awaited, output, more input), has the leader look
 //	aside      a command waits or is heavy (Aside, in Block, Admit and FlushReplies). The goroutine that was the leader goes on with this
 //	           connection to the end of the batch, and a new one leads. The leader still has the socket: it reads ahead, and writes
 //	           what the connection's goroutine puts into the outbox. markBack makes it served again
@@ -43,7 +46,8 @@
 // An end without a kill leaves only a state in which no command runs: one that is parked or aside comes back first.
 //
 // Who owns what. The leader alone reads, writes and closes sockets: a descriptor that was closed elsewhere is one day somebody else's
-// socket. It owns looped but for the atomics, the loop's lists, and the buffers that it lends. The framer, the Writer and the awaited
+// socket. It owns looped but for the atomics, the loop's lists, and the buffers that it lends; while a connection is helped all that is the
+// connection's is its helper's, the socket too. The framer, the Writer and the awaited
 // spans belong to whoever runs the connection's commands: the leader or, while it is aside, its own goroutine; stepAside, and the
 // mark with which it comes back, hand them over. Any other goroutine (Push, Kill, the sweeper, a journal) only marks the connection, or
 // says that a journal has moved, and wakes the loop: one eventfd write at most while the leader sleeps, whatever the number of those
@@ -67,6 +71,7 @@
 // Kill, from any goroutine, at any time and any number of times, ends the connection; the client sees the end at once. With a loop:
 //
 //	new or served     the leader closes the socket when it takes the mark; replies not written are undelivered
+//	helped            the helper runs the batch to its end, which is near; then the same
 //	parked            the same at once, whatever the journal does later: its replies are undelivered, its entry in the line is stale
 //	blocked           Block returns Gone, by the channel that Kill closes; the leader has closed the socket; what the command answers
 //	                  is undelivered

@@ -426,6 +426,17 @@ func unescape(rest []byte) (decoded byte, length int) {
 
 func isBlank(b byte) bool { return b == ' ' || b >= '\t' && b <= '\r' }
 
+// giveRoom gives the room for the places of arguments, which is needed only while a command is under way.
+func (f *framer) giveRoom() (spans []span, args [][]byte) {
+	if f.most == 0 { // they point to nothing
+		args, f.args = f.args, nil
+	}
+	if f.missing == 0 {
+		spans, f.spans = f.spans, nil
+	}
+	return spans, args
+}
+
 // partial tells whether a command has begun and is not complete.
 func (f *framer) partial() bool { return f.start < f.end || f.missing > 0 }
 

@@ -32,6 +32,12 @@ type looped struct {
 	// returned is the input buffer that was lent to it, for the leader.
 	returned []byte
 
+	// helped tells whoever runs the connection's commands that it is a helper, which has all of looped but handed meanwhile.
+	helped    bool
+	handed    handed
+	pipelined bool // the last batch was worth a helper
+	toPark    bool // the helper's batch awaits a journal
+
 	// What came while no command could be run.
 	ahead     [][]byte
 	aheadAt   int          // of ahead[0] that was fed
@@ -56,6 +62,13 @@ type looped struct {
 	pulled  []byte // of the source at chunkAt, from offset on
 	pullEnd bool   // the source has no more
 }
+
+// handed is nothing while the leader has the connection, and else what he was told of it: see loop.handOver.
+type handed struct{ atomic.Uint32 }
+
+// pipelineMin is how many commands in a connection's last batch make its next one worth a helper. With fewer, the system calls that
+// the leader saves by serving many connections in one turn are worth more.
+const pipelineMin = 32
 
 // onLoop tells whether the loop's leader runs this connection's commands, who must never wait.
 func (c *Conn) onLoop() bool { return c.io.loop != nil && !c.io.aside }

@@ -48,16 +48,20 @@ type loop struct {
 	large   [][]byte
 	outputs spares[byte]
 	awaits  spares[awaited]
-	spans   []span
-	args    [][]byte
+	spans   spares[span]
+	args    spares[[]byte]
 	piece   []byte // gathers small chunks for one write
+
+	helpers   atomic.Int32
+	returning []borrowed // taken
 
 	asleep atomic.Bool
 	moved  atomic.Bool // a journal has got on
 	mu     struct {    // leaf lock, held for appends
 		sync.Mutex
-		marked  []*Conn
-		stopped bool
+		marked   []*Conn
+		returned []borrowed // by helpers
+		stopped  bool
 	}
 	// ringing is a leaf lock too. Who wakes the loop has decided so before it rings, so the loop may have ended in between; and the
 	// number of a closed bell may be somebody else's file.
@@ -84,6 +88,7 @@ const (
 	markAside                       // its commands are run elsewhere from now on
 	markDraining                    // the server is stopping
 	markMeasure                     // the sweeper asks how it gets on
+	markLook                        // a helper has left something to do
 )
 
 const (
@@ -106,7 +111,7 @@ func newLoop(s *Server) (*loop, error) {
 		return nil, fmt.Errorf("make an epoll instance pollable: %w", err)
 	}
 	l := &loop{server: s, fd: fd, epoll: os.NewFile(uintptr(fd), "epoll"), events: make([]syscall.EpollEvent, eventsMax)}
-	l.outputs.limit, l.awaits.limit = 4*readBufferMin, 128
+	l.outputs.limit, l.awaits.limit, l.spans.limit, l.args.limit = 4*readBufferMin, 128, 64, 64
 	if l.raw, err = l.epoll.SyscallConn(); err == nil {
 		l.bell, err = newBell()
 	}
@@ -152,6 +157,11 @@ func (l *loop) mark(c *Conn, what uint32) {
 	if c.io.marks.Or(what) != 0 {
 		return // the leader has it in its list already
 	}
+	l.list(c)
+}
+
+// list has the leader take the marks of a connection.
+func (l *loop) list(c *Conn) {
 	l.mu.Lock()
 	l.mu.marked = append(l.mu.marked, c)
 	l.mu.Unlock()
@@ -245,14 +255,11 @@ func (l *loop) note(e *syscall.EpollEvent) {
 	if s.conn == nil || s.generation != e.Pad {
 		return
 	}
-	io := &s.conn.io
-	if e.Events&(syscall.EPOLLIN|syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
-		io.readable = true
+	what := told(e.Events)
+	if s.conn.io.handed.tell(what) {
+		return
 	}
-	io.hungUp = io.hungUp || e.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0
-	if e.Events&(syscall.EPOLLOUT|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
-		io.full = false
-	}
+	s.conn.io.hear(what)
 	l.enqueue(s.conn)
 }
 
@@ -290,9 +297,14 @@ func (l *loop) takeMarks() bool {
 	l.mu.Lock()
 	stopped := l.mu.stopped
 	l.taken, l.mu.marked = l.mu.marked, l.taken[:0]
+	l.returning, l.mu.returned = l.mu.returned, l.returning[:0]
 	l.mu.Unlock()
+	l.takeReturned(l.returning)
 	for i, c := range l.taken {
 		l.taken[i] = nil
+		if c.io.handed.tell(toldMarked) {
+			continue // the helper that has it puts it back into the list
+		}
 		what := c.io.marks.Swap(0)
 		if what&markBack != 0 {
 			l.release(c.io.returned)
@@ -341,6 +353,8 @@ func (l *loop) attend(c *Conn) bool {
 	case io.aside:
 		l.readAhead(c)
 	case io.parked:
+	case io.toPark:
+		l.parkFor(c)
 	case io.output && c.out.repliesWaiting() > writeMax:
 		l.readAhead(c)
 	case io.ended || c.closing:
@@ -368,6 +382,9 @@ func (l *loop) serve(c *Conn) bool {
 	l.lend(c)
 	if io.more || l.fill(c) {
 		io.more = false
+		if l.handOver(c) {
+			return true
+		}
 		c.guard(c.runBuffered)
 	}
 	returned := c.framer.giveBack()
@@ -405,10 +422,10 @@ func (l *loop) after(c *Conn) {
 func (l *loop) lend(c *Conn) {
 	f := &c.framer
 	if f.spans == nil {
-		f.spans, l.spans = l.spans, nil
+		f.spans = l.spans.take()
 	}
 	if f.args == nil {
-		f.args, l.args = l.args, nil
+		f.args = l.args.take()
 	}
 	if c.awaited == nil {
 		c.awaited = l.awaits.take()
@@ -424,14 +441,11 @@ func (l *loop) takeBack(c *Conn) {
 	c.awaited, c.writer.buf = nil, nil
 }
 
-// takeRoom takes back the room for the places of arguments, which the framer needs only while a command is under way.
+// takeRoom takes back the room for the places of arguments.
 func (l *loop) takeRoom(f *framer) {
-	if f.most == 0 && cap(f.args) > 0 { // they point to nothing
-		l.args, f.args = f.args[:0], nil
-	}
-	if f.missing == 0 && cap(f.spans) > 0 {
-		l.spans, f.spans = f.spans[:0], nil
-	}
+	spans, args := f.giveRoom()
+	l.spans.put(spans, argumentsKept)
+	l.args.put(args, argumentsKept)
 }
 
 // buffer takes an input buffer of readBufferMin or readBufferMax bytes; release gives it back, and forgets others.
@@ -505,8 +519,14 @@ func (l *loop) stepAside(c *Conn) {
 	if c.io.aheadErr != nil {
 		close(c.io.gone)
 	}
-	l.mark(c, markAside) // so that the next leader looks at the socket
-	go l.lead()
+	helped := c.io.helped
+	if helped {
+		l.letGo(c)
+	}
+	l.mark(c, markAside) // so that the leader looks at the socket
+	if !helped {
+		go l.lead()
+	}
 }
 
 // adopt begins to watch a new connection.

@@ -43,7 +43,7 @@ func (c *Conn) deliverOnLoop() {
 		return
 	}
 	io.output = true
-	if !io.full {
+	if !io.full && !io.helped {
 		io.loop.again(c) // it has had its share of this turn
 	}
 	rest := replies[n:]

@@ -28,6 +28,17 @@ func (c *Conn) park() {
 	c.deliver()
 }
 
+// parkFor parks the batch that a helper has run.
+func (l *loop) parkFor(c *Conn) {
+	c.io.toPark = false
+	c.park()
+	if !c.io.parked {
+		c.batchDone()
+		l.takeBack(c)
+		l.after(c)
+	}
+}
+
 // parkOn puts a connection into the line of the first of its waits that is not over. It returns false when all are.
 func (l *loop) parkOn(c *Conn) bool {
 	for ; c.io.waitAt < len(c.waits); c.io.waitAt++ {

@@ -39,7 +39,7 @@ func newMixed(r *rand.Rand, name string) *mixed {
 		m.expect = append(m.expect, lines...)
 	}
 	add("NAME "+name, "+"+name)
-	weights := []string{"PING", "ECHO", "ECHO", "SAVE", "SAVE", "TAKE", "PAUSE", "ELSEWHERE", "SUBSCRIBE", "VALUE", "COUNT"}
+	weights := []string{"PING", "ECHO", "ECHO", "SAVE", "SAVE", "TAKE", "PAUSE", "ELSEWHERE", "SUBSCRIBE", "VALUE", "COUNT", "BURST"}
 	for i := range 20 + r.IntN(200) {
 		word := fmt.Sprintf("%s-%d", name, i)
 		switch kind := weights[r.IntN(len(weights))]; kind {
@@ -65,6 +65,10 @@ func newMixed(r *rand.Rand, name string) *mixed {
 			value := word + strings.Repeat("v", 500-len(word))
 			for range r.IntN(40) {
 				add("VALUE "+word, "$500", value)
+			}
+		case "BURST": // enough to make the next batch one for a helper
+			for range pipelineMin + r.IntN(2*pipelineMin) {
+				add("PING", "+PONG")
 			}
 		case "COUNT":
 			add(command("COUNT", word, word)+"PING", ":3", "+PONG")

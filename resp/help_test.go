@@ -1,0 +1,179 @@
+package resp
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// helped is a connection whose batch a helper runs, and stands in the middle of, while the leader of the only loop is free.
+type helped struct {
+	h     *stepHandler
+	s     *Server
+	c     client
+	conn  *Conn
+	other client
+}
+
+var pongs = slices.Repeat([]string{"+PONG"}, pipelineMin)
+
+const stands = "DELIVERLATE\r\n" // a command that neither blocks nor goes aside, until wake
+
+func newHelped(t *testing.T, send string) helped {
+	t.Helper()
+	if loopsInTests < 0 {
+		t.Skip("there are no helpers without loops")
+	}
+	loops := loopsInTests
+	loopsInTests = 1
+	defer func() { loopsInTests = loops }()
+	h := newStepHandler()
+	s := startServer(t, Options{}, h)
+	x := helped{h: h, s: s, c: dial(t, s), other: dial(t, s)}
+	burst := strings.Repeat("PING\r\n", pipelineMin)
+	x.c.send("NAME x\r\n")
+	x.c.expect("+x")
+	named, _ := h.names.Load("x")
+	x.conn = named.(*Conn)
+	for _, c := range []client{x.c, x.other} {
+		c.send(burst)
+		c.expect(pongs...)
+	}
+	holder := dial(t, s)
+	holder.send(stands)
+	<-h.wakes // the leader stands, so that both of these will be in its line
+	x.c.send(send)
+	x.other.send(burst)
+	h.wake <- struct{}{}
+	holder.expect("+JOB")
+	<-h.wakes
+	x.other.expect(pongs...) // by the leader: the helper stands
+	return x
+}
+
+func (x helped) goOn() { x.h.wake <- struct{}{} }
+
+func TestABatchIsHandedToAHelper(t *testing.T) {
+	x := newHelped(t, "PING\r\n"+stands+"PING\r\n")
+	x.c.expectNothing()
+	x.goOn()
+	x.c.expect("+PONG", "+JOB", "+PONG")
+	x.c.ping()
+}
+
+func TestWhatComesWhileAHelperRuns(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		batch  string
+		during func(x helped)
+		expect []string
+	}{
+		{"commands", "", func(x helped) { x.c.send("ECHO a\r\n") }, []string{"+JOB", "$1", "a"}},
+		{"a push, which is put before the replies to come", "", func(x helped) { x.conn.Push(NewMessage([]byte("+PUSH\r\n"))) }, []string{"+PUSH", "+JOB"}},
+		{"both", "", func(x helped) {
+			x.conn.Push(NewMessage([]byte("+PUSH\r\n")))
+			x.c.send("ECHO a\r\n")
+		}, []string{"+PUSH", "+JOB", "$1", "a"}},
+		{"a measure", "", func(x helped) { x.conn.queued() }, []string{"+JOB"}},
+		{"a journal gets on", "SAVE a x\r\n", func(x helped) { x.h.a.all() }, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			x := newHelped(t, stands+test.batch)
+			test.during(x)
+			x.other.ping() // the leader has seen it
+			x.c.expectNothing()
+			x.goOn()
+			if test.batch != "" {
+				eventually(t, "it has run", func() bool { return x.h.a.behind() == 1 })
+				x.c.expectNothing()
+				x.h.a.all()
+				x.c.expect("+JOB", "+x")
+			}
+			x.c.expect(test.expect...)
+			x.c.ping()
+		})
+	}
+}
+
+// TestTheEndWhileAHelperRuns: the socket stays open until the batch is over, whoever ends the connection, and the job comes back.
+func TestTheEndWhileAHelperRuns(t *testing.T) {
+	for name, end := range map[string]func(x helped){
+		"the client leaves": func(x helped) { x.c.Close() },
+		"a kill":            func(x helped) { x.conn.Kill() },
+		"both": func(x helped) {
+			x.c.Close()
+			x.conn.Kill()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newHelped(t, stands+"BIG\r\nBIG\r\n")
+			end(x)
+			x.other.ping()
+			later := dial(t, x.s) // would get the descriptor, had it been closed
+			later.ping()
+			x.goOn()
+			eventually(t, "it has ended", func() bool { return x.h.closed.Load() > 0 && x.s.Counters().Memory == 0 })
+			eventually(t, "the job came back", func() bool { return x.h.undelivered.Load() == 1 })
+			later.ping()
+			x.other.ping()
+		})
+	}
+}
+
+// TestAHelperGoesAside: a command that waits in its batch leaves the connection to the leader like any other's.
+func TestAHelperGoesAside(t *testing.T) {
+	x := newHelped(t, stands+"BLOCK\r\nPING\r\n")
+	x.c.send("ECHO a\r\n")
+	x.goOn()
+	x.c.expect("+JOB")
+	x.c.expectNothing()
+	x.other.ping()
+	x.h.wake <- struct{}{}
+	x.c.expect(":0", "+PONG", "$1", "a")
+	if woken := <-x.h.wakes; woken != Woken {
+		t.Error(woken)
+	}
+	x.c.ping()
+
+	x = newHelped(t, stands+"BLOCK\r\nPING\r\n")
+	x.goOn()
+	x.c.expect("+JOB")
+	x.c.Close()
+	if woken := <-x.h.wakes; woken != Gone {
+		t.Error(woken)
+	}
+}
+
+// TestMuchFromAHelper: what is over the share of a batch, or more than the socket takes, is the leader's again.
+func TestMuchFromAHelper(t *testing.T) {
+	x := newHelped(t, stands+strings.Repeat("BIG\r\n", 8)+"PING\r\n")
+	x.goOn()
+	x.c.expect("+JOB")
+	for range 8 {
+		x.c.expect("$1048576", strings.Repeat("v", 1<<20))
+	}
+	x.c.expect("+PONG")
+	x.c.ping()
+}
+
+func TestADrainWhileAHelperRuns(t *testing.T) {
+	x := newHelped(t, stands+"PING\r\n")
+	ended := make(chan error, 1)
+	go func() { ended <- x.s.Shutdown(context.Background()) }()
+	x.other.expectClosed()
+	x.goOn()
+	x.c.expect("+JOB", "+PONG")
+	x.c.expectClosed()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAPanicOfAHelper(t *testing.T) {
+	x := newHelped(t, stands+"PANIC\r\n")
+	x.goOn()
+	x.c.expect("+JOB", "-ERR internal error")
+	x.c.expectClosed()
+	x.other.ping()
+}
