@@ -45,6 +45,9 @@ type Options struct {
 	MaxMemory       int64  // bytes of the account; 0 is no limit
 	MaxMemoryPolicy string // "" is noeviction
 	DefaultTTL      time.Duration
+	// Freed is told when a flush has emptied the store of much memory, so that it may be handed back to the system: nothing else
+	// would make the runtime collect it while little happens. nil: nobody is told. It must not block.
+	Freed func()
 }
 
 // Broker is the keyspace. All its methods may be called from any goroutine.
@@ -81,6 +84,7 @@ type Broker struct {
 	durability brokers.Durability
 	compaction compaction
 	relief     brokers.Relief
+	freed      func()
 }
 
 // Open makes a Broker and replays its journal.
@@ -94,7 +98,8 @@ func Open(o Options) (*Broker, error) {
 	if o.MaxMemory < 0 || o.DefaultTTL < 0 {
 		return nil, errors.New("store: negative memory limit or default TTL")
 	}
-	b := &Broker{clock: o.Clock, seed: maphash.MakeSeed(), defaultTTL: o.DefaultTTL, durability: o.Durability}
+	b := &Broker{clock: o.Clock, seed: maphash.MakeSeed(), defaultTTL: o.DefaultTTL, durability: o.Durability,
+		freed: o.Freed}
 	b.start = o.Clock.Now()
 	b.startWall = b.start.UnixNano()
 	b.timing.wakeAt.Store(math.MinInt64) // no timer before the replay is over

@@ -158,7 +158,7 @@ func (b *Broker) clearDeadline(sh *shard, e *entry) {
 	heap.drop(int(e.deadline - 1))
 	sh.publish()
 	e.flags &^= flagDated
-	b.memory.Add(-deadlineOverhead)
+	b.account(sh, -deadlineOverhead)
 }
 
 // setDeadline makes the key expire at a time of the elapsed or (dated) the wall clock.
@@ -171,7 +171,7 @@ func (b *Broker) setDeadline(sh *shard, e *entry, at int64, dated bool) {
 			e.flags |= flagDated
 		}
 		sh.heap(e).push(at, e)
-		b.memory.Add(deadlineOverhead)
+		b.account(sh, deadlineOverhead)
 	}
 	sh.publish()
 	if dated {

@@ -266,8 +266,19 @@ func (b *Broker) Size(db int) (n int) {
 	return n
 }
 
+// flushedLeast is how many bytes a flush must free for Options.Freed to be told.
+const flushedLeast = 64 << 20
+
+// flushed tells that a flush has taken away what was more of the account before it.
+func (b *Broker) flushed(before int64) {
+	if b.freed != nil && before-b.memory.Load() >= flushedLeast {
+		b.freed()
+	}
+}
+
 // Flush empties a database.
 func (b *Broker) Flush(db int) brokers.Receipt {
+	defer b.flushed(b.memory.Load())
 	shards := b.shards(db)
 	for i := range shards {
 		shards[i].mu.Lock()
@@ -284,6 +295,7 @@ func (b *Broker) Flush(db int) brokers.Receipt {
 
 // FlushAll empties all databases, in one change.
 func (b *Broker) FlushAll() brokers.Receipt {
+	defer b.flushed(b.memory.Load())
 	var used []*[shardCount]shard
 	b.creating.Lock() // no database appears between the locks and the record
 	for db := range b.databases {

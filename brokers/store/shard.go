@@ -19,6 +19,7 @@ type shard struct {
 	dated    deadlines
 	record   []byte // scratch for the journal
 	counts   shardCounts
+	memory   int64 // its part of Broker.memory
 
 	// The earliest deadline of each heap, for the timer to read without the lock; noDeadline when there is none.
 	nextElapsing atomic.Int64
@@ -29,7 +30,7 @@ type shard struct {
 	tally    *tally // of the database
 	index    uint8
 	database uint8
-	_        [40]byte // keeps the locks of neighbours off one cache line
+	_        [32]byte // keeps the locks of neighbours off one cache line
 }
 
 type shardCounts struct {
@@ -94,7 +95,7 @@ func (b *Broker) attach(sh *shard, e *entry) {
 		sh.ordered.Set(e.key, struct{}{})
 		size += orderedOverhead
 	}
-	b.memory.Add(size)
+	b.account(sh, size)
 }
 
 // remove takes a key out of its shard.
@@ -107,7 +108,7 @@ func (b *Broker) remove(sh *shard, e *entry) {
 		sh.ordered.Delete(e.key)
 		size += orderedOverhead
 	}
-	b.memory.Add(-size)
+	b.account(sh, -size)
 }
 
 // assign replaces the value of a key.
@@ -116,26 +117,21 @@ func (b *Broker) assign(sh *shard, e *entry, value []byte) {
 	e.replace(value)
 	e.flags &^= flagRaw | flagText
 	if after := cap(e.value); after != before {
-		b.memory.Add(int64(after - before))
+		b.account(sh, int64(after-before))
 	}
 	b.used(e)
 }
 
-// clear empties the shard.
+// account adds to the account of the shard and the broker.
+func (b *Broker) account(sh *shard, bytes int64) {
+	sh.memory += bytes
+	b.memory.Add(bytes)
+}
+
+// clear empties the shard. It takes the same time however many keys there are: nobody can be served while all shards are locked
+// for a flush.
 func (b *Broker) clear(sh *shard) {
-	var freed int64
-	for _, e := range sh.table.buckets {
-		for ; e != nil; e = e.next {
-			freed += e.size()
-			if e.deadline != 0 {
-				freed += deadlineOverhead
-			}
-			if sh.ordered != nil {
-				freed += orderedOverhead
-			}
-		}
-	}
-	b.memory.Add(-freed)
+	b.account(sh, -sh.memory)
 	sh.counted(-sh.table.count)
 	sh.table = table{}
 	sh.ordered = nil
@@ -158,7 +154,7 @@ func (b *Broker) order(sh *shard) *btree.Map[string, struct{}] {
 				sh.ordered.Set(e.key, struct{}{})
 			}
 		}
-		b.memory.Add(int64(sh.table.count) * orderedOverhead)
+		b.account(sh, int64(sh.table.count)*orderedOverhead)
 	}
 	return sh.ordered
 }

@@ -320,3 +320,36 @@ func TestLimiter(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestFlushTellsOfMuchMemory holds when the memory of a flush is handed back: for much of it, whichever flush it was.
+func TestFlushTellsOfMuchMemory(t *testing.T) {
+	told := 0
+	b, _ := openTest(t, Options{Freed: func() { told++ }})
+	value := make([]byte, 1<<20)
+	for round, flush := range []func(){func() { b.Flush(0) }, func() { b.FlushAll() }} {
+		for i := range flushedLeast / len(value) {
+			b.Put(0, fmt.Appendf(nil, "k%d", i), value)
+		}
+		if flush(); told != round+1 {
+			t.Fatalf("after flush %d: told %d times", round, told)
+		}
+		b.Put(0, []byte("k"), value)
+		if flush(); told != round+1 {
+			t.Fatalf("after a flush of little: told %d times", told)
+		}
+	}
+}
+
+// BenchmarkFlush holds what a flush costs: nearly the same however many keys there are.
+func BenchmarkFlush(b *testing.B) {
+	for _, n := range []int{1000, 300_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for range b.N {
+				b.StopTimer()
+				broker, _ := filled(b, n)
+				b.StartTimer()
+				broker.Flush(0)
+			}
+		})
+	}
+}

@@ -349,7 +349,7 @@ func (b *Broker) Append(db int, key, suffix []byte) (length int, r brokers.Recei
 	// Bytes that a reader may hold are not changed: what is written lies behind them.
 	e.value = append(e.value, suffix...)
 	e.flags |= flagRaw
-	b.memory.Add(int64(cap(e.value) - before))
+	b.account(sh, int64(cap(e.value)-before))
 	b.used(e)
 	return len(e.value), b.logged(sh, e), nil
 }
@@ -383,7 +383,7 @@ func (b *Broker) SetRange(db int, key []byte, offset int, part []byte) (length i
 	if e == nil {
 		e = b.create(sh, hash, key, nil, String)
 	}
-	b.memory.Add(int64(cap(value) - cap(e.value)))
+	b.account(sh, int64(cap(value)-cap(e.value)))
 	e.value = value
 	e.flags |= flagRaw
 	b.used(e)

@@ -202,8 +202,9 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 	}
 	keep := func(closer func() error) { s.closes = append(s.closes, closer) }
 
+	freed := new(handBack).begin
 	storeOptions := store.Options{Clock: deps.Clock, Durability: o.storeDurability, MaxMemory: o.maxMemory,
-		MaxMemoryPolicy: o.maxMemoryPolicy, DefaultTTL: o.storeDefaultTTL}
+		MaxMemoryPolicy: o.maxMemoryPolicy, DefaultTTL: o.storeDefaultTTL, Freed: freed}
 	if o.storeJournaled {
 		if storeOptions.Journal, err = journal("store"); err != nil {
 			return err
@@ -232,7 +233,7 @@ func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
 		ReadyMemory: o.queueMemory, MaxMemory: o.queueMaxMemory, SpillDirectory: backlogDirectory(o.data),
 		Failed: func(err error) {
 			s.logger.Error("background work of the queues failed and will be tried again; nothing is lost", "error", err)
-		}, Freed: new(handBack).begin})
+		}, Freed: freed})
 	if err != nil {
 		return err
 	}
