@@ -46,9 +46,10 @@ func closeAll(clients []*client) {
 
 // encode appends a command to buf.
 func encode(buf []byte, words ...string) []byte {
-	buf = fmt.Appendf(buf, "*%d\r\n", len(words))
+	buf = append(strconv.AppendInt(append(buf, '*'), int64(len(words)), 10), "\r\n"...)
 	for _, word := range words {
-		buf = fmt.Appendf(buf, "$%d\r\n%s\r\n", len(word), word)
+		buf = append(strconv.AppendInt(append(buf, '$'), int64(len(word)), 10), "\r\n"...)
+		buf = append(append(buf, word...), "\r\n"...)
 	}
 	return buf
 }

@@ -41,6 +41,7 @@ var groups = []group{
 	{"flood", "publish under a flood of durable pushes, against a flood of PING", (*bench).flood},
 	{"beside-replay", "latency beside a full-speed replay of a stream", (*bench).besideReplay},
 	{"memory", "resident memory of an idle connection", (*bench).memory},
+	{"scale", "what piles up: memory, start, disk, and who waits for it", (*bench).scale},
 }
 
 // sets are names for several groups.
@@ -51,7 +52,9 @@ type options struct {
 	binary string // of nexo
 	other  string // a second binary of nexo; "" is none
 	rounds int
-	divide int // the counts of commands, samples and connections are divided by it
+	divide int     // the counts of commands, samples and connections are divided by it
+	scale  float64 // of the sizes of the group scale
+	part   string  // of the group scale; "" is all
 }
 
 // bench is one run: the servers and the report.
@@ -62,6 +65,7 @@ type bench struct {
 	redis     *server // keeps nothing on disk
 	redisAOF  *server // an append-only file, fsync always
 	directory string
+	opened    int // servers of the group scale
 	report    *report
 }
 
@@ -79,8 +83,10 @@ func main() {
 	flag.StringVar(&o.other, "other", "", "path of a second nexo binary that is measured in the same rounds")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each comparison")
 	flag.IntVar(&o.divide, "divide", 1, "divide the counts of commands by this")
+	flag.StringVar(&o.part, "part", "", "only this part of the group scale: "+scalePartNames())
+	flag.Float64Var(&o.scale, "scale", 0.1, "sizes of the group scale: 1 is 10,000,000 jobs or keys")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: scripts/bench [--quick] [--rounds N] [--divide N] [--other PATH] [group ...]\ngroups:")
+		fmt.Fprintln(os.Stderr, "usage: scripts/bench [--quick] [--rounds N] [--divide N] [--scale X] [--part NAME] [--other PATH] [group ...]\ngroups:")
 		for _, g := range groups {
 			fmt.Fprintf(os.Stderr, "  %-14s %s\n", g.name, g.title)
 		}
@@ -88,7 +94,7 @@ func main() {
 	}
 	flag.Parse()
 	if *quick {
-		o.rounds, o.divide = min(o.rounds, 3), max(o.divide, 4)
+		o.rounds, o.divide, o.scale = min(o.rounds, 3), max(o.divide, 4), o.scale/4
 	}
 	if err := run(o, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -104,6 +110,9 @@ func run(o options, names []string) error {
 	if o.rounds < 1 || o.divide < 1 {
 		return errors.New("--rounds and --divide must be at least 1")
 	}
+	if !(o.scale > 0 && o.scale <= 10) {
+		return errors.New("--scale must be greater than 0 and at most 10")
+	}
 	directory, err := os.MkdirTemp("", "nexo-bench")
 	if err != nil {
 		return err
@@ -116,7 +125,7 @@ func run(o options, names []string) error {
 	}
 
 	fmt.Println(hardware())
-	fmt.Printf("rounds %d, counts divided by %d\n", o.rounds, o.divide)
+	fmt.Printf("rounds %d, counts divided by %d, scale %g\n", o.rounds, o.divide, o.scale)
 	for _, g := range chosen {
 		fmt.Fprintf(os.Stderr, "measuring %s\n", g.name)
 		b.report.begin(g)

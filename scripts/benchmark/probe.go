@@ -1,17 +1,22 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
 const (
 	probeWord     = "probe" // the first argument of this program when it is to be a probe
+	probeUntilEnd = "watch" // in place of a number of samples: until the input ends
 	probeInterval = time.Millisecond
 	probeSamples  = 2000
 	// A server that answers late is not asked as often: the run ends after this time, when there are samples enough.
@@ -25,6 +30,7 @@ var probes = map[string]func(*server) (once func() error, end func(), err error)
 	"append":  timedCommand("XAPPEND", "probe", payload128),
 	"push":    timedCommand("QPUSH", "probe", payload128),
 	"publish": timedPublish,
+	"ping":    timedCommand("PING"),
 }
 
 // probe has a process of its own time a command, and returns the p99 in milliseconds.
@@ -45,13 +51,9 @@ func (b *bench) probe(s *server, what string) (float64, error) {
 // probeProcess is the other side: it prints the p99 in milliseconds.
 func probeProcess(arguments []string) error {
 	if len(arguments) != 3 || probes[arguments[0]] == nil {
-		return fmt.Errorf("usage: %s get|append|push|publish port samples", probeWord)
+		return fmt.Errorf("usage: %s get|append|push|publish|ping port samples|%s", probeWord, probeUntilEnd)
 	}
 	port, err := strconv.Atoi(arguments[1])
-	if err != nil {
-		return err
-	}
-	samples, err := strconv.Atoi(arguments[2])
 	if err != nil {
 		return err
 	}
@@ -60,6 +62,13 @@ func probeProcess(arguments []string) error {
 		return err
 	}
 	defer end()
+	if arguments[2] == probeUntilEnd {
+		return watchProcess(once)
+	}
+	samples, err := strconv.Atoi(arguments[2])
+	if err != nil {
+		return err
+	}
 	var latencies []time.Duration
 	for start := time.Now(); len(latencies) < samples; time.Sleep(probeInterval) {
 		if len(latencies) >= min(probeSamplesMin, samples) && time.Since(start) > probeTime {
@@ -72,6 +81,74 @@ func probeProcess(arguments []string) error {
 		latencies = append(latencies, time.Since(began))
 	}
 	fmt.Println(percentile(latencies, 99))
+	return nil
+}
+
+// waits are the latencies that a watch has seen, in milliseconds.
+type waits struct {
+	count     int
+	p99, most float64
+}
+
+func (w waits) String() string {
+	return fmt.Sprintf("p99 %.2f ms, max %.1f ms of %d", w.p99, w.most, w.count)
+}
+
+// watch has a process of its own time a command each millisecond while work is done.
+func watch(s *server, what string, work func() error) (seen waits, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return seen, err
+	}
+	command := exec.Command(self, probeWord, what, strconv.Itoa(s.port), probeUntilEnd)
+	command.Stderr = os.Stderr
+	input, err := command.StdinPipe()
+	if err != nil {
+		return seen, err
+	}
+	output, err := command.StdoutPipe()
+	if err != nil {
+		return seen, err
+	}
+	if err := command.Start(); err != nil {
+		return seen, err
+	}
+	lines := bufio.NewReader(output)
+	_, err = lines.ReadString('\n') // it has begun
+	if err == nil {
+		err = work()
+	}
+	input.Close()
+	if text, problem := lines.ReadString('\n'); problem == nil {
+		_, problem = fmt.Sscan(text, &seen.count, &seen.p99, &seen.most)
+		err = errors.Join(err, problem)
+	}
+	return seen, errors.Join(err, command.Wait())
+}
+
+// watchProcess is the other side. When a reply is late, the commands that were due meanwhile are sent at once and timed from
+// when they were due: clients that ask at a steady pace would all have waited, and not the one that happened to ask first.
+func watchProcess(once func() error) error {
+	var ended atomic.Bool
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		ended.Store(true)
+	}()
+	fmt.Println("begun")
+	var latencies []time.Duration
+	for due := time.Now(); !ended.Load(); {
+		if wait := time.Until(due); wait > 0 {
+			time.Sleep(wait)
+			due = time.Now() // having slept too long is not the server's doing
+		}
+		if err := once(); err != nil {
+			return err
+		}
+		latencies = append(latencies, time.Since(due))
+		due = due.Add(probeInterval)
+	}
+	count := len(latencies)
+	fmt.Println(count, percentile(latencies, 99), percentile(latencies, 100))
 	return nil
 }
 

@@ -17,6 +17,7 @@ type server struct {
 	port    int
 	command *exec.Cmd
 	log     string
+	gone    chan struct{} // closed when the process has ended
 }
 
 func (s *server) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
@@ -90,6 +91,15 @@ func startServer(name, directory string, command func(port, data string) *exec.C
 
 // startServerAgain starts a server on the data that it left.
 func startServerAgain(name, directory string, command func(port, data string) *exec.Cmd) (*server, error) {
+	s, err := launch(name, directory, command)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.awaitReady()
+}
+
+// launch starts a server and does not wait for it.
+func launch(name, directory string, command func(port, data string) *exec.Cmd) (*server, error) {
 	probe, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -108,35 +118,50 @@ func startServerAgain(name, directory string, command func(port, data string) *e
 	if err := s.command.Start(); err != nil {
 		return nil, err
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	s.gone = make(chan struct{})
+	go func() {
+		s.command.Wait()
+		close(s.gone)
+	}()
+	return s, nil
+}
+
+// awaitReady returns once the server answers PING, which it does not while it reads what it left on the disk.
+func (s *server) awaitReady() error {
+	for deadline := time.Now().Add(5 * limit); ; time.Sleep(5 * time.Millisecond) {
 		if c, err := dial(s); err == nil {
 			reply, err := c.do("PING")
 			c.Close()
 			if err == nil && reply == "PONG" {
-				return s, nil
+				return nil
 			}
 		}
-		if time.Now().After(deadline) {
-			text, _ := os.ReadFile(s.log)
-			s.stop()
-			return nil, fmt.Errorf("%s did not start: %s", name, text)
+		select {
+		case <-s.gone:
+		default:
+			if time.Now().Before(deadline) {
+				continue
+			}
 		}
+		text, _ := os.ReadFile(s.log)
+		s.stop()
+		return fmt.Errorf("%s did not start: %s", s.name, text)
 	}
+}
+
+// kill ends the process as a crash does.
+func (s *server) kill() {
+	s.command.Process.Kill()
+	<-s.gone
 }
 
 // stop ends the process, gently first.
 func (s *server) stop() {
-	gone := make(chan struct{})
-	go func() {
-		s.command.Wait()
-		close(gone)
-	}()
 	s.command.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-gone:
+	case <-s.gone:
 	case <-time.After(15 * time.Second):
 		fmt.Fprintf(os.Stderr, "bench: %s did not stop within 15 s and is killed\n", s.name)
-		s.command.Process.Kill()
-		<-gone
+		s.kill()
 	}
 }
