@@ -20,6 +20,8 @@ const (
 	pendingMax = 32 << 20
 	// subscriptionBytesMax is how much memory the subscriptions of one connection may take.
 	subscriptionBytesMax = 64 << 20
+	// endsAtOnce is how many subscriptions are ended without asking for a slot: as many as a command that is not heavy can name.
+	endsAtOnce = heavyArguments
 	// willMax is how many bytes of topic and payload a will may have.
 	willMax = 1 << 20
 	// replayChunk is how much of a retained replay is encoded at a time.
@@ -42,6 +44,8 @@ type busConn interface {
 	Push(message *resp.Message) bool
 	Hold(n int)
 	TryHold(n int) bool
+	Admit()
+	AdmitEnd()
 	PullPushes(next func(buf []byte) (out []byte, done bool))
 	Kill()
 }
@@ -56,7 +60,8 @@ type busSession struct {
 
 	// What is subscribed to, by the name that ends it again. Shared filters are kept as $share/group/filter.
 	channels, patterns, shards, filters map[string]*interest
-	held                                int // memory of these
+	shared                              map[string]map[string]struct{} // the names of the shared ones, by the filter that they share
+	held                                int                            // memory of these
 
 	shown struct { // what other connections see, as of the last batch
 		name                       atomic.Pointer[string] // CLIENT SETNAME, for NWHO
@@ -139,6 +144,9 @@ func (b *busSession) closed(ctx *Context, clean bool) {
 	if b == nil {
 		return
 	}
+	if b.total() > endsAtOnce {
+		b.conn.AdmitEnd()
+	}
 	b.endAll()
 	if b.will != nil && !clean {
 		b.publishWill()
@@ -170,6 +178,7 @@ func (b *busSession) reset(ctx *Context) {
 	if b == nil {
 		return
 	}
+	b.admitEnds()
 	b.batch.Flush()
 	b.endAll()
 	_ = b.setWill(nil) // nothing is always allowed
@@ -181,6 +190,14 @@ func (b *busSession) endAll() {
 			b.end(i)
 		}
 		*held = nil
+	}
+	b.shared = nil
+}
+
+// admitEnds is called before a command that ends all subscriptions: many of them are no work for the loop.
+func (b *busSession) admitEnds() {
+	if b.total() > endsAtOnce {
+		b.conn.Admit()
 	}
 }
 

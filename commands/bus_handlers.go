@@ -219,6 +219,7 @@ func nsub(ctx *Context, args [][]byte) {
 		if old == nil || old.NoLocal != request.noLocal {
 			i := b.newFilterInterest(one, request.noLocal)
 			b.filters[one.key()] = i
+			b.share(i, one.key())
 			taken -= i.memory
 			added = append(added, i)
 			if old != nil {
@@ -262,6 +263,7 @@ func nunsub(ctx *Context, args [][]byte) {
 	inBand := ctx.W.Proto() >= 3
 	names := args[1:]
 	if len(names) == 0 {
+		b.admitEnds()
 		for _, key := range sortedNames(b.filters) {
 			names = append(names, []byte(key))
 		}
@@ -272,28 +274,27 @@ func nunsub(ctx *Context, args [][]byte) {
 	case len(names) == 0:
 		confirm(ctx, "nunsubscribe", nil, len(b.filters))
 	}
-	shared := b.sharedFilters()
 	for _, name := range names {
 		b.drop(b.filters, string(name))
-		for _, key := range shared[string(name)] {
+		for key := range b.shared[string(name)] {
 			b.drop(b.filters, key)
 		}
 		confirmFilter(ctx, inBand, "nunsubscribe", name, len(b.filters))
 	}
 }
 
-// sharedFilters are the names of the shared subscriptions by the filter that they share.
-func (b *busSession) sharedFilters() map[string][]string {
-	var shared map[string][]string
-	for key, i := range b.filters {
-		if i.Group != "" {
-			if shared == nil {
-				shared = map[string][]string{}
-			}
-			shared[i.Name] = append(shared[i.Name], key)
-		}
+// share keeps the name of a shared subscription where the end of its filter finds it.
+func (b *busSession) share(i *interest, key string) {
+	if i.Group == "" {
+		return
 	}
-	return shared
+	if b.shared == nil {
+		b.shared = map[string]map[string]struct{}{}
+	}
+	if b.shared[i.Name] == nil {
+		b.shared[i.Name] = map[string]struct{}{}
+	}
+	b.shared[i.Name][key] = struct{}{}
 }
 
 // parsePage reads COUNT and CURSOR.

@@ -126,6 +126,7 @@ func (f *family) unsubscribe(ctx *Context, args [][]byte) {
 		}
 		return
 	}
+	b.admitEnds()
 	if len(*held) == 0 {
 		confirm(ctx, f.ended, nil, f.count(b))
 		return
@@ -143,6 +144,12 @@ func (b *busSession) drop(held map[string]*interest, name string) bool {
 	}
 	b.end(i)
 	delete(held, name)
+	if i.Group != "" {
+		delete(b.shared[i.Name], name)
+		if len(b.shared[i.Name]) == 0 {
+			delete(b.shared, i.Name)
+		}
+	}
 	return true
 }
 

@@ -22,7 +22,7 @@ const (
 // ever), the client goes away, Unblock, or the server drains. The socket is watched meanwhile; commands that arrive are
 // kept and run afterwards. A slot that the command was admitted to is given back, and taken again by the one who is woken.
 func (c *Conn) Block(timeout time.Duration, wake <-chan struct{}) Wake {
-	heavy := c.admitted
+	heavy := c.admitted != nil
 	c.FlushReplies()
 	result := c.blocked(timeout, wake)
 	if heavy && result == Woken {

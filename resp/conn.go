@@ -90,7 +90,7 @@ type Conn struct {
 	spared       atomic.Bool  // it is not cut for MemoryMax
 	asking       atomic.Bool  // in room
 	busy         atomic.Pointer[func() bool]
-	admitted     bool // it holds a slot of the server's gate
+	admitted     gate // where it holds a slot; nil is nowhere
 }
 
 // awaited is a reply that waits for a journal. Its end is known once its command has returned.
@@ -371,6 +371,7 @@ func (c *Conn) serve() {
 		c.guard(c.runBuffered)
 	}
 	c.guard(func() { c.server.handler.Closed(c) })
+	c.leave()
 	c.out.drain(c)
 }
 

@@ -16,7 +16,8 @@
 //   - Each byte that comes in is looked at once (a header line of at most 32 bytes may be looked at again), and memory for
 //     an announced size is taken only as its bytes come.
 //   - Heavy commands (Admit) run on one processor less than there are, the others of them wait in line: what is light is served at
-//     once however many clients send what is heavy.
+//     once however many clients send what is heavy. So do ends that take long (AdmitEnd), one at a time and in a line of their own:
+//     as a goroutine each, those of a thousand clients that vanish together would be ready to run before whoever sends a PING.
 //   - A loop waits for nothing but the kernel's word: not for a journal, a client, a slot of the gate or another connection. A
 //     connection takes at most one read, one batch and 256 KiB of writing of a turn.
 //   - Progress decides, not a clock. While a client does not read its replies its commands are not run any further, so what it is owed

@@ -10,16 +10,24 @@ type gate chan struct{}
 // Admit says that the command about to run is heavy. It waits for a slot, which is kept until the batch ends or is flushed.
 func (c *Conn) Admit() {
 	c.Aside()
-	if !c.admitted {
-		c.server.gate <- struct{}{}
-		c.admitted = true
+	c.enter(c.server.gate)
+}
+
+// AdmitEnd says that Handler.Closed, which calls it, has much to take back. It waits for the one slot there is, which is kept until Closed
+// is over. The line is not that of the heavy commands: thousands that vanish together keep none of these waiting.
+func (c *Conn) AdmitEnd() { c.enter(c.server.ends) }
+
+func (c *Conn) enter(g gate) {
+	if c.admitted == nil {
+		g <- struct{}{}
+		c.admitted = g
 	}
 }
 
 // leave gives the slot back.
 func (c *Conn) leave() {
-	if c.admitted {
-		c.admitted = false
-		<-c.server.gate
+	if c.admitted != nil {
+		<-c.admitted
+		c.admitted = nil
 	}
 }

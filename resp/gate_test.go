@@ -1,6 +1,9 @@
 package resp
 
-import "testing"
+import (
+	"sync/atomic"
+	"testing"
+)
 
 func TestHeavyWorkLeavesRoomForLightWork(t *testing.T) {
 	h := newTestHandler()
@@ -54,4 +57,47 @@ func TestSlotsComeBack(t *testing.T) {
 	gone.send("HEAVY\r\nQUIT\r\n")
 	gone.expect("+OK", "+OK")
 	eventually(t, "no slot is held", func() bool { return len(s.gate) == 0 })
+}
+
+// longEnds takes as long for each that has left as the test wants.
+type longEnds struct {
+	*testHandler
+	ending, most atomic.Int64
+	let          chan struct{}
+}
+
+func (h *longEnds) Closed(c *Conn) {
+	c.AdmitEnd()
+	h.most.Store(max(h.most.Load(), h.ending.Add(1))) // one at a time writes it
+	<-h.let
+	h.ending.Add(-1)
+	h.testHandler.Closed(c)
+}
+
+// TestLongEndsGoInLine: of many that vanish together one is taken back at a time, and neither light nor heavy commands wait for it.
+func TestLongEndsGoInLine(t *testing.T) {
+	h := &longEnds{testHandler: newTestHandler(), let: make(chan struct{})}
+	s := startServer(t, Options{}, h)
+	witness := dial(t, s)
+	witness.ping()
+	const count = 50
+	for range count {
+		c := dial(t, s)
+		c.ping()
+		c.Conn.Close()
+	}
+	eventually(t, "one is being taken back", func() bool { return h.ending.Load() == 1 })
+	close(h.wake)
+	for range 100 {
+		witness.send("HEAVY\r\nPING\r\n")
+		witness.expect("+OK", "+PONG")
+	}
+	if n := h.closed.Load(); n != 0 {
+		t.Errorf("%d have been taken back", n)
+	}
+	close(h.let)
+	eventually(t, "all are taken back", func() bool { return h.closed.Load() == count && len(s.ends) == 0 })
+	if most := h.most.Load(); most != 1 {
+		t.Errorf("%d were taken back at a time", most)
+	}
 }

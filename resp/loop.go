@@ -99,6 +99,7 @@ func (c *Conn) finishLooped() {
 	c.io.chunks, c.io.special, c.io.pulled = nil, nil, nil
 	c.runUndelivered()
 	c.guard(func() { c.server.handler.Closed(c) })
+	c.leave()
 	c.out.abandon(c)
 	c.charge(int(-c.held.Load()))
 	c.server.forget(c)

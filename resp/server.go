@@ -37,6 +37,7 @@ type Server struct {
 	timers     sync.Pool
 	pieces     sync.Pool
 	gate       gate
+	ends       gate // of what is taken back from those who have left, one at a time
 	loops      []*loop
 
 	mu       sync.Mutex // guards the registry
@@ -90,7 +91,7 @@ func Listen(options Options, handler Handler) (*Server, error) {
 		empty:     make(chan struct{}),
 		pressed:   make(chan struct{}, 1),
 	}
-	s.gate = make(gate, s.options.HeavyMax)
+	s.gate, s.ends = make(gate, s.options.HeavyMax), make(gate, 1)
 	s.clock.Store(1)
 	s.maxClients.Store(int64(s.options.MaxClients))
 	s.idleMax.Store(int64(s.options.IdleTimeout))
