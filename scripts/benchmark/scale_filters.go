@@ -6,7 +6,12 @@ import (
 	"time"
 )
 
-const filtersOfAClient = 1000
+const (
+	filtersOfAClient = 1000
+	// redisFiltersMost is how many patterns redis-server is given: it tries each for each publish, and looks for one that goes among all of
+	// its client.
+	redisFiltersMost = 300_000
+)
 
 // scaleFilters publishes to new topics beside wildcard filters that match none of them, and then takes the filters down in the ways that
 // they go, while somebody else sends PING.
@@ -26,6 +31,9 @@ func (b *bench) scaleFilters() error {
 	}
 	nexo := func(c contender) ([]float64, error) { return b.filters(c, n, nexoFilters) }
 	redis := func(c contender) ([]float64, error) { return b.filters(c, n, redisFilters) }
+	if n > redisFiltersMost {
+		redis = nil
+	}
 	return b.contest(rows, nexo, redis)
 }
 
@@ -112,8 +120,11 @@ func (f *field) newTopics(from, n int, words filterWords) (float64, error) {
 }
 
 func (b *bench) filters(c contender, n int, words filterWords) ([]float64, error) {
-	clientsMost := strconv.Itoa(n/filtersOfAClient + 100)
-	f, err := b.open(c, "--maxclients", clientsMost)
+	flags := []string{"--maxclients", strconv.Itoa(n/filtersOfAClient + 100)}
+	if !c.redis() {
+		flags = append(flags, "--maxmemory-clients", "8gb") // which counts what subscriptions take
+	}
+	f, err := b.open(c, flags...)
 	if err != nil {
 		return nil, err
 	}
