@@ -31,11 +31,14 @@
 // # The list of logs
 //
 // A log alone cannot know that its whole directory is missing, or is an older copy of itself. LOGS, in the data directory,
-// says of each log which one it is and a place that it has reached (FORMAT.md). Open reads it before it makes or changes
-// anything, and refuses what contradicts it: brokers that keep files beside their log must not meet a log that is not the
-// right one. It is written by Open once the log is recovered, by the writer when a Cut has switched generations, and by
-// Close; always behind the fsync of what it claims, so no crash and no snapshot of the file system makes it wrong. A full
-// disk leaves an older place in it. Logs that are open at the same time change it one after the other (Options.Lock).
+// says of each log which one it is and a place that it has reached (FORMAT.md). It is read before anything is made or
+// changed, and refuses what contradicts it: brokers that keep files beside their log must not meet a log that is not the
+// right one. Inspect reads a log and changes nothing, Start makes whole what it has read: the owner of several logs
+// inspects all of them before the first is started, so that one that is refused leaves the others as they were.
+//
+// LOGS is written by Start once the log is recovered, by the writer when a Cut has switched generations, and by Close;
+// always behind the fsync of what it claims, so no crash and no snapshot of the file system makes it wrong. A full disk
+// leaves an older place in it. Logs that are open at the same time change it one after the other (Options.Lock).
 //
 // # Who owns what
 //

@@ -245,3 +245,64 @@ func TestTheListIsNeverAhead(t *testing.T) {
 		mustClose(t, l)
 	}
 }
+
+// Inspect changes nothing, whatever a start would make, cut or remove.
+func TestInspectChangesNothing(t *testing.T) {
+	for name, prepare := range map[string]func(t *testing.T, dir string){
+		"nothing":   func(*testing.T, string) {},
+		"clean":     neighbours,
+		"unlisted":  func(t *testing.T, dir string) { neighbours(t, dir); removed(t, filepath.Join(dir, listName)) },
+		"leftovers": func(t *testing.T, dir string) { neighbours(t, dir); leaveFiles(t, filepath.Join(dir, "stream")) },
+		"torn": func(t *testing.T, dir string) {
+			l := mustOpen(t, Options{Dir: dir, Name: "stream"})
+			appendSynced(t, l, 0, 10)
+			abandonInPlace(t, l)
+			tail := filepath.Join(dir, "stream", "wal-1", segmentName(1))
+			bytes, err := os.ReadFile(tail)
+			if err == nil {
+				err = os.WriteFile(tail, append(bytes, "a beginning"...), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			prepare(t, dir)
+			before := filesOf(t, dir)
+			l, err := Inspect(Options{Dir: dir, Name: "stream"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if after := filesOf(t, dir); after != before {
+				t.Fatalf("reading changed\n%s\nto\n%s", before, after)
+			}
+			if err := l.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if got := records(t, l); name != "nothing" {
+				wantRecords(t, got, 0, 10)
+			}
+			appendSynced(t, l, 10, 11)
+			mustClose(t, l)
+		})
+	}
+}
+
+func removed(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// leaveFiles leaves in a log what an interrupted compaction does.
+func leaveFiles(t *testing.T, directory string) {
+	t.Helper()
+	for _, name := range []string{"snap-2.tmp", manifestName + ".tmp", "snap-9"} {
+		if err := os.WriteFile(filepath.Join(directory, name), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

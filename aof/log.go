@@ -36,8 +36,8 @@ type Options struct {
 	SegmentBytes int           // size at which a segment is closed; 8 MiB. About as much is held in memory
 	MinFreeBytes int64         // Ready answers DISKFULL below it; 0 = only when a write has failed
 	Logger       *slog.Logger  // nil = silent
-	// Loading, which may be nil, hears while Open and Replay read the files how many bytes of them have been loaded. Its error
-	// ends the reading and is returned; nothing is changed by then but what recovery had to make whole.
+	// Loading, which may be nil, hears while Inspect and Replay read the files how many bytes of them have been loaded. Its error
+	// ends the reading and is returned; nothing is changed by then but what Start had to make whole.
 	Loading func(bytes int64) error
 }
 
@@ -80,7 +80,7 @@ type Log struct {
 	logBytes    atomic.Int64 // written since the last snapshot
 	// snapshotBytes is the size of the last snapshot, asideBytes that of the files that keep room.
 	snapshotBytes, asideBytes atomic.Int64
-	bytesRead                 int64 // by Open, then by Replay; see loaded
+	bytesRead                 int64 // by Inspect, then by Replay; see loaded
 
 	// waiting guards the waking of the Waits. The numbers are atomic so that a Wait that has nothing to wait for
 	// takes no lock.
@@ -100,10 +100,12 @@ type Log struct {
 	diskFull atomic.Pointer[Error]
 	stalled  atomic.Pointer[Error]
 
-	// What LOGS says of this log, read by Open, and the right to change it.
+	// What LOGS says of this log, read by Inspect, and the right to change it.
 	listed   listed
 	isListed bool
 	listing  *listing
+
+	inspection inspection // from Inspect to Start
 
 	// manifest is the writer's while it switches generations, then its finish's; see doc.go.
 	manifest manifest
@@ -116,10 +118,26 @@ type Log struct {
 	result  error // of Close
 }
 
-// Open recovers the log's files, creating them when there are none, and starts the writer. It answers a
-// *CorruptionError, with nothing changed, when the files contradict themselves.
+// Open is Inspect and Start.
 func Open(options Options) (*Log, error) {
 	return openLog(options, productionSeams())
+}
+
+// Inspect reads the log's files and changes nothing. It answers a *CorruptionError when they contradict themselves, or what
+// LOGS says. A log that has not been started holds nothing that would have to be closed.
+func Inspect(options Options) (*Log, error) {
+	return inspectLog(options, productionSeams())
+}
+
+// Start recovers the files that Inspect has read, creating them when there are none, and starts the writer. Call it once,
+// before anything else.
+func (l *Log) Start() error {
+	if err := l.start(l.inspection); err != nil {
+		return fmt.Errorf("open log %s: %w", l.options.Name, err)
+	}
+	l.inspection = inspection{}
+	go l.writer.run()
+	return nil
 }
 
 func productionSeams() seams {
@@ -137,6 +155,17 @@ func productionSeams() seams {
 }
 
 func openLog(options Options, with seams) (*Log, error) {
+	l, err := inspectLog(options, with)
+	if err == nil {
+		err = l.Start()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func inspectLog(options Options, with seams) (*Log, error) {
 	if err := options.complete(); err != nil {
 		return nil, err
 	}
@@ -157,10 +186,11 @@ func openLog(options Options, with seams) (*Log, error) {
 	if options.Lock != nil {
 		l.listing = &options.Lock.listing
 	}
-	if err := l.recover(); err != nil {
+	inspection, err := l.inspect()
+	if err != nil {
 		return nil, fmt.Errorf("open log %s: %w", options.Name, err)
 	}
-	go l.writer.run()
+	l.inspection = inspection
 	return l, nil
 }
 
@@ -464,7 +494,7 @@ func (b *batch) reset() {
 	*b = batch{arena: arena, frames: frames}
 }
 
-// loaded tells Options.Loading of bytes that were read. Open reads each of them once to check it and Replay once more, so each
+// loaded tells Options.Loading of bytes that were read. Inspect reads each of them once to check it and Replay once more, so each
 // time it is half loaded.
 func (l *Log) loaded(read int64) error {
 	if l.options.Loading == nil {

@@ -71,42 +71,58 @@ func generationSize(directory string) (int64, error) {
 	return size, nil
 }
 
-// recover makes the files whole and leaves the writer ready to append.
-func (l *Log) recover() error {
+// inspection is what Start needs of what Inspect has found.
+type inspection struct {
+	found files
+	isNew bool           // there is no log yet
+	last  generationScan // of the last generation
+	torn  *damage        // its unfinished end, nil when it has none
+}
+
+// inspect reads everything, and changes nothing.
+func (l *Log) inspect() (i inspection, err error) {
 	if err := l.readListed(); err != nil {
-		return l.corrupt(err, 0)
+		return i, l.corrupt(err, 0)
 	}
 	if l.isListed {
 		// Nothing is made in the place of a log that is lost.
 		if err := l.checkPresent(); err != nil {
-			return l.corrupt(err, 0)
+			return i, l.corrupt(err, 0)
 		}
 	}
-	if err := os.MkdirAll(l.directory, 0o700); err != nil {
-		return err
+	if i.found, err = listFiles(l.directory); err != nil && !isMissing(err) {
+		return i, err
 	}
-	if err := syncDirectory(l.options.Dir); err != nil {
-		return err
-	}
-	found, err := listFiles(l.directory)
-	if err != nil {
-		return err
-	}
-	for _, name := range found.strange {
+	for _, name := range i.found.strange {
 		l.logger.Warn("file in the log's directory is not ours and is left alone", "file", name)
 	}
-	if !found.manifest {
-		err = l.create(found)
-	} else {
-		l.manifest, err = loadManifest(l.directory)
+	if i.isNew = !i.found.manifest; i.isNew {
+		return i, l.corrupt(l.checkNew(i.found), 0)
 	}
-	if err == nil {
+	if l.manifest, err = loadManifest(l.directory); err == nil {
 		err = l.checkListed()
 	}
 	if err != nil {
-		return l.corrupt(err, 0)
+		return i, l.corrupt(err, 0)
 	}
-	return l.recoverFiles(found)
+	return i, l.inspectFiles(&i)
+}
+
+// start makes whole what inspect has found and leaves the writer ready to append.
+func (l *Log) start(i inspection) error {
+	if i.isNew {
+		if err := l.create(); err != nil {
+			return err
+		}
+		if err := l.inspectFiles(&i); err != nil {
+			return err
+		}
+	}
+	if err := l.withRoom(func() error { return l.heal(i.last, i.torn) }); err != nil {
+		return err
+	}
+	l.removeUnnamed(i.found)
+	return l.startWriter(i.last)
 }
 
 // checkPresent is for a log that is listed: it has a MANIFEST, or is lost.
@@ -141,9 +157,8 @@ func loadManifest(directory string) (manifest, error) {
 	return m, nil
 }
 
-// create makes a new log. MANIFEST comes last: a crash before it leaves nothing but empty files, which the next Open
-// takes for a new log again. A byte of data without MANIFEST is a loss that must not pass for a new log.
-func (l *Log) create(found files) error {
+// checkNew is for a directory without MANIFEST: a byte of data there is a loss that must not pass for a new log.
+func (l *Log) checkNew(found files) error {
 	missing := &damage{file: filepath.Join(l.directory, manifestName), cause: errMissingFile}
 	if found.watermark || len(found.snapshots) > 0 {
 		return missing
@@ -156,6 +171,18 @@ func (l *Log) create(found files) error {
 		if size > 0 || generation != 1 {
 			return missing
 		}
+	}
+	return nil
+}
+
+// create makes a new log. MANIFEST comes last: a crash before it leaves nothing but empty files, which the next start
+// takes for a new log again.
+func (l *Log) create() error {
+	if err := os.MkdirAll(l.directory, 0o700); err != nil {
+		return err
+	}
+	if err := syncDirectory(l.options.Dir); err != nil {
+		return err
 	}
 	if _, err := rand.Read(l.manifest.id[:]); err != nil {
 		return err
@@ -185,18 +212,16 @@ func makeGeneration(directory string, generation uint64) error {
 	return syncDirectory(directory)
 }
 
-// recoverFiles checks everything that MANIFEST names before it changes anything.
-func (l *Log) recoverFiles(found files) error {
+// inspectFiles reads everything that MANIFEST names.
+func (l *Log) inspectFiles(i *inspection) error {
 	mark, err := l.claim()
 	if err != nil {
 		return l.corrupt(err, 0)
 	}
-	if err := l.checkUnnamed(found); err != nil {
+	if err := l.checkUnnamed(i.found); err != nil {
 		return l.corrupt(err, 0)
 	}
 	var bytes int64
-	var last generationScan
-	var torn *damage
 	before, err := l.checkSnapshot()
 	if err != nil {
 		return l.corrupt(err, 0)
@@ -205,7 +230,7 @@ func (l *Log) recoverFiles(found files) error {
 		isLast := generation == l.manifest.last()
 		s := l.scanner(generation, mark, nil)
 		scan, err := s.scan(filepath.Join(l.directory, generationName(generation)))
-		if err != nil && !(errors.As(err, &torn) && torn.torn) {
+		if err != nil && !(errors.As(err, &i.torn) && i.torn.torn) {
 			var d *damage
 			if errors.As(err, &d) {
 				d.before += before
@@ -215,15 +240,11 @@ func (l *Log) recoverFiles(found files) error {
 		before += scan.records
 		bytes += scan.bytes
 		if isLast {
-			last = scan
+			i.last = scan
 		}
 	}
 	l.logBytes.Store(bytes)
-	if err := l.withRoom(func() error { return l.heal(last, torn) }); err != nil {
-		return err
-	}
-	l.removeUnnamed(found)
-	return l.startWriter(last)
+	return nil
 }
 
 // claim is the watermark, as far as it has something to say about this log.
@@ -448,7 +469,7 @@ func (l *Log) startWriter(last generationScan) error {
 	return err
 }
 
-// replay reads again what Open has verified, and feeds it.
+// replay reads again what Inspect has verified, and feeds it.
 func (l *Log) replay(fn func(body []byte) error) error {
 	if l.manifest.snapshot != 0 {
 		path := filepath.Join(l.directory, snapshotName(l.manifest.snapshot))
@@ -465,7 +486,7 @@ func (l *Log) replay(fn func(body []byte) error) error {
 	return nil
 }
 
-// SizeToLoad is how many bytes of a log's files Open and Replay will load. What a crash has left beside them is counted too; a log
+// SizeToLoad is how many bytes of a log's files Inspect and Replay will load. What a crash has left beside them is counted too; a log
 // that does not exist yet has none.
 func SizeToLoad(dir, name string) (bytes int64, err error) {
 	directory := logDirectory(dir, name)

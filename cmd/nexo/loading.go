@@ -28,7 +28,6 @@ type loading struct {
 	sizes   map[string]int64
 
 	log    atomic.Pointer[string]
-	before int64        // bytes of the logs before the present one; the loading goroutine's
 	loaded atomic.Int64 // bytes of all logs
 }
 
@@ -46,15 +45,17 @@ func newLoading(data string, logs []string) (*loading, error) {
 	return l, nil
 }
 
-// next begins a log, and returns what hears of its progress.
-func (l *loading) next(name string) (progress func(bytes int64) error) {
-	if last := l.log.Load(); last != nil {
-		l.before += l.sizes[*last]
-	}
+// of begins with the first reading of a log, and returns what hears of the progress of both readings.
+func (l *loading) of(name string) (progress func(bytes int64) error) {
+	told := int64(0)
 	l.log.Store(&name)
-	l.loaded.Store(l.before)
 	return func(bytes int64) error {
-		l.loaded.Store(l.before + min(bytes, l.sizes[name]))
+		if l.log.Load() != &name {
+			l.log.Store(&name)
+		}
+		now := min(bytes, l.sizes[name])
+		l.loaded.Add(now - told)
+		told = now
 		if l.stopped.Load() {
 			return errStopped
 		}

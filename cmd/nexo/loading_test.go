@@ -67,7 +67,7 @@ func TestLoadingProgress(t *testing.T) {
 	if p := l.progress(); p.Log != "" || p.Percent() != 0 || p.Left(time.Now()) != time.Second {
 		t.Errorf("before the first log: %+v", p)
 	}
-	queue := l.next("queue")
+	queue := l.of("queue")
 	if err := queue(50 << 20); err != nil || l.progress().Loaded != 50<<20 {
 		t.Errorf("half a log: %v %+v", err, l.progress())
 	}
@@ -77,7 +77,7 @@ func TestLoadingProgress(t *testing.T) {
 	if text := l.text(); text != "Nexo is loading its logs: 25% of 400 MiB, about 30s left" {
 		t.Error(text)
 	}
-	stream := l.next("stream")
+	stream := l.of("stream")
 	if err := stream(300 << 20); err != nil || l.progress().Percent() != 99 || l.progress().Log != "stream" {
 		t.Errorf("all read, and not yet there: %v %+v", err, l.progress())
 	}

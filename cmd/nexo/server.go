@@ -187,19 +187,38 @@ func logsOf(o options) []string {
 	return logs
 }
 
+// inspectLogs reads all logs before any is touched: a start that one of them refuses leaves every file as it was.
+func (s *server) inspectLogs(o options) (map[string]*aof.Log, error) {
+	logs := map[string]*aof.Log{}
+	for _, name := range logsOf(o) {
+		log, err := aof.Inspect(aof.Options{
+			Dir: o.data, Name: name, Lock: s.lock, SyncInterval: o.fsyncInterval, MinFreeBytes: o.minFreeDisk, Logger: s.logger,
+			Loading: s.loading.of(name),
+		})
+		if err != nil {
+			return nil, err
+		}
+		logs[name] = log
+	}
+	return logs, nil
+}
+
+func (s *server) startLog(log *aof.Log) error {
+	if err := log.Start(); err != nil {
+		return err
+	}
+	s.closes = append(s.closes, log.Close)
+	s.journals = append(s.journals, log)
+	return nil
+}
+
 // openBrokers gives each broker a journal of its own, so that none waits for another's.
 func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
-	journal := func(name string) (*aof.Log, error) {
-		log, err := aof.Open(aof.Options{
-			Dir: o.data, Name: name, Lock: s.lock, SyncInterval: o.fsyncInterval, MinFreeBytes: o.minFreeDisk, Logger: s.logger,
-			Loading: s.loading.next(name),
-		})
-		if err == nil {
-			s.closes = append(s.closes, log.Close)
-			s.journals = append(s.journals, log)
-		}
-		return log, err
+	logs, err := s.inspectLogs(o)
+	if err != nil {
+		return err
 	}
+	journal := func(name string) (*aof.Log, error) { return logs[name], s.startLog(logs[name]) }
 	keep := func(closer func() error) { s.closes = append(s.closes, closer) }
 
 	freed := new(handBack).begin
