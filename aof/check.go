@@ -113,14 +113,17 @@ func Check(dir string) (Report, error) {
 	return report, nil
 }
 
-// logNames are the directories in dir that hold files of a log.
+// logNames are the logs of which there are files in dir.
 func logNames(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, entry := range entries {
-		if !entry.IsDir() {
+		if name, isMark := strings.CutPrefix(entry.Name(), watermarkName+"-"); isMark && isLogName(name) && !slices.Contains(names, name) {
+			names = append(names, name) // also when nothing else is left of it
+		}
+		if !entry.IsDir() || slices.Contains(names, entry.Name()) {
 			continue
 		}
 		found, err := listFiles(logDirectory(dir, entry.Name()))

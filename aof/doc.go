@@ -40,6 +40,10 @@
 // always behind the fsync of what it claims, so no crash and no snapshot of the file system makes it wrong. A full disk
 // leaves an older place in it. Logs that are open at the same time change it one after the other (Options.Lock).
 //
+// WATERMARK-name stands beside the log's directory, too. It is written behind each fsync and not fsynced itself: an older
+// copy of a log is noticed up to the log's last fsync when the process has died, and after a power loss as far as the kernel
+// had written the mark back, at least up to what LOGS says.
+//
 // # Who owns what
 //
 // Append, Cut and Close touch the pending batch under Log.mu, a short mutex under which nothing blocks. The writer

@@ -162,6 +162,71 @@ func filesOf(t *testing.T, dir string) string {
 	return text.String()
 }
 
+// A log that was killed, with an older copy of the same life and generation in its place, is missed up to its last fsync; so is
+// one of which nothing but the claim is left.
+func TestAnOlderCopyOfTheSameLife(t *testing.T) {
+	for name, c := range map[string]struct {
+		harm func(t *testing.T, dir, old string)
+		said string
+		left int
+	}{
+		"an older copy": {func(t *testing.T, dir, old string) {
+			replaceWith(t, filepath.Join(dir, "log"), filepath.Join(old, "log"))
+		}, errMissingFrames.Error(), 5},
+		"nothing, not even the list": {func(t *testing.T, dir, _ string) {
+			removed(t, filepath.Join(dir, listName))
+			if err := os.RemoveAll(filepath.Join(dir, "log")); err != nil {
+				t.Fatal(err)
+			}
+		}, errMissingFile.Error(), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			l := open(t, dir)
+			appendSynced(t, l, 0, 5)
+			old := copied(t, dir)
+			appendSynced(t, l, 5, 8)
+			abandon(l)
+			c.harm(t, dir, old)
+			var corruption *CorruptionError
+			if _, err := Inspect(Options{Dir: dir, Name: "log"}); !errors.As(err, &corruption) || corruption.Reason != c.said {
+				t.Fatal(err)
+			}
+			report, err := Repair(dir, RepairOptions{AcceptLoss: true})
+			if err != nil || len(report.Logs) != 1 || len(report.Logs[0].Lost) != 1 || report.Logs[0].Records != uint64(c.left) {
+				t.Fatal(report, err)
+			}
+			l = open(t, dir)
+			wantRecords(t, records(t, l), 0, c.left)
+			mustClose(t, l)
+		})
+	}
+}
+
+// The watermark of an earlier version, in the log's directory, counts until there is one beside it.
+func TestTheWatermarkMovesOut(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, 8)
+	inner := innerWatermarkPath(dir, "log")
+	if err := os.Rename(watermarkPath(dir, "log"), inner); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(segment(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := outcome(t, dir, good[:len(good)-1]); got != "refused" {
+		t.Fatalf("a shorter log: %s", got)
+	}
+	mustClose(t, open(t, dir))
+	if _, err := os.Stat(inner); !isMissing(err) {
+		t.Fatal("the watermark is still in the log's directory", err)
+	}
+	if mark, path, err := readWatermark(dir, "log"); err != nil || path != watermarkPath(dir, "log") || mark.index != 9 {
+		t.Fatal(mark, path, err)
+	}
+}
+
 // A data directory of before the list opens, and gets one.
 func TestADirectoryWithoutTheListGetsIt(t *testing.T) {
 	dir := t.TempDir()

@@ -58,16 +58,22 @@ func write(t testing.TB, dir string, n int) {
 // abandon stops a log's goroutine without its CLOSE frame on disk: the directory is copied before the Close.
 func abandon(l *Log) {
 	kept := l.directory + ".kept"
-	list, err := os.ReadFile(filepath.Join(l.options.Dir, listName))
-	if err != nil {
-		panic(err)
+	beside := map[string][]byte{filepath.Join(l.options.Dir, listName): nil, watermarkPath(l.options.Dir, l.options.Name): nil}
+	for path := range beside {
+		bytes, err := os.ReadFile(path)
+		if err != nil {
+			panic(err)
+		}
+		beside[path] = bytes
 	}
 	if err := os.CopyFS(kept, os.DirFS(l.directory)); err != nil {
 		panic(err)
 	}
 	_ = l.Close()
-	if err := os.WriteFile(filepath.Join(l.options.Dir, listName), list, 0o600); err != nil {
-		panic(err)
+	for path, bytes := range beside {
+		if err := os.WriteFile(path, bytes, 0o600); err != nil {
+			panic(err)
+		}
 	}
 	if err := os.RemoveAll(l.directory); err != nil {
 		panic(err)
@@ -210,7 +216,7 @@ func TestTruncations(t *testing.T) {
 			dir := t.TempDir()
 			write(t, dir, 8)
 			if !watermarked {
-				if err := os.Remove(filepath.Join(dir, "log", watermarkName)); err != nil {
+				if err := os.Remove(watermarkPath(dir, "log")); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -18,7 +18,7 @@ func logDirectory(dir, name string) string { return filepath.Join(dir, name) }
 // files is what stands in a log's directory.
 type files struct {
 	manifest    bool
-	watermark   bool
+	watermark   bool // of an earlier version
 	snapshots   []uint64
 	generations []uint64
 	leftovers   []string // unfinished files of ours
@@ -160,8 +160,11 @@ func loadManifest(directory string) (manifest, error) {
 // checkNew is for a directory without MANIFEST: a byte of data there is a loss that must not pass for a new log.
 func (l *Log) checkNew(found files) error {
 	missing := &damage{file: filepath.Join(l.directory, manifestName), cause: errMissingFile}
-	if found.watermark || len(found.snapshots) > 0 {
+	switch _, _, err := readWatermark(l.options.Dir, l.options.Name); {
+	case err == nil, errors.Is(err, errWatermark), len(found.snapshots) > 0:
 		return missing
+	case !isMissing(err):
+		return err
 	}
 	for _, generation := range found.generations {
 		size, err := generationSize(filepath.Join(l.directory, generationName(generation)))
@@ -249,8 +252,7 @@ func (l *Log) inspectFiles(i *inspection) error {
 
 // claim is the watermark, as far as it has something to say about this log.
 func (l *Log) claim() (watermark, error) {
-	mark, err := readWatermark(l.directory)
-	path := filepath.Join(l.directory, watermarkName)
+	mark, path, err := readWatermark(l.options.Dir, l.options.Name)
 	switch {
 	case isMissing(err):
 		return watermark{}, nil // a crash came between the first MANIFEST and it
@@ -451,7 +453,7 @@ func (l *Log) startWriter(last generationScan) error {
 	w.index, w.durable = last.lastIndex, last.lastIndex
 	w.tailFirst, w.tailBytes = last.segments[len(last.segments)-1].first, last.tail
 	err := l.withRoom(func() (err error) {
-		w.watermark, err = createWatermark(l.directory, watermark{id: w.id, generation: w.generation, index: w.durable})
+		w.watermark, err = createWatermark(l.options.Dir, l.options.Name, watermark{id: w.id, generation: w.generation, index: w.durable})
 		return err
 	})
 	if err != nil {

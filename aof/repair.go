@@ -139,7 +139,7 @@ func (s *salvage) prepare() (err error) {
 			l.manifest.generations = append(l.manifest.generations, generation)
 		}
 	}
-	if mark, err := readWatermark(l.directory); err == nil {
+	if mark, _, err := readWatermark(l.options.Dir, l.options.Name); err == nil {
 		l.manifest.id = mark.id
 		return nil
 	}
@@ -182,9 +182,13 @@ func (s *salvage) each(fn func(body []byte) error) error {
 			return err
 		}
 	}
-	later := l.listed.generation > l.manifest.lastGeneration()
-	if l.isListed && (later || l.listed.id != l.manifest.id) && !slices.Contains(l.manifest.generations, l.listed.generation) {
-		s.lost(LostRange{Generation: l.listed.generation, FirstIndex: 1})
+	told := slices.Clone(l.manifest.generations)
+	for _, claim := range s.claims() {
+		later := claim.generation > l.manifest.lastGeneration()
+		if (later || claim.id != l.manifest.id) && !slices.Contains(told, claim.generation) {
+			s.lost(LostRange{Generation: claim.generation, FirstIndex: 1})
+			told = append(told, claim.generation)
+		}
 	}
 	s.counts = true
 	return nil
@@ -194,6 +198,18 @@ func (s *salvage) lost(r LostRange) {
 	if !s.counts {
 		s.report.Lost = append(s.report.Lost, r)
 	}
+}
+
+// claims are what WATERMARK and LOGS say was on disk.
+func (s *salvage) claims() (claims []watermark) {
+	l := s.log
+	if mark, _, err := readWatermark(l.options.Dir, l.options.Name); err == nil {
+		claims = append(claims, mark)
+	}
+	if l.isListed {
+		claims = append(claims, watermark{id: l.listed.id, generation: l.listed.generation, index: l.listed.index})
+	}
+	return claims
 }
 
 // generation feeds the valid records of one generation, passing over what is damaged or missing.
@@ -235,11 +251,10 @@ func (s *salvage) generation(generation uint64, fn func(body []byte) error) erro
 		}
 	}
 	synced := uint64(0)
-	if mark, err := readWatermark(s.log.directory); err == nil && mark.generation == generation {
-		synced = mark.index
-	}
-	if entry := s.log.listed; entry.generation == generation && entry.id == s.log.manifest.id {
-		synced = max(synced, entry.index)
+	for _, claim := range s.claims() {
+		if claim.generation == generation && claim.id == s.log.manifest.id {
+			synced = max(synced, claim.index)
+		}
 	}
 	if synced >= next {
 		s.lost(LostRange{Generation: generation, FirstIndex: next, LastIndex: synced})
@@ -254,10 +269,10 @@ func (s *salvage) rebuild() error {
 	for _, generation := range append(s.found.generations, s.found.snapshots...) {
 		next = max(next, generation)
 	}
-	if mark, err := readWatermark(l.directory); err == nil {
-		next = max(next, mark.generation)
+	for _, claim := range s.claims() {
+		next = max(next, claim.generation)
 	}
-	next = max(next, s.log.listed.generation) + 1
+	next++
 	if err := os.MkdirAll(l.directory, 0o700); err != nil {
 		return err
 	}
@@ -302,9 +317,11 @@ func (s *salvage) rebuild() error {
 			return err
 		}
 	}
-	// Its bytes stay in quarantine under the second name; the next start must make a file of its own.
-	if err := os.Remove(filepath.Join(l.directory, watermarkName)); err != nil && !isMissing(err) {
-		return err
+	// What was claimed of the damaged log is in quarantine, and is nothing to hold the repaired one against.
+	for _, path := range s.watermarks() {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
 	}
 	s.report.Quarantine = kept
 	for _, path := range s.findings.Aside {
@@ -344,6 +361,17 @@ func (s *salvage) list(generation uint64) error {
 	return writeList(l.options.Dir, list.with(listed{name: l.options.Name, id: l.manifest.id, generation: generation}))
 }
 
+// watermarks are the files that claim something about the log.
+func (s *salvage) watermarks() (paths []string) {
+	dir, name := s.log.options.Dir, s.log.options.Name
+	for _, path := range []string{watermarkPath(dir, name), innerWatermarkPath(dir, name)} {
+		if _, err := os.Stat(path); err == nil {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
 // quarantine links the old files into a directory of their own: the same bytes under a second name.
 func (s *salvage) quarantine() (kept string, err error) {
 	l := s.log
@@ -373,8 +401,14 @@ func (s *salvage) quarantine() (kept string, err error) {
 	if s.found.manifest {
 		paths = append(paths, manifestName)
 	}
-	if s.found.watermark {
-		paths = append(paths, watermarkName)
+	for _, path := range s.watermarks() { // copied: the log's directory may be on another file system
+		bytes, err := os.ReadFile(path)
+		if err == nil {
+			err = writeFileSynced(filepath.Join(kept, filepath.Base(path)), bytes)
+		}
+		if err != nil {
+			return "", fmt.Errorf("quarantine: %w", err)
+		}
 	}
 	for _, path := range paths {
 		if err := os.Link(filepath.Join(l.directory, path), filepath.Join(kept, path)); err != nil {

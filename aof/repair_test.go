@@ -172,7 +172,7 @@ func TestQuarantineIsNotWrittenTo(t *testing.T) {
 	if err := os.WriteFile(segment, bytes, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	before, err := os.ReadFile(filepath.Join(dir, options.Name, watermarkName))
+	before, err := os.ReadFile(watermarkPath(dir, options.Name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestQuarantineIsNotWrittenTo(t *testing.T) {
 	}
 	l = mustOpen(t, options)
 	appendSynced(t, l, 0, 3)
-	after, err := os.ReadFile(filepath.Join(report.Logs[0].Quarantine, watermarkName))
+	after, err := os.ReadFile(filepath.Join(report.Logs[0].Quarantine, filepath.Base(watermarkPath(dir, options.Name))))
 	if err != nil || string(after) != string(before) {
 		t.Fatalf("the watermark in quarantine has changed: %v", err)
 	}

@@ -103,7 +103,7 @@ func abandonInPlace(t *testing.T, l *Log) {
 		t.Fatal(err)
 	}
 	mark := watermark{id: l.writer.id, generation: 1, index: l.writer.index - 1}.encode()
-	if err := os.WriteFile(filepath.Join(l.directory, watermarkName), mark[:], 0o600); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.WriteFile(watermarkPath(l.options.Dir, l.options.Name), mark[:], 0o600); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
 }

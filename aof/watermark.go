@@ -13,6 +13,14 @@ const (
 	watermarkBytes = 36
 )
 
+// watermarkPath is outside of the log's directory: who puts an older one in its place does not take the claim back.
+func watermarkPath(dir, name string) string { return filepath.Join(dir, watermarkName+"-"+name) }
+
+// innerWatermarkPath is where earlier versions had it.
+func innerWatermarkPath(dir, name string) string {
+	return filepath.Join(logDirectory(dir, name), watermarkName)
+}
+
 // watermark claims that the frames up to index of a generation are on disk.
 type watermark struct {
 	id         logID
@@ -46,17 +54,24 @@ func decodeWatermark(bytes []byte) (watermark, error) {
 
 // readWatermark answers the zero watermark when there is none or, with an error, when it cannot be trusted. That is not
 // fatal: the file is not fsynced, so a power loss may damage it, and without it only the proof of a loss is missing.
-func readWatermark(directory string) (watermark, error) {
-	bytes, err := os.ReadFile(filepath.Join(directory, watermarkName))
-	if err != nil {
-		return watermark{}, err
+func readWatermark(dir, name string) (w watermark, path string, err error) {
+	path = watermarkPath(dir, name)
+	bytes, err := os.ReadFile(path)
+	if isMissing(err) {
+		path = innerWatermarkPath(dir, name)
+		bytes, err = os.ReadFile(path)
 	}
-	return decodeWatermark(bytes)
+	if err != nil {
+		return watermark{}, path, err
+	}
+	w, err = decodeWatermark(bytes)
+	return w, path, err
 }
 
-// createWatermark makes the file with its full size on disk, so that the later pwrites cannot run out of space.
-func createWatermark(directory string, w watermark) (*os.File, error) {
-	file, err := os.OpenFile(filepath.Join(directory, watermarkName), os.O_CREATE|os.O_RDWR, 0o600)
+// createWatermark makes the file with its full size on disk, so that the later pwrites cannot run out of space, and removes
+// that of an earlier version.
+func createWatermark(dir, name string, w watermark) (*os.File, error) {
+	file, err := os.OpenFile(watermarkPath(dir, name), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -69,9 +84,12 @@ func createWatermark(directory string, w watermark) (*os.File, error) {
 		err = file.Sync()
 	}
 	if err == nil {
-		err = syncDirectory(directory)
+		err = syncDirectory(dir)
 	}
-	if err != nil {
+	if err == nil {
+		err = os.Remove(innerWatermarkPath(dir, name))
+	}
+	if err != nil && !isMissing(err) {
 		file.Close()
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package aof
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,7 +11,7 @@ import (
 // ext4 answers 0 to an fsync then. The writer waits for its first batch.
 func readOnlyWatermark(t *testing.T, l *Log) {
 	t.Helper()
-	file, err := os.Open(filepath.Join(l.directory, watermarkName))
+	file, err := os.Open(watermarkPath(l.options.Dir, l.options.Name))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package processtest
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"io"
@@ -60,9 +61,9 @@ func unpack(t *testing.T, archive, dir string) {
 		if header.Typeflag == tar.TypeDir {
 			err = os.MkdirAll(path, 0o700)
 		} else {
-			var bytes []byte
-			if bytes, err = io.ReadAll(entries); err == nil {
-				err = os.WriteFile(path, bytes, 0o600)
+			var raw []byte
+			if raw, err = io.ReadAll(entries); err == nil {
+				err = os.WriteFile(path, raw, 0o600)
 			}
 		}
 		if err != nil {
@@ -99,4 +100,48 @@ func TestASegmentFileOfAnotherDirectory(t *testing.T) {
 		t.Fatalf("%d entries are served", n)
 	}
 	mustDo(t, s, "XAPPEND", "s", entryOf(200))
+}
+
+// TestAnOlderCopyAfterAKill copies a broker's log while the server lives, kills it later, and puts the copy in the place of the log: it
+// is of the same life and generation, and the start misses what was acknowledged since, and touches nothing.
+func TestAnOlderCopyAfterAKill(t *testing.T) {
+	flags := []string{"--fsync", "always", "--store-durability", "always"}
+	for name, broker := range writers {
+		t.Run(name, func(t *testing.T) {
+			dir, old := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "old")
+			s := start(t, dir, flags...)
+			s.await(t)
+			for n := range 20 {
+				mustDo(t, s, broker.write(n)...)
+			}
+			if err := os.CopyFS(old, os.DirFS(filepath.Join(dir, name))); err != nil {
+				t.Fatal(err)
+			}
+			mustDo(t, s, broker.write(20)...)
+			s.kill()
+			if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(old)); err != nil {
+				t.Fatal(err)
+			}
+			before := content(t, dir)
+			if said := refusal(t, dir, flags...); !strings.Contains(said, "frames that had been fsynced are missing") {
+				t.Fatal(said)
+			}
+			if !bytes.Equal(content(t, dir), before) {
+				t.Fatal("the refused start has changed files")
+			}
+			tool(t, 3, "check", dir)
+			if dry := tool(t, 0, "repair", dir); !strings.Contains(dry, "lost: frames") {
+				t.Fatal(dry)
+			}
+			tool(t, 0, "repair", "--apply", dir)
+			s = start(t, dir, flags...)
+			s.await(t)
+			if found := broker.read(t, s); len(found) != 20 {
+				t.Fatalf("%d records, want the 20 of the copy", len(found))
+			}
+		})
+	}
 }
