@@ -112,15 +112,15 @@ func parseFloat(word []byte) (float64, bool) {
 // durationMax keeps every time computed from a duration inside int64 nanoseconds.
 const durationMax = 100 * 365 * 24 * time.Hour
 
-// parseDuration reads a dur: whole milliseconds, or a whole number with the unit ms, s, m, h or d. It is never negative
+// ParseDuration reads a dur: whole milliseconds, or a whole number with the unit ms, s, m, h, d or w. It is never negative
 // and at most 100 years.
-func parseDuration(word []byte) (time.Duration, error) {
+func ParseDuration(word []byte) (time.Duration, error) {
 	bad := func() (time.Duration, error) {
 		shown := word
 		if len(shown) > 64 {
 			shown = shown[:64]
 		}
-		return 0, brokers.Errorf("ERR", "invalid duration '%s': use milliseconds, or a number with ms, s, m, h or d", shown)
+		return 0, brokers.Errorf("ERR", "invalid duration '%s': use milliseconds, or a number with ms, s, m, h, d or w", shown)
 	}
 	end := len(word)
 	for end > 0 && (word[end-1] < '0' || word[end-1] > '9') {
@@ -137,6 +137,8 @@ func parseDuration(word []byte) (time.Duration, error) {
 		unit = time.Hour
 	case is(suffix, "D"):
 		unit = 24 * time.Hour
+	case is(suffix, "W"):
+		unit = 7 * 24 * time.Hour
 	default:
 		return bad()
 	}
@@ -252,7 +254,7 @@ func (o *options) duration() time.Duration {
 	if o.err != nil {
 		return 0
 	}
-	d, err := parseDuration(word)
+	d, err := ParseDuration(word)
 	if err != nil {
 		o.err = err
 	}

@@ -38,7 +38,7 @@ func (q *queueSession) handlesAndEach(args [][]byte, first int) (each []bool, er
 
 // qextend is QEXTEND q dur handle [handle ...] [EACH].
 func qextend(ctx *Context, args [][]byte) {
-	lease, err := parseDuration(args[2])
+	lease, err := ParseDuration(args[2])
 	if err == nil && lease == 0 {
 		err = syntaxErrorNear(args[2])
 	}

@@ -100,7 +100,7 @@ func ndel(ctx *Context, args [][]byte) {
 }
 
 func nexpire(ctx *Context, args [][]byte) {
-	d, err := parseDuration(args[2])
+	d, err := ParseDuration(args[2])
 	if err != nil {
 		ctx.fail(err)
 		return
@@ -196,7 +196,7 @@ func nlimit(ctx *Context, args [][]byte) {
 		ctx.fail(errNotInteger)
 		return
 	}
-	window, err := parseDuration(args[3])
+	window, err := ParseDuration(args[3])
 	if err != nil {
 		ctx.fail(err)
 		return

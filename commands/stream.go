@@ -513,7 +513,7 @@ func xnack(ctx *Context, args [][]byte) {
 }
 
 func xextend(ctx *Context, args [][]byte) {
-	d, err := parseDuration(args[3])
+	d, err := ParseDuration(args[3])
 	if err != nil {
 		ctx.fail(err)
 		return

@@ -58,7 +58,7 @@ func TestMistakesOfTheCommandLine(t *testing.T) {
 		{"server --dashboard=maybe", `--dashboard: "maybe" is not true or false`},
 		{"server --dashboard false", `has its value behind =`},
 		{"server ./data", `"./data" is not a flag`},
-		{"server --timeout 5", `--timeout: "5" is not a duration, such as 50ms, 2s or 1h`},
+		{"server --timeout 5", `--timeout: "5" is not a duration, such as 50ms, 2s, 1h or 7d`},
 		{"server --timeout -5s", "--timeout: -5s is negative"},
 		{"server --store-default-ttl -5s", "--store-default-ttl: -5s is negative"},
 		{"server --fsync sometimes", `--fsync: durability "sometimes"`},

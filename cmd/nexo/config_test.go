@@ -52,6 +52,33 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	}
 }
 
+func TestDurationsOfTheConfiguration(t *testing.T) {
+	const day = 24 * time.Hour
+	for text, want := range map[string]time.Duration{"50ms": 50 * time.Millisecond, "2s": 2 * time.Second, "1h30m": 90 * time.Minute, "1.5s": 1500 * time.Millisecond,
+		"1d": day, "7D": 7 * day, "2w": 14 * day, "0": 0} {
+		if o, err := configured(t, "", "--timeout", text); err != nil || o.timeout != want {
+			t.Errorf("--timeout %s: %v %v", text, o.timeout, err)
+		}
+		if o, err := configured(t, "timeout = \""+text+"\""); err != nil || o.timeout != want {
+			t.Errorf("timeout = %s: %v %v", text, o.timeout, err)
+		}
+		t.Setenv("NEXO_TIMEOUT", text)
+		if o, err := configured(t, ""); err != nil || o.timeout != want {
+			t.Errorf("NEXO_TIMEOUT=%s: %v %v", text, o.timeout, err)
+		}
+		os.Unsetenv("NEXO_TIMEOUT")
+	}
+	for _, text := range []string{"5", "1.5d", "d", "1y", "99999999d", "1 d", ""} {
+		if _, err := configured(t, "", "--timeout", text); err == nil {
+			t.Errorf("--timeout %q is taken", text)
+		}
+	}
+	o, err := configured(t, "", "--stream-max-age", "2w", "--queue-dlq-ttl", "1d", "--queue-backoff", "exp 1h 1d")
+	if err != nil || o.streamDefaults.MaxAge != 14*day || o.queueDefaults.DeadTTL != day.Milliseconds() || o.queueDefaults.BackoffMax != day.Milliseconds() {
+		t.Errorf("defaults of days: %+v %v", o.queueDefaults, err)
+	}
+}
+
 func TestConfigurationFileIsRead(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	for _, test := range []struct{ content, want string }{

@@ -21,21 +21,21 @@ func defaultsFlags() []cli.Flag {
 	q, s, g := queue.DefaultConfig(brokers.Always), stream.DefaultConfig(brokers.Always), stream.DefaultGroupConfig()
 	span := func(milliseconds int64) time.Duration { return time.Duration(milliseconds) * time.Millisecond }
 	return []cli.Flag{
-		&cli.DurationFlag{Name: "queue-lease", EnvVars: env("QUEUE_LEASE"), Value: span(q.Lease), Usage: "LEASE of new queues: how long a worker has a job before it comes back"},
+		durationFlag("queue-lease", "QUEUE_LEASE", span(q.Lease), "LEASE of new queues: how long a worker has a job before it comes back"),
 		&cli.Int64Flag{Name: "queue-max-attempts", EnvVars: env("QUEUE_MAX_ATTEMPTS"), Value: q.MaxAttempts, Usage: "MAXATTEMPTS of new queues: deliveries of a job before it is dead"},
 		&cli.StringFlag{Name: "queue-backoff", EnvVars: env("QUEUE_BACKOFF"), Value: "exp 1s 5m", Usage: "BACKOFF of new queues: none, fixed DURATION, or exp BASE MAX"},
-		&cli.DurationFlag{Name: "queue-ttl", EnvVars: env("QUEUE_TTL"), Value: span(q.TTL), Usage: "TTL of the jobs of new queues; 0 none"},
-		&cli.DurationFlag{Name: "queue-dlq-ttl", EnvVars: env("QUEUE_DLQ_TTL"), Value: span(q.DeadTTL), Usage: "DLQTTL of new queues: how long dead jobs are kept; 0 for ever"},
+		durationFlag("queue-ttl", "QUEUE_TTL", span(q.TTL), "TTL of the jobs of new queues; 0 none"),
+		durationFlag("queue-dlq-ttl", "QUEUE_DLQ_TTL", span(q.DeadTTL), "DLQTTL of new queues: how long dead jobs are kept; 0 for ever"),
 		&cli.Int64Flag{Name: "queue-max-len", EnvVars: env("QUEUE_MAX_LEN"), Value: q.MaxLen, Usage: "MAXLEN of new queues: jobs that a queue holds; 0 is no limit"},
-		&cli.DurationFlag{Name: "queue-dedup-window", EnvVars: env("QUEUE_DEDUP_WINDOW"), Value: span(q.DedupWindow), Usage: "DEDUPWINDOW of new queues"},
-		&cli.DurationFlag{Name: "stream-max-age", EnvVars: env("STREAM_MAX_AGE"), Value: s.MaxAge, Usage: "MAXAGE of new streams; 0 keeps entries for ever"},
+		durationFlag("queue-dedup-window", "QUEUE_DEDUP_WINDOW", span(q.DedupWindow), "DEDUPWINDOW of new queues"),
+		durationFlag("stream-max-age", "STREAM_MAX_AGE", s.MaxAge, "MAXAGE of new streams; 0 keeps entries for ever"),
 		&cli.StringFlag{Name: "stream-max-bytes", EnvVars: env("STREAM_MAX_BYTES"), Value: "1gb", Usage: "MAXBYTES of new streams; 0 is no limit"},
 		&cli.Int64Flag{Name: "stream-max-len", EnvVars: env("STREAM_MAX_LEN"), Value: s.MaxLen, Usage: "MAXLEN of new streams: entries that a stream holds; 0 is no limit"},
-		&cli.DurationFlag{Name: "stream-dedup-window", EnvVars: env("STREAM_DEDUP_WINDOW"), Value: s.DedupWindow, Usage: "DEDUPWINDOW of new streams"},
-		&cli.DurationFlag{Name: "group-ack-wait", EnvVars: env("GROUP_ACK_WAIT"), Value: g.AckWait, Usage: "ACKWAIT of new groups: how long a consumer has an entry before it is delivered again; 0 never"},
+		durationFlag("stream-dedup-window", "STREAM_DEDUP_WINDOW", s.DedupWindow, "DEDUPWINDOW of new streams"),
+		durationFlag("group-ack-wait", "GROUP_ACK_WAIT", g.AckWait, "ACKWAIT of new groups: how long a consumer has an entry before it is delivered again; 0 never"),
 		&cli.IntFlag{Name: "group-max-deliver", EnvVars: env("GROUP_MAX_DELIVER"), Value: g.MaxDeliver, Usage: "MAXDELIVER of new groups: deliveries of an entry before it is parked; 0 is no limit"},
 		&cli.IntFlag{Name: "group-max-pending", EnvVars: env("GROUP_MAX_PENDING"), Value: g.MaxPending, Usage: "MAXPENDING of new groups: entries delivered and not acknowledged"},
-		&cli.DurationFlag{Name: "retained-default-ttl", EnvVars: env("RETAINED_DEFAULT_TTL"), Value: 0, Usage: "expiry that NPUB and NWILL set for a retained message when none is given; 0 none"},
+		durationFlag("retained-default-ttl", "RETAINED_DEFAULT_TTL", 0, "expiry that NPUB and NWILL set for a retained message when none is given; 0 none"),
 	}
 }
 
@@ -99,11 +99,11 @@ func setBackoff(q *queue.Config, text string) error {
 		return fmt.Errorf("%q is not none, fixed DURATION or exp BASE MAX", text)
 	}
 	for i, place := range into {
-		d, err := time.ParseDuration(words[i+1])
-		if err != nil || d < 0 || d > 0 && d < time.Millisecond {
-			return fmt.Errorf("%q is not a duration of milliseconds or more, such as 50ms, 2s or 1h", words[i+1])
+		var value duration
+		if err := value.Set(words[i+1]); err != nil || value < 0 || value > 0 && value < duration(time.Millisecond) {
+			return fmt.Errorf("%q is not a duration of milliseconds or more, such as 50ms, 2s, 1h or 7d", words[i+1])
 		}
-		*place = d.Milliseconds()
+		*place = time.Duration(value).Milliseconds()
 	}
 	q.Backoff = map[string]queue.Backoff{"none": queue.BackoffNone, "fixed": queue.BackoffFixed, "exp": queue.BackoffExponential}[kind]
 	return nil

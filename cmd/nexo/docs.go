@@ -47,7 +47,7 @@ func configurationReference() string {
 		"Generated from the table of flags by `go run ./cmd/nexo docs docs`; do not edit.\n\n" +
 		"`nexo server` takes each parameter as a flag, as an environment variable, or from the TOML file of `--config`, where the key is the " +
 		"name of the flag without `--` (`maxclients = 500`). A flag wins over the environment, the environment over the file. " +
-		"Durations are written like `50ms`, `2s` or `1h`; bytes like `1048576`, `512mb` or `4gb`. An unknown flag or key, a `NEXO_` variable that looks " +
+		"Durations are written like `50ms`, `2s`, `1h30m`, `7d` or `2w`; bytes like `1048576`, `512mb` or `4gb`. An unknown flag or key, a `NEXO_` variable that looks " +
 		"like one of these mistyped, and a value out of range stop the start before anything is opened. A variable without a value is as one that is not " +
 		"there. No `.env` file is read: where one is wanted, the shell (`set -a; . ./.env`), Docker (`--env-file`) or systemd (`EnvironmentFile=`) reads it.\n\n" +
 		"| Flag | Environment | Default | Meaning |\n|---|---|---|---|\n")

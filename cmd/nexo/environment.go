@@ -229,8 +229,8 @@ func kindOf(flag cli.Flag) string {
 		return "an integer"
 	case *cli.BoolFlag:
 		return "true or false"
-	case *cli.DurationFlag:
-		return "a duration, such as 50ms, 2s or 1h"
+	case *cli.GenericFlag:
+		return "a duration, such as 50ms, 2s, 1h or 7d"
 	default:
 		return "a value"
 	}
@@ -251,7 +251,7 @@ func onCommandLine(flags []cli.Flag) []cli.Flag {
 			f.EnvVars, f.Usage = nil, f.Usage+hint
 		case *cli.BoolFlag:
 			f.EnvVars, f.Usage = nil, f.Usage+hint
-		case *cli.DurationFlag:
+		case *cli.GenericFlag:
 			f.EnvVars, f.Usage = nil, f.Usage+hint
 		case *cli.Int64Flag:
 			f.EnvVars, f.Usage = nil, f.Usage+hint

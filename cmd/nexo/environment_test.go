@@ -86,7 +86,7 @@ func TestMistypedVariables(t *testing.T) {
 
 func TestValuesOfVariables(t *testing.T) {
 	for pair, want := range map[string]string{
-		"NEXO_PORT=x": `environment variable NEXO_PORT: "x" is not an integer`, "NEXO_TIMEOUT=5": `environment variable NEXO_TIMEOUT: "5" is not a duration, such as 50ms, 2s or 1h`,
+		"NEXO_PORT=x": `environment variable NEXO_PORT: "x" is not an integer`, "NEXO_TIMEOUT=5": `environment variable NEXO_TIMEOUT: "5" is not a duration, such as 50ms, 2s, 1h or 7d`,
 		"NEXO_DASHBOARD=maybe":       `environment variable NEXO_DASHBOARD: "maybe" is not true or false`,
 		"QUEUE_VISIBILITY_MS=30s":    `environment variable QUEUE_VISIBILITY_MS: "30s" is not a whole number of milliseconds`,
 		"STREAM_MAX_DELIVERIES=many": `environment variable STREAM_MAX_DELIVERIES: "many" is not an integer`,

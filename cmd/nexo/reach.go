@@ -152,7 +152,7 @@ func (r reach) dial(ctx context.Context) (net.Conn, error) {
 func healthCommand() *cli.Command {
 	return &cli.Command{Name: "health", Usage: "ask a running server for a PONG; exit code 0 when it answers",
 		Flags: append(reachFlags(),
-			&cli.DurationFlag{Name: "timeout", Value: 2 * time.Second, Usage: "longest time to wait"},
+			durationFlag("timeout", "", 2*time.Second, "longest time to wait"),
 			&cli.BoolFlag{Name: "live", Usage: "content with a server that is still loading its logs"},
 		),
 		Action: func(c *cli.Context) error {

@@ -52,9 +52,9 @@ describe('time', () => {
     expect(clock(new Date(2026, 0, 2, 3, 4, 5, 6).getTime())).toBe('03:04:05.006')
   })
   it('reads spans as the server does and refuses the rest', () => {
-    expect(['30s', '5m', '2h', '1d', '250ms', '1500'].map(parseSpan)).toEqual([
-      30_000, 300_000, 7_200_000, 86_400_000, 250, 1500,
+    expect(['30s', '5m', '2h', '1d', '2w', '250ms', '1500'].map(parseSpan)).toEqual([
+      30_000, 300_000, 7_200_000, 86_400_000, 1_209_600_000, 250, 1500,
     ])
-    expect(['', '5w', '-1s', '1.5s', '99999999999999d'].map(parseSpan)).toEqual([null, null, null, null, null])
+    expect(['', '5y', '-1s', '1.5s', '99999999999999d'].map(parseSpan)).toEqual([null, null, null, null, null])
   })
 })

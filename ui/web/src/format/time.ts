@@ -47,11 +47,11 @@ export function moment(at: number): string {
   return new Date(at).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
 }
 
-/** "30s", "5m", "2h", "1d", "250ms", "1500" (milliseconds) → milliseconds; anything else is null. */
+/** "30s", "5m", "2h", "1d", "2w", "250ms", "1500" (milliseconds) → milliseconds; anything else is null. */
 export function parseSpan(text: string): number | null {
-  const match = /^(\d+)\s*(ms|s|m|h|d)?$/.exec(text.trim())
+  const match = /^(\d+)\s*(ms|s|m|h|d|w)?$/.exec(text.trim())
   if (!match) return null
-  const factor = { ms: 1, s: second, m: minute, h: hour, d: day }[match[2] ?? 'ms'] ?? 1
+  const factor = { ms: 1, s: second, m: minute, h: hour, d: day, w: 7 * day }[match[2] ?? 'ms'] ?? 1
   const value = Number(match[1]) * factor
   return Number.isSafeInteger(value) ? value : null
 }
