@@ -22,13 +22,6 @@ func (s *Server) clientSpec() Spec {
 	}
 	unpause := sub("unpause", "Ends a pause", "+OK", 2, clientUnpause)
 	unpause.Unpaused = true
-	onOff := func(ctx *Context, args [][]byte) {
-		if !is(args[2], "ON") && !is(args[2], "OFF") {
-			ctx.fail(errSyntax)
-			return
-		}
-		ctx.W.OK()
-	}
 	return Spec{Name: "client", Group: "connection", Summary: "Looks after connections", Since: "0.1.0", Arity: -2, Subcommands: []Spec{
 		sub("id", "Answers the connection's id", ":id", 2, func(ctx *Context, _ [][]byte) { ctx.W.Int(int64(ctx.Conn.ID())) }),
 		sub("setname", "Names the connection", "+OK", 3, clientSetName, Argument{Name: "connection-name", Type: "string"}),
@@ -41,7 +34,7 @@ func (s *Server) clientSpec() Spec {
 			Argument{Name: "client-id", Type: "integer", Token: "ID", Optional: true, Multiple: true}),
 		sub("kill", "Closes connections", ":killed | +OK for the old form", -3, clientKill, Argument{Name: "filter", Type: "string", Multiple: true}),
 		sub("no-evict", "Keeps the connection from being closed when the memory for all clients is used up", "+OK", 3, clientNoEvict, word("ON", "OFF")),
-		sub("no-touch", "Accepted for compatibility", "+OK", 3, onOff, word("ON", "OFF")),
+		sub("no-touch", "Lets the connection read keys without that counting as a use of them, for eviction and OBJECT IDLETIME", "+OK", 3, clientNoTouch, word("ON", "OFF")),
 		sub("unblock", "Ends another connection's blocking command", ":0 | :1", -3, clientUnblock,
 			Argument{Name: "client-id", Type: "integer"}, Argument{Name: "unblock-type", Type: "oneof", Optional: true, Arguments: word("TIMEOUT", "ERROR").Arguments}),
 		sub("pause", "Lets commands of all connections wait for a while", "+OK", -3, clientPause, Argument{Name: "timeout", Type: "integer"},
@@ -69,14 +62,26 @@ func clientSetName(ctx *Context, args [][]byte) {
 	ctx.W.OK()
 }
 
-func clientNoEvict(ctx *Context, args [][]byte) {
-	spared := is(args[2], "ON")
-	if !spared && !is(args[2], "OFF") {
+// onOff reads a switch and answers OK, or an error.
+func (ctx *Context) onOff(word []byte) (on, ok bool) {
+	if on = is(word, "ON"); !on && !is(word, "OFF") {
 		ctx.fail(errSyntax)
-		return
+		return false, false
 	}
-	ctx.Conn.Spare(spared)
 	ctx.W.OK()
+	return on, true
+}
+
+func clientNoEvict(ctx *Context, args [][]byte) {
+	if on, ok := ctx.onOff(args[2]); ok {
+		ctx.Conn.Spare(on)
+	}
+}
+
+func clientNoTouch(ctx *Context, args [][]byte) {
+	if on, ok := ctx.onOff(args[2]); ok {
+		ctx.Session.noTouch.Store(on)
+	}
 }
 
 func clientGetName(ctx *Context, _ [][]byte) {
@@ -134,7 +139,7 @@ func (ctx *Context) describe(c *resp.Conn, now time.Time) string {
 	for _, flag := range []struct {
 		letter string
 		holds  bool
-	}{{"P", channels+patterns+shards > 0}, {"b", c.Blocked()}, {"U", c.RemoteAddr().Network() == "unix"}, {"e", c.Spared()}} {
+	}{{"P", channels+patterns+shards > 0}, {"b", c.Blocked()}, {"U", c.RemoteAddr().Network() == "unix"}, {"e", c.Spared()}, {"T", session.noTouch.Load()}} {
 		if flag.holds {
 			flags += flag.letter
 		}

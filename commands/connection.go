@@ -211,6 +211,7 @@ func reset(ctx *Context, _ [][]byte) {
 	ctx.setName(nil)
 	ctx.setDatabase(0)
 	ctx.Session.replyOff, ctx.Session.replySkip = false, false
+	ctx.Session.noTouch.Store(false)
 	ctx.Conn.Spare(false)
 	ctx.Session.authenticated = !ctx.Server.config.passwordSet()
 	ctx.Conn.SetAuthenticated(ctx.Session.authenticated)

@@ -68,6 +68,8 @@ type Session struct {
 	replyOff      bool // CLIENT REPLY OFF
 	replySkip     bool // CLIENT REPLY SKIP: the next reply is left out
 
+	noTouch atomic.Bool // CLIENT NO-TOUCH: reads are no uses of the keys. CLIENT LIST of others shows it
+
 	workers atomic.Pointer[[]worker] // newest first, immutable; nil before the first XCONSUME
 
 	last atomic.Pointer[Spec] // the last command of the last batch

@@ -279,8 +279,9 @@ func TestClientListHasTheFieldsOfRedis(t *testing.T) {
 	other := dialRaw(t, addr, 2)
 	other.do("CONFIG", "GET", "save")
 	other.do("CLIENT", "NO-EVICT", "ON")
+	other.do("CLIENT", "NO-TOUCH", "ON")
 	other.do("PSUBSCRIBE", "a*")
-	if list := nexo.do("CLIENT", "LIST"); !regexp.MustCompile(`flags=Pe .* psub=1 .* cmd=psubscribe `).MatchString(list) || !strings.Contains(list, "cmd=client|list ") {
+	if list := nexo.do("CLIENT", "LIST"); !regexp.MustCompile(`flags=PeT .* psub=1 .* cmd=psubscribe `).MatchString(list) || !strings.Contains(list, "cmd=client|list ") {
 		t.Errorf("CLIENT LIST: %q", list)
 	}
 	fresh := dialRaw(t, addr, 2)

@@ -41,7 +41,7 @@ func nget(ctx *Context, args [][]byte) {
 		ctx.fail(syntaxErrorNear(args[3]))
 		return
 	}
-	value, ttl, found, err := ctx.Server.Store.GetWithTTL(ctx.Session.Database, args[1], ctx.short())
+	value, ttl, found, err := ctx.Server.Store.GetWithTTL(ctx.Session.Database, args[1], ctx.short(), ctx.touch())
 	switch {
 	case err != nil:
 		ctx.fail(err)

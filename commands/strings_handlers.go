@@ -38,8 +38,11 @@ func (ctx *Context) short() []byte {
 	return ctx.scratch[:0]
 }
 
+// touch tells whether the connection's reads count as uses of the keys.
+func (ctx *Context) touch() store.Touch { return store.Touch(!ctx.Session.noTouch.Load()) }
+
 func get(ctx *Context, args [][]byte) {
-	value, found, err := ctx.Server.Store.Get(ctx.Session.Database, args[1], ctx.short())
+	value, found, err := ctx.Server.Store.Get(ctx.Session.Database, args[1], ctx.short(), ctx.touch())
 	if err != nil {
 		ctx.fail(err)
 		return
@@ -49,11 +52,11 @@ func get(ctx *Context, args [][]byte) {
 
 func mget(ctx *Context, args [][]byte) {
 	ctx.W.Array(len(args) - 1)
-	ctx.Server.Store.GetMany(ctx.Session.Database, args[1:], ctx.value)
+	ctx.Server.Store.GetMany(ctx.Session.Database, args[1:], ctx.touch(), ctx.value)
 }
 
 func strlen(ctx *Context, args [][]byte) {
-	n, err := ctx.Server.Store.Length(ctx.Session.Database, args[1])
+	n, err := ctx.Server.Store.Length(ctx.Session.Database, args[1], ctx.touch())
 	if err != nil {
 		ctx.fail(err)
 		return
@@ -68,7 +71,7 @@ func getrange(ctx *Context, args [][]byte) {
 		ctx.fail(errNotInteger)
 		return
 	}
-	value, _, err := ctx.Server.Store.Get(ctx.Session.Database, args[1], ctx.short())
+	value, _, err := ctx.Server.Store.Get(ctx.Session.Database, args[1], ctx.short(), ctx.touch())
 	if err != nil {
 		ctx.fail(err)
 		return
@@ -273,7 +276,7 @@ func getex(ctx *Context, args [][]byte) {
 			return
 		}
 	}
-	value, found, receipt, err := ctx.Server.Store.GetExpire(ctx.Session.Database, args[1], ctx.short(), expiry)
+	value, found, receipt, err := ctx.Server.Store.GetExpire(ctx.Session.Database, args[1], ctx.short(), expiry, ctx.touch())
 	if err != nil {
 		ctx.fail(err)
 		return

@@ -30,7 +30,7 @@ func BenchmarkGet(b *testing.B) {
 	scratch := make([]byte, 0, ShortValue)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		broker.Get(0, keys[i%len(keys)], scratch)
+		broker.Get(0, keys[i%len(keys)], scratch, Touches)
 	}
 }
 
@@ -77,7 +77,7 @@ func BenchmarkGetParallel(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		scratch := make([]byte, 0, ShortValue)
 		for i := 0; pb.Next(); i++ {
-			broker.Get(0, keys[i%len(keys)], scratch)
+			broker.Get(0, keys[i%len(keys)], scratch, Touches)
 		}
 	})
 }

@@ -95,7 +95,7 @@ func randomChange(b *Broker, r *rand.Rand) {
 	case 13:
 		b.Limit(db, fmt.Appendf(nil, "limit%d", r.IntN(3)), 10, 5*time.Second, 1)
 	case 14:
-		b.GetExpire(db, key(), nil, expiry)
+		b.GetExpire(db, key(), nil, expiry, Touches)
 	case 15:
 		switch r.IntN(60) {
 		case 0:

@@ -52,15 +52,25 @@ func (b *Broker) lookup(sh *shard, hash uint32, key []byte) *entry {
 	return e
 }
 
-// read is lookup for a command that uses the value: it counts a hit or a miss and the use.
-func (b *Broker) read(sh *shard, hash uint32, key []byte) *entry {
+// Touch tells whether a read counts as a use of its keys, which is what eviction and idle times go by.
+type Touch bool
+
+const (
+	Touches Touch = true
+	Leaves  Touch = false
+)
+
+// read is lookup for a command that reads the value: it counts a hit or a miss, and the use.
+func (b *Broker) read(sh *shard, hash uint32, key []byte, touch Touch) *entry {
 	e := b.lookup(sh, hash, key)
 	if e == nil {
 		sh.counts.misses++
 		return nil
 	}
 	sh.counts.hits++
-	b.used(e)
+	if touch {
+		b.used(e)
+	}
 	return e
 }
 

@@ -113,7 +113,7 @@ func set(t testing.TB, b *Broker, key, value string, x Expiry) {
 
 func get(t testing.TB, b *Broker, key string) string {
 	t.Helper()
-	value, found, err := b.Get(0, []byte(key), nil)
+	value, found, err := b.Get(0, []byte(key), nil, Touches)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestLargeValueIsNotChangedUnderAReader(t *testing.T) {
 	b, _ := openTest(t, Options{})
 	large := strings.Repeat("x", 4*copyLimit)
 	set(t, b, "k", large, Expiry{})
-	held, _, _ := b.Get(0, []byte("k"), nil)
+	held, _, _ := b.Get(0, []byte("k"), nil, Touches)
 	b.Append(0, []byte("k"), []byte("tail"))
 	b.SetRange(0, []byte("k"), 0, []byte("YYYY"))
 	set(t, b, "k", strings.Repeat("z", 4*copyLimit), Expiry{})
@@ -245,7 +245,7 @@ func TestMultiKeyLocksDoNotDeadlock(t *testing.T) {
 				b.Rename(w%2, x, y, false)
 				b.Copy(0, x, 1, y, true)
 				b.Copy(1, y, 0, x, true)
-				b.GetMany(0, [][]byte{y, x}, func([]byte, bool) {})
+				b.GetMany(0, [][]byte{y, x}, Touches, func([]byte, bool) {})
 				b.Delete(0, [][]byte{x, y})
 				if i%100 == 0 {
 					b.FlushAll()

@@ -9,10 +9,10 @@ import (
 
 // Get reads a string. scratch is memory that a short value is copied into; a long one is returned as stored and must not
 // be changed. found is false when the key is missing.
-func (b *Broker) Get(db int, key, scratch []byte) (value []byte, found bool, err error) {
+func (b *Broker) Get(db int, key, scratch []byte, touch Touch) (value []byte, found bool, err error) {
 	sh, hash := b.shardOf(db, key)
 	sh.mu.Lock()
-	e := b.read(sh, hash, key)
+	e := b.read(sh, hash, key, touch)
 	if e == nil {
 		sh.mu.Unlock()
 		return nil, false, nil
@@ -27,11 +27,11 @@ func (b *Broker) Get(db int, key, scratch []byte) (value []byte, found bool, err
 }
 
 // GetWithTTL is Get that also tells the time to live in milliseconds, -1 when the key does not expire.
-func (b *Broker) GetWithTTL(db int, key, scratch []byte) (value []byte, ttl int64, found bool, err error) {
+func (b *Broker) GetWithTTL(db int, key, scratch []byte, touch Touch) (value []byte, ttl int64, found bool, err error) {
 	sh, hash := b.shardOf(db, key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e := b.read(sh, hash, key)
+	e := b.read(sh, hash, key, touch)
 	if e == nil {
 		return nil, 0, false, nil
 	}
@@ -51,12 +51,12 @@ func (b *Broker) ttl(sh *shard, e *entry) int64 {
 
 // GetMany reads strings as they are at one instant. emit is called for each key in order, under the locks: it may only
 // copy the value. Keys of another kind count as missing.
-func (b *Broker) GetMany(db int, keys [][]byte, emit func(value []byte, found bool)) {
+func (b *Broker) GetMany(db int, keys [][]byte, touch Touch, emit func(value []byte, found bool)) {
 	shards, locked := b.lockAll(db, keys, 1)
 	defer unlockAll(shards, locked)
 	for _, key := range keys {
 		sh, hash := b.shardOf(db, key)
-		e := b.read(sh, hash, key)
+		e := b.read(sh, hash, key, touch)
 		if e == nil || e.kind != String {
 			emit(nil, false)
 			continue
@@ -221,7 +221,7 @@ func (b *Broker) GetDelete(db int, key, scratch []byte) (value []byte, found boo
 	sh, hash := b.shardOf(db, key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e := b.read(sh, hash, key)
+	e := b.read(sh, hash, key, Leaves)
 	if e == nil {
 		return nil, false, r, nil
 	}
@@ -233,11 +233,11 @@ func (b *Broker) GetDelete(db int, key, scratch []byte) (value []byte, found boo
 }
 
 // GetExpire reads a string and changes its deadline. A deadline in the past deletes it.
-func (b *Broker) GetExpire(db int, key, scratch []byte, x Expiry) (value []byte, found bool, r brokers.Receipt, err error) {
+func (b *Broker) GetExpire(db int, key, scratch []byte, x Expiry, touch Touch) (value []byte, found bool, r brokers.Receipt, err error) {
 	sh, hash := b.shardOf(db, key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e := b.read(sh, hash, key)
+	e := b.read(sh, hash, key, touch)
 	if e == nil {
 		return nil, false, r, nil
 	}
@@ -391,11 +391,11 @@ func (b *Broker) SetRange(db int, key []byte, offset int, part []byte) (length i
 }
 
 // Length is the length of a string, 0 when missing.
-func (b *Broker) Length(db int, key []byte) (int, error) {
+func (b *Broker) Length(db int, key []byte, touch Touch) (int, error) {
 	sh, hash := b.shardOf(db, key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e := b.read(sh, hash, key)
+	e := b.read(sh, hash, key, touch)
 	if e == nil {
 		return 0, nil
 	}
