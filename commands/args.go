@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nexobroker/nexo/brokers"
@@ -112,6 +113,29 @@ func parseFloat(word []byte) (float64, bool) {
 // durationMax keeps every time computed from a duration inside int64 nanoseconds.
 const durationMax = 100 * 365 * 24 * time.Hour
 
+// itemsMax is above what --max-arguments lets a command have.
+const itemsMax = 1 << 30
+
+// counted is a number in a command that says how many items stand behind it.
+type counted struct {
+	name     string // of the number: n, or the option's word
+	n        int
+	from, to int // where the items are among the arguments
+}
+
+// readCounted reads a number at args[at] that counts items of so many words each, at most so many items.
+func readCounted(args [][]byte, at, words, most int, name string) (c counted, err error) {
+	n, ok := parseInt(args[at])
+	if !ok || n < 1 || n > int64(most) {
+		return c, brokers.Errorf("ERR", "%s is not an integer between 1 and %d", name, most)
+	}
+	c = counted{name: name, n: int(n), from: at + 1, to: at + 1 + words*int(n)}
+	if c.to > len(args) {
+		return c, brokers.Errorf("ERR", "%s is %d: at least %d arguments must follow, not %d", name, n, c.to-c.from, len(args)-c.from)
+	}
+	return c, nil
+}
+
 // ParseDuration reads a dur: whole milliseconds, or a whole number with the unit ms, s, m, h, d or w. It is never negative
 // and at most 100 years.
 func ParseDuration(word []byte) (time.Duration, error) {
@@ -169,6 +193,7 @@ type options struct {
 	current []byte
 	err     error
 
+	behind  counted               // what stands before the options, if that is counted items
 	repeats bool                  // an option may be given again
 	taken   [repeatsBitMax]string // by bit, the word that took it
 }
@@ -177,6 +202,11 @@ type options struct {
 const repeatsBitMax = 4
 
 func optionsFrom(args [][]byte, first int) *options { return &options{args: args, at: first} }
+
+// optionsBehind are the options behind counted items.
+func optionsBehind(args [][]byte, c counted) *options {
+	return &options{args: args, at: c.to, behind: c}
+}
 
 // repeatedly lets options be given again.
 func (o *options) repeatedly() *options {
@@ -212,11 +242,31 @@ func (o *options) word(upper string, bit uint64) bool {
 	return true
 }
 
-// unknown records that no option took the current word.
+// unknown records that no option took the current word. It may be an item more than was counted.
 func (o *options) unknown() {
-	if o.err == nil {
-		o.err = syntaxErrorNear(o.current)
+	if o.err != nil {
+		return
 	}
+	o.err = syntaxErrorNear(o.current)
+	if c := o.behind; c.n > 0 && o.at == c.to+1 {
+		o.err = brokers.Errorf("ERR", "%s: %s is %d", strings.TrimPrefix(o.err.Error(), "ERR "), c.name, c.n)
+	}
+}
+
+// several is the n words behind the current option.
+func (o *options) several(n int, what string) [][]byte {
+	if o.err != nil {
+		return nil
+	}
+	if n > 1 && n > len(o.args)-o.at {
+		o.err = brokers.Errorf("ERR", "%s takes %d %s: at least %d arguments must follow, not %d", o.current, n, what, n, len(o.args)-o.at)
+		return nil
+	}
+	first := o.at
+	for range n {
+		o.value()
+	}
+	return o.args[first:o.at]
 }
 
 // value is the word behind the current option.

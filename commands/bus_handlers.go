@@ -99,16 +99,15 @@ func (ctx *Context) checkMessage(topic, payload []byte) error {
 }
 
 func nmpub(ctx *Context, args [][]byte) {
-	n, ok := parseInt(args[1])
-	if !ok || n < 1 {
-		ctx.fail(errNotInteger)
+	counted, err := readCounted(args, 1, 2, itemsMax, "n")
+	if err == nil && counted.to < len(args) {
+		err = brokers.Errorf("ERR", "n is %d: %d arguments must follow, not %d", counted.n, 2*counted.n, len(args)-2)
+	}
+	if err != nil {
+		ctx.fail(err)
 		return
 	}
 	messages := args[2:]
-	if int64(len(messages)) != 2*n {
-		ctx.fail(brokers.Errorf("ERR", "wrong number of arguments for 'nmpub' command"))
-		return
-	}
 	for i := 0; i < len(messages); i += 2 {
 		if err := ctx.checkMessage(messages[i], messages[i+1]); err != nil {
 			ctx.fail(err)
@@ -116,7 +115,7 @@ func nmpub(ctx *Context, args [][]byte) {
 		}
 	}
 	batch := ctx.bus().batch
-	ctx.W.Array(int(n))
+	ctx.W.Array(counted.n)
 	for i := 0; i < len(messages); i += 2 {
 		ctx.W.Int(int64(batch.Publish(messages[i], messages[i+1], false)))
 	}

@@ -27,7 +27,6 @@ type queueSession struct {
 
 	push       queue.PushOptions
 	payload    [1][]byte
-	key        [1][]byte
 	pushed     []queue.Pushed
 	deliveries []queue.Delivery
 	handles    []queue.Handle

@@ -21,45 +21,42 @@ type queueTake struct {
 
 // qpop is QPOP q [COUNT n] [BLOCK dur] [LEASE dur] [BIND] [META].
 func qpop(ctx *Context, args [][]byte) {
-	ctx.take(args[1:2], args, 2, false)
+	ctx.take(args[1:2], optionsFrom(args, 2), false)
 }
 
 // qmpop is QMPOP n q*n [options].
 func qmpop(ctx *Context, args [][]byte) {
-	n, err := queueCount(ctx, args, 1)
+	names, err := readCounted(args, 1, 1, queue.MaxBatch, "n")
 	if err != nil {
 		ctx.fail(err)
 		return
 	}
-	ctx.take(args[2:2+n], args, 2+n, true)
+	ctx.take(args[names.from:names.to], optionsBehind(args, names), true)
 }
 
-func (ctx *Context) take(names, args [][]byte, first int, named bool) {
+func (ctx *Context) take(names [][]byte, o *options, named bool) {
 	t := queueTake{names: names, named: named}
 	t.Count = 1
 	bind := false
-	if len(args) > first {
-		o := optionsFrom(args, first)
-		for o.next() {
-			switch {
-			case o.word("COUNT", 1<<0):
-				t.Count = int(o.integer(1, queue.MaxCount))
-			case o.word("BLOCK", 1<<1):
-				t.blocks, t.timeout = true, o.duration()
-			case o.word("LEASE", 1<<2):
-				t.Lease = o.lease()
-			case o.word("BIND", 1<<3):
-				bind = true
-			case o.word("META", 1<<4):
-				t.meta = true
-			default:
-				o.unknown()
-			}
+	for o.next() {
+		switch {
+		case o.word("COUNT", 1<<0):
+			t.Count = int(o.integer(1, queue.MaxCount))
+		case o.word("BLOCK", 1<<1):
+			t.blocks, t.timeout = true, o.duration()
+		case o.word("LEASE", 1<<2):
+			t.Lease = o.lease()
+		case o.word("BIND", 1<<3):
+			bind = true
+		case o.word("META", 1<<4):
+			t.meta = true
+		default:
+			o.unknown()
 		}
-		if o.err != nil {
-			ctx.fail(o.err)
-			return
-		}
+	}
+	if o.err != nil {
+		ctx.fail(o.err)
+		return
 	}
 	q := ctx.queueState()
 	if bind {

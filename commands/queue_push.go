@@ -12,7 +12,7 @@ func qpush(ctx *Context, args [][]byte) {
 	q := ctx.queueState()
 	q.push = queue.PushOptions{}
 	if len(args) > 3 {
-		if err := q.parsePush(args, 3, 1); err != nil {
+		if err := q.parsePush(optionsFrom(args, 3), 1); err != nil {
 			ctx.fail(err)
 			return
 		}
@@ -41,45 +41,32 @@ func qpush(ctx *Context, args [][]byte) {
 
 // qmpush is QMPUSH q n payload*n [options].
 func qmpush(ctx *Context, args [][]byte) {
-	n, err := queueCount(ctx, args, 2)
+	payloads, err := readCounted(args, 2, 1, queue.MaxBatch, "n")
 	if err != nil {
 		ctx.fail(err)
 		return
 	}
 	q := ctx.queueState()
 	q.push = queue.PushOptions{}
-	if err := q.parsePush(args, 3+n, n); err != nil {
+	if err := q.parsePush(optionsBehind(args, payloads), payloads.n); err != nil {
 		ctx.fail(err)
 		return
 	}
 	var receipt brokers.Receipt
-	q.pushed, receipt, err = ctx.Server.Queue.Push(args[1], args[3:3+n], &q.push, q.pushed[:0])
+	q.pushed, receipt, err = ctx.Server.Queue.Push(args[1], args[payloads.from:payloads.to], &q.push, q.pushed[:0])
 	if err != nil {
 		ctx.fail(err)
 		return
 	}
-	ctx.W.Array(n)
+	ctx.W.Array(payloads.n)
 	for _, p := range q.pushed {
 		ctx.W.BulkUint(p.ID)
 	}
 	ctx.awaitQueue(receipt)
 }
 
-// queueCount reads the count at args[at] of a batch and checks that so many words follow.
-func queueCount(ctx *Context, args [][]byte, at int) (int, error) {
-	n, ok := parseInt(args[at])
-	if !ok || n < 1 || n > queue.MaxBatch {
-		return 0, brokers.Errorf("ERR", "n is not an integer between 1 and %d", queue.MaxBatch)
-	}
-	if int(n) > len(args)-at-1 {
-		return 0, brokers.Errorf("ERR", "n is %d but %d arguments follow", n, len(args)-at-1)
-	}
-	return int(n), nil
-}
-
 // parsePush reads the options of a push of n payloads. The keys alias the arguments.
-func (q *queueSession) parsePush(args [][]byte, first, n int) error {
-	o := optionsFrom(args, first)
+func (q *queueSession) parsePush(o *options, n int) error {
 	p := &q.push
 	for o.next() {
 		switch {
@@ -98,22 +85,10 @@ func (q *queueSession) parsePush(args [][]byte, first, n int) error {
 		case o.word("NOMKQ", 1<<5):
 			p.NoCreate = true
 		case o.word("DEDUP", 1<<6):
-			p.Dedup = q.dedupKeys(o, n)
+			p.Dedup = o.several(n, "keys, one for each payload")
 		default:
 			o.unknown()
 		}
 	}
 	return o.err
-}
-
-func (q *queueSession) dedupKeys(o *options, n int) [][]byte {
-	if n == 1 {
-		q.key[0] = o.value()
-		return q.key[:]
-	}
-	keys := make([][]byte, 0, n)
-	for range n {
-		keys = append(keys, o.value())
-	}
-	return keys
 }

@@ -3,7 +3,6 @@ package commands
 import (
 	"strconv"
 
-	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/resp"
 )
@@ -55,14 +54,14 @@ func nget(ctx *Context, args [][]byte) {
 }
 
 func nmset(ctx *Context, args [][]byte) {
-	n, ok := parseInt(args[1])
-	if !ok || n < 1 || n > int64(len(args)-2)/2 {
-		ctx.fail(brokers.Errorf("ERR", "n is not the number of keys that follow"))
+	keys, err := readCounted(args, 1, 2, itemsMax, "n")
+	if err != nil {
+		ctx.fail(err)
 		return
 	}
-	pairs := args[2 : 2+2*n]
+	pairs := args[keys.from:keys.to]
 	var request setRequest
-	o := optionsFrom(args, int(2+2*n))
+	o := optionsBehind(args, keys)
 	for o.next() {
 		switch {
 		case o.word("NX", bitCondition):

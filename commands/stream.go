@@ -217,13 +217,13 @@ func xappend(ctx *Context, args [][]byte) {
 }
 
 func xmappend(ctx *Context, args [][]byte) {
-	n, ok := parseInt(args[2])
-	if !ok || n < 1 || n > streamCountMax || int(n) > len(args)-3 {
-		ctx.W.Error("ERR the number of payloads is not between 1 and " + strconv.Itoa(streamCountMax) + ", or more than were sent")
+	payloads, err := readCounted(args, 2, 1, streamCountMax, "n")
+	if err != nil {
+		ctx.fail(err)
 		return
 	}
 	var x stream.Expect
-	o := optionsFrom(args, 3+int(n))
+	o := optionsBehind(args, payloads)
 	for o.next() {
 		if o.word("EXPECT", 1<<0) {
 			x = o.expect()
@@ -235,7 +235,7 @@ func xmappend(ctx *Context, args [][]byte) {
 		ctx.fail(o.err)
 		return
 	}
-	result, r, err := ctx.Server.Stream.Append(args[1], args[3:3+n], x, nil, true)
+	result, r, err := ctx.Server.Stream.Append(args[1], args[payloads.from:payloads.to], x, nil, true)
 	if err != nil {
 		ctx.fail(err)
 		return
@@ -476,20 +476,24 @@ func xnack(ctx *Context, args [][]byte) {
 		ctx.fail(syntaxErrorNear(args[3]))
 		return
 	}
-	n, ok := parseInt(args[5])
-	if !is(args[4], "IDS") || !ok || n < 1 || int(n) > len(args)-6 {
+	if !is(args[4], "IDS") {
 		ctx.fail(syntaxErrorNear(args[4]))
 		return
 	}
+	ids, err := readCounted(args, 5, 1, itemsMax, "IDS")
+	if err != nil {
+		ctx.fail(err)
+		return
+	}
 	var a acks
-	for _, word := range args[6 : 6+n] {
+	for _, word := range args[ids.from:ids.to] {
 		if err := a.add(word); err != nil {
 			ctx.fail(err)
 			return
 		}
 	}
 	delay, reason := time.Duration(0), "given up by the consumer"
-	o := optionsFrom(args, 6+int(n))
+	o := optionsBehind(args, ids)
 	for o.next() {
 		switch {
 		case o.word("DELAY", 1<<0):
