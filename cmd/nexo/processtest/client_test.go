@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"time"
 )
@@ -13,7 +14,8 @@ import (
 // client is a plain RESP2 connection: what it sends and reads is on the wire exactly.
 type client struct {
 	net.Conn
-	r *bufio.Reader
+	r        *bufio.Reader
+	patience int // seconds that Read waits beyond its deadline
 }
 
 // replyError is an error reply of the server.
@@ -26,7 +28,24 @@ func dial(addr string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{Conn: conn, r: bufio.NewReaderSize(conn, 64<<10)}, nil
+	c := &client{Conn: conn}
+	c.r = bufio.NewReaderSize(c, 64<<10)
+	return c, nil
+}
+
+// Read goes on waiting, a second at a time, while do has patience left. A machine may stand still for longer than a deadline: then all
+// of it has passed before what has come meanwhile is looked at, and of this patience one second.
+func (c *client) Read(p []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(p)
+		if c.patience == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		c.patience--
+		if err := c.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+			return 0, err
+		}
+	}
 }
 
 // appendCommand encodes a command of strings, byte slices and integers.
@@ -51,6 +70,8 @@ func (c *client) do(words ...any) (any, error) {
 	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return nil, err
 	}
+	c.patience = 10
+	defer func() { c.patience = 0 }()
 	if _, err := c.Write(appendCommand(nil, words...)); err != nil {
 		return nil, err
 	}

@@ -92,11 +92,7 @@ func TestNextConsumerAtOnce(t *testing.T) {
 	block := appendCommand(nil, "QPOP", "q", "BLOCK", "1h")
 	waiting := func(n int64) {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); figure(t, s, "blocked_clients") != n; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%d clients are blocked, want %d", figure(t, s, "blocked_clients"), n)
-			}
-		}
+		until(t, s, fmt.Sprint(n, " clients are blocked"), func() bool { return figure(t, s, "blocked_clients") == n })
 	}
 	for _, way := range []struct {
 		name string

@@ -79,11 +79,7 @@ func TestJobOfADeadClientComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
-	for deadline := time.Now().Add(10 * time.Second); figure(t, s, "connected_clients") != 1; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the dead client is still there")
-		}
-	}
+	until(t, s, "the dead client is gone", func() bool { return figure(t, s, "connected_clients") == 1 })
 	mustDo(t, s, "QPUSH", "q", "x")
 	if job, ok := mustDo(t, s, "QPOP", "q").([]any); !ok || len(job) != 1 {
 		t.Error("the job went to a dead client")
@@ -105,11 +101,7 @@ func TestStopDoesNotWaitForAStalledReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A reply waits, but for what the kernel has taken of it.
-	for deadline := time.Now().Add(10 * time.Second); figure(t, s, "used_memory_clients") < 8<<20; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("no reply waits")
-		}
-	}
+	until(t, s, "a reply waits", func() bool { return figure(t, s, "used_memory_clients") >= 8<<20 })
 	began := time.Now()
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	<-s.done
