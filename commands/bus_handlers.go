@@ -339,18 +339,25 @@ func nretained(ctx *Context, args [][]byte) {
 		ctx.fail(err)
 		return
 	}
-	ctx.W.Array(2)
-	last := ""
-	if len(page) > 0 {
-		last = page[len(page)-1].Topic
-	}
-	writeCursor(ctx, last, more)
-	ctx.W.Array(len(page))
-	for _, entry := range page {
-		ctx.W.Array(3)
-		ctx.W.BulkString(entry.Topic)
+	writePage(ctx, page, more, func(entry pubsub.Retained) string { return entry.Topic }, func(entry pubsub.Retained) {
 		ctx.W.Bulk(entry.Payload)
 		ctx.W.Int(entry.TTLMillis)
+	})
+}
+
+// writePage answers a page of a list: the cursor behind it, then three words for each item, of which the first is its name.
+func writePage[T any](ctx *Context, page []T, more bool, name func(T) string, rest func(T)) {
+	last := ""
+	if len(page) > 0 {
+		last = name(page[len(page)-1])
+	}
+	ctx.W.Array(2)
+	writeCursor(ctx, last, more)
+	ctx.W.Array(len(page))
+	for _, item := range page {
+		ctx.W.Array(3)
+		ctx.W.BulkString(name(item))
+		rest(item)
 	}
 }
 
@@ -384,19 +391,10 @@ func ntopics(ctx *Context, args [][]byte) {
 		ctx.fail(err)
 		return
 	}
-	ctx.W.Array(2)
-	last := ""
-	if len(page) > 0 {
-		last = page[len(page)-1].Name
-	}
-	writeCursor(ctx, last, more)
-	ctx.W.Array(len(page))
-	for _, topic := range page {
-		ctx.W.Array(3)
-		ctx.W.BulkString(topic.Name)
+	writePage(ctx, page, more, func(topic pubsub.Topic) string { return topic.Name }, func(topic pubsub.Topic) {
 		ctx.W.Int(int64(topic.Subscribers))
 		ctx.W.Int(boolInt(topic.Retained))
-	}
+	})
 }
 
 func boolInt(b bool) int64 {
@@ -412,19 +410,10 @@ func (ctx *Context) listWildcards(filter, after string, count int) {
 		ctx.fail(err)
 		return
 	}
-	ctx.W.Array(2)
-	last := ""
-	if len(page) > 0 {
-		last = page[len(page)-1].Name
-	}
-	writeCursor(ctx, last, more)
-	ctx.W.Array(len(page))
-	for _, wildcard := range page {
-		ctx.W.Array(3)
-		ctx.W.BulkString(wildcard.Name)
+	writePage(ctx, page, more, func(wildcard pubsub.Wildcard) string { return wildcard.Name }, func(wildcard pubsub.Wildcard) {
 		ctx.W.Int(int64(wildcard.Subscribers))
 		ctx.W.Int(boolInt(wildcard.Glob))
-	}
+	})
 }
 
 func nwho(ctx *Context, args [][]byte) {

@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os/exec"
@@ -43,26 +42,8 @@ func openCoreDoorAt(t testing.TB, at string, config Config, shutdown func()) (ad
 	if err != nil {
 		t.Fatal(err)
 	}
-	door, err := resp.Listen(resp.Options{Addr: at}, server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Attach(door)
-	served := make(chan error, 1)
-	go func() { served <- door.Serve() }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := door.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-		<-served
-		for _, closer := range []func() error{deps.Stream.Close, deps.Queue.Close, deps.PubSub.Close, deps.Store.Close} {
-			if err := closer(); err != nil {
-				t.Error(err)
-			}
-		}
-	})
+	closeAtEnd(t, deps.Stream.Close, deps.Queue.Close, deps.PubSub.Close, deps.Store.Close)
+	door := serveDoor(t, resp.Options{Addr: at}, server)
 	return door.Addr().String(), server
 }
 

@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"context"
 	"regexp"
 	"strings"
 	"testing"
@@ -27,21 +26,8 @@ func openLoadingDoor(t *testing.T, config Config) (addr string, server *Server, 
 		t.Fatal(err)
 	}
 	panics := make(chan any, 1000)
-	door, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0", Panicked: func(reason any) { panics <- reason }}, server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Attach(door)
-	served := make(chan error, 1)
-	go func() { served <- door.Serve() }()
 	var closers []func() error
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := door.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-		<-served
 		for _, closer := range closers {
 			if err := closer(); err != nil {
 				t.Error(err)
@@ -51,6 +37,7 @@ func openLoadingDoor(t *testing.T, config Config) (addr string, server *Server, 
 			t.Errorf("a command panicked while loading: %v", <-panics)
 		}
 	})
+	door := serveDoor(t, resp.Options{Addr: "127.0.0.1:0", Panicked: func(reason any) { panics <- reason }}, server)
 	return door.Addr().String(), server, func() {
 		var deps Deps
 		var problems [4]error

@@ -2,7 +2,6 @@ package commands
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -32,24 +31,8 @@ func openKeyspaceDoor(t testing.TB, options store.Options) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	door, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0"}, server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Attach(door)
-	served := make(chan error, 1)
-	go func() { served <- door.Serve() }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := door.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-		<-served
-		if err := broker.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	closeAtEnd(t, broker.Close)
+	door := serveDoor(t, resp.Options{Addr: "127.0.0.1:0"}, server)
 	return door.Addr().String()
 }
 

@@ -409,19 +409,21 @@ func TestOneAppendWakesOne(t *testing.T) {
 	want(t, "the redelivery wakes", len(waiters[2].C), 1)
 }
 
+// appendKey appends under one dedup key.
+func appendKey(t *testing.T, b *Broker) AppendResult {
+	t.Helper()
+	result, _, err := b.Append(streamName, [][]byte{[]byte("x")}, Expect{}, []byte("key"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
 func TestDedupOutlivesARestart(t *testing.T) {
 	clock, j := newClock(), brokertest.NewJournal()
 	b := openBroker(t, j, clock)
 	create(t, b, func(c *Config) { c.DedupWindow = time.Minute })
-	put := func() AppendResult {
-		t.Helper()
-		result, _, err := b.Append(streamName, [][]byte{[]byte("x")}, Expect{}, []byte("key"), true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return result
-	}
-	want(t, "new", put(), AppendResult{1, 1, false})
+	want(t, "new", appendKey(t, b), AppendResult{1, 1, false})
 	for _, compact := range []bool{false, true} {
 		if compact {
 			if err := b.Compact(); err != nil {
@@ -431,10 +433,10 @@ func TestDedupOutlivesARestart(t *testing.T) {
 		j = j.Reopen(true)
 		b = openBroker(t, j, clock)
 		clock.Advance(20 * time.Second)
-		want(t, "again", put(), AppendResult{1, 1, true})
+		want(t, "again", appendKey(t, b), AppendResult{1, 1, true})
 	}
 	clock.Advance(20 * time.Second)
-	want(t, "after the window", put(), AppendResult{2, 2, false})
+	want(t, "after the window", appendKey(t, b), AppendResult{2, 2, false})
 }
 
 // TestShorterWindowLeavesKeys makes the window of a stream shorter: keys that were appended before hold as long as was said, also over a
@@ -443,21 +445,13 @@ func TestShorterWindowLeavesKeys(t *testing.T) {
 	clock, j := newClock(), brokertest.NewJournal()
 	b := openBroker(t, j, clock)
 	create(t, b, func(c *Config) { c.DedupWindow = time.Hour })
-	put := func() AppendResult {
-		t.Helper()
-		result, _, err := b.Append(streamName, [][]byte{[]byte("x")}, Expect{}, []byte("key"), true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return result
-	}
-	want(t, "new", put(), AppendResult{1, 1, false})
+	want(t, "new", appendKey(t, b), AppendResult{1, 1, false})
 	if _, err := b.Configure(streamName, func(c *Config) error { c.DedupWindow = time.Second; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
 		clock.Advance(1790 * time.Second)
-		want(t, "again", put(), AppendResult{1, 1, true})
+		want(t, "again", appendKey(t, b), AppendResult{1, 1, true})
 		if err := b.Compact(); err != nil {
 			t.Fatal(err)
 		}
@@ -465,7 +459,7 @@ func TestShorterWindowLeavesKeys(t *testing.T) {
 		b = openBroker(t, j, clock)
 	}
 	clock.Advance(21 * time.Second)
-	want(t, "after the window", put(), AppendResult{2, 2, false})
+	want(t, "after the window", appendKey(t, b), AppendResult{2, 2, false})
 }
 
 func TestChainIsStable(t *testing.T) {
