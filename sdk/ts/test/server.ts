@@ -3,6 +3,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { NexoClient, type NexoOptions } from '../src/index.js';
 
 async function freePort(): Promise<number> {
@@ -135,13 +136,46 @@ export class TestServer {
   }
 }
 
-/** Waits for a condition, and tells what it waited for when it does not come. */
+/**
+ * Waits for a condition, and tells what it waited for when it does not come. It counts its looks, not the time: a busy machine may
+ * let this process stand still between two.
+ */
 export async function until(what: string, condition: () => boolean | Promise<boolean>, milliseconds = 10_000): Promise<void> {
-  const deadline = Date.now() + milliseconds;
-  while (!(await condition())) {
-    if (Date.now() > deadline) {
+  for (let looks = 0; !(await condition()); looks++) {
+    if (looks > milliseconds / 5) {
       throw new Error(`waited ${milliseconds} ms for ${what}`);
     }
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+}
+
+// What the tests of a file work with, by one of the two functions below.
+export let server: TestServer;
+export let client: NexoClient;
+export let name: string;
+
+async function begin(options?: NexoOptions): Promise<void> {
+  server = await TestServer.start();
+  client = await server.connect(options);
+}
+
+async function end(): Promise<void> {
+  client.disconnect();
+  await server.stop();
+}
+
+/** One server for all tests of a file, with a name for each. */
+export function serverForAll(): void {
+  let serial = 0;
+  beforeAll(() => begin());
+  afterAll(end);
+  beforeEach(() => {
+    name = `test-${++serial}`;
+  });
+}
+
+/** A server for each test. */
+export function serverForEach(options?: NexoOptions): void {
+  beforeEach(() => begin(options));
+  afterEach(end);
 }

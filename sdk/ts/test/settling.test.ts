@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { settle } from '../src/consumer.js';
 import {
   type CallBegin,
@@ -9,22 +9,12 @@ import {
   RequestTimeoutError,
   ServerError,
 } from '../src/index.js';
-import { TestServer, until } from './server.js';
+import { client, server, serverForEach, until } from './server.js';
 
 // A handler's place is free before its acknowledgement is answered. What has to hold all the same: order, a bound on what is on
 // its way, and that stop() and close() end when all of it is settled.
 
-let server: TestServer;
-let client: NexoClient;
-
-beforeEach(async () => {
-  server = await TestServer.start();
-  client = await server.connect({ reconnect: { minMs: 50, maxMs: 50 } });
-});
-afterEach(async () => {
-  client.disconnect();
-  await server.stop();
-});
+serverForEach({ reconnect: { minMs: 50, maxMs: 50 } });
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
