@@ -16,11 +16,15 @@ type helped struct {
 	other client
 }
 
-var pongs = slices.Repeat([]string{"+PONG"}, pipelineMin)
+var (
+	pongs = slices.Repeat([]string{"+PONG"}, pipelineMin)
+	burst = strings.Repeat("PING\r\n", pipelineMin)
+)
 
 const stands = "DELIVERLATE\r\n" // a command that neither blocks nor goes aside, until wake
 
-func newHelped(t *testing.T, send string) helped {
+// newPipelining is two connections of the only loop whose next batches are worth a helper.
+func newPipelining(t *testing.T) helped {
 	t.Helper()
 	if loopsInTests < 0 {
 		t.Skip("there are no helpers without loops")
@@ -31,7 +35,6 @@ func newHelped(t *testing.T, send string) helped {
 	h := newStepHandler()
 	s := startServer(t, Options{}, h)
 	x := helped{h: h, s: s, c: dial(t, s), other: dial(t, s)}
-	burst := strings.Repeat("PING\r\n", pipelineMin)
 	x.c.send("NAME x\r\n")
 	x.c.expect("+x")
 	named, _ := h.names.Load("x")
@@ -40,14 +43,28 @@ func newHelped(t *testing.T, send string) helped {
 		c.send(burst)
 		c.expect(pongs...)
 	}
-	holder := dial(t, s)
+	return x
+}
+
+// hold has the leader stand, so that what is sent meanwhile is in its line together.
+func (x helped) hold() client {
+	holder := dial(x.c.t, x.s)
 	holder.send(stands)
-	<-h.wakes // the leader stands, so that both of these will be in its line
+	<-x.h.wakes
+	return holder
+}
+
+func newHelped(t *testing.T, send string) helped {
+	t.Helper()
+	x := newPipelining(t)
+	holder := x.hold()
 	x.c.send(send)
 	x.other.send(burst)
-	h.wake <- struct{}{}
+	x.h.wake <- struct{}{}
 	holder.expect("+JOB")
-	<-h.wakes
+	if strings.HasPrefix(send, stands) {
+		<-x.h.wakes
+	}
 	x.other.expect(pongs...) // by the leader: the helper stands
 	return x
 }
@@ -176,4 +193,43 @@ func TestAPanicOfAHelper(t *testing.T) {
 	x.c.expect("+JOB", "-ERR internal error")
 	x.c.expectClosed()
 	x.other.ping()
+}
+
+// TestNoHelperForWhatIsInLine: output of more than a turn's share puts the connection into the next turn's line, where the leader meets it
+// again. So the leader keeps it.
+func TestNoHelperForWhatIsInLine(t *testing.T) {
+	x := newPipelining(t)
+	holder := x.hold()
+	text := "+" + strings.Repeat("p", 3*shareMax)
+	x.conn.Push(NewMessage([]byte(text + "\r\n")))
+	x.conn.queued() // by two marks it comes into the line of those who send
+	x.c.send(stands + "PING\r\n")
+	x.other.send(burst)
+	x.h.wake <- struct{}{}
+	holder.expect("+JOB")
+	<-x.h.wakes
+	if x.conn.io.handed.Load() != 0 {
+		t.Error("a helper has it, and the leader will come to it")
+	}
+	x.goOn()
+	x.c.expect(text, "+JOB", "+PONG")
+	x.other.expect(pongs...)
+	x.c.ping()
+}
+
+// TestAHelperThatWaitsIsNone: what waits beside the loop takes no place from those that work.
+func TestAHelperThatWaitsIsNone(t *testing.T) {
+	for _, waits := range []string{"BLOCK\r\n", "HEAVY\r\n"} {
+		x := newHelped(t, waits)
+		eventually(t, "no helper works", func() bool { return x.s.loops[0].helpers.Load() == 0 })
+		x.goOn()
+		if waits == "BLOCK\r\n" {
+			<-x.h.wakes
+			x.c.expect(":0")
+		} else {
+			x.c.expect("+OK")
+		}
+		x.c.ping()
+		eventually(t, "it is counted once", func() bool { return x.s.loops[0].helpers.Load() == 0 })
+	}
 }

@@ -64,9 +64,10 @@ type borrowed struct {
 	args    [][]byte
 }
 
-// handOver has a helper run the batch that was just read, if that is worth it.
+// handOver has a helper run the batch that was just read, if that is worth it. A connection whose output takes another turn is in line
+// for that, so the leader would come to it.
 func (l *loop) handOver(c *Conn) bool {
-	if !c.io.pipelined || l.at == len(l.line) || l.helpers.Load() >= helpersMax {
+	if !c.io.pipelined || c.io.queued || l.at == len(l.line) || l.helpers.Load() >= helpersMax {
 		return false
 	}
 	l.helpers.Add(1)
@@ -80,17 +81,17 @@ func (l *loop) handOver(c *Conn) bool {
 func (l *loop) help(c *Conn) {
 	io := &c.io
 	c.guard(c.runBuffered)
-	l.helpers.Add(-1)
 	input := c.framer.giveBack()
 	if c.inputHeld.Load() != 0 {
 		c.payInput(c.framer.memory())
 	}
-	if io.aside {
+	if io.aside { // and no helper any more
 		io.returned = input
 		c.writer.buf = nil
 		l.mark(c, markBack)
 		return
 	}
+	l.helpers.Add(-1)
 	room := borrowed{input: input}
 	room.spans, room.args = c.framer.giveRoom()
 	if !io.toPark {

@@ -521,6 +521,7 @@ func (l *loop) stepAside(c *Conn) {
 	}
 	helped := c.io.helped
 	if helped {
+		l.helpers.Add(-1) // what it waits for may take for ever
 		l.letGo(c)
 	}
 	l.mark(c, markAside) // so that the leader looks at the socket
