@@ -227,6 +227,51 @@ func TestTheWatermarkMovesOut(t *testing.T) {
 	}
 }
 
+// An earlier version that has written to the log since leaves both: the one that claims more counts. One that is damaged, as by a loss of
+// power in the middle of the move, says nothing against the other.
+func TestTwoWatermarks(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, path string){
+		"older beside": func(t *testing.T, path string) {
+			mark, err := readMark(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mark.index = 2
+			bytes := mark.encode()
+			written(t, path, bytes[:])
+		},
+		"empty beside": func(t *testing.T, path string) { written(t, path, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, 8)
+			mark, err := os.ReadFile(watermarkPath(dir, "log"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			written(t, innerWatermarkPath(dir, "log"), mark)
+			spoil(t, watermarkPath(dir, "log"))
+			good, err := os.ReadFile(segment(dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := outcome(t, dir, good[:len(good)-1]); got != "refused" {
+				t.Fatalf("a shorter log: %s", got)
+			}
+			if got := outcome(t, dir, good); got != "whole" {
+				t.Fatalf("the whole log: %s", got)
+			}
+		})
+	}
+}
+
+func written(t *testing.T, path string, bytes []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, bytes, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A data directory of before the list opens, and gets one.
 func TestADirectoryWithoutTheListGetsIt(t *testing.T) {
 	dir := t.TempDir()

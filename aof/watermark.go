@@ -53,19 +53,30 @@ func decodeWatermark(bytes []byte) (watermark, error) {
 }
 
 // readWatermark answers the zero watermark when there is none or, with an error, when it cannot be trusted. That is not
-// fatal: the file is not fsynced, so a power loss may damage it, and without it only the proof of a loss is missing.
+// fatal: the file is not fsynced, so a power loss may damage it, and without it only the proof of a loss is missing. An earlier
+// version may have written to the log since: of two watermarks of one log that which claims more counts.
 func readWatermark(dir, name string) (w watermark, path string, err error) {
 	path = watermarkPath(dir, name)
-	bytes, err := os.ReadFile(path)
-	if isMissing(err) {
-		path = innerWatermarkPath(dir, name)
-		bytes, err = os.ReadFile(path)
+	w, err = readMark(path)
+	inner := innerWatermarkPath(dir, name)
+	within, innerErr := readMark(inner)
+	isBetter := innerErr == nil && (errors.Is(err, errWatermark) || err == nil && within.id == w.id && within.claimsMore(w))
+	if isMissing(err) || isBetter {
+		return within, inner, innerErr
 	}
-	if err != nil {
-		return watermark{}, path, err
-	}
-	w, err = decodeWatermark(bytes)
 	return w, path, err
+}
+
+func readMark(path string) (watermark, error) {
+	bytes, err := os.ReadFile(path)
+	if err != nil {
+		return watermark{}, err
+	}
+	return decodeWatermark(bytes)
+}
+
+func (w watermark) claimsMore(other watermark) bool {
+	return w.generation > other.generation || w.generation == other.generation && w.index > other.index
 }
 
 // createWatermark makes the file with its full size on disk, so that the later pwrites cannot run out of space, and removes
