@@ -12,6 +12,8 @@
 //
 //	topic -> channel shard (of 256) -> channel { exact roster, cached wildcard result + its generation }
 //	                                                           | stale or absent
+//	                                      shapes of filters (one look for each: mostly "none matches")
+//	                                                           | maybe
 //	                                      filter trie (one step per level) and globs (by literal prefix or suffix)
 //
 // A roster is the set of subscriptions with one filter; what a publisher gets of it is an immutable view. The wildcard
@@ -50,7 +52,7 @@
 //
 //	retained.mu    the retained map, its expiry order and bytes, the order of its records; held over delivery of retained publishes
 //	shard.mu       the channels of one shard and their rosters
-//	wild.mu        trie, globs and their rosters
+//	wild.mu        trie, shapes, globs and their rosters
 //	Subscription's owner has its own locks, taken in Deliver
 //
 // Order: retained.mu, then shard.mu or wild.mu (never both), or a subscriber's lock. No shard or wild lock is held over Deliver.

@@ -32,9 +32,10 @@ type wildcards struct {
 
 	mu struct {
 		sync.RWMutex
-		root  node
-		globs globIndex
-		nodes int // of the trie, without the root
+		root   node
+		shapes shapes // of the filters in the trie
+		globs  globIndex
+		nodes  int // of the trie, without the root
 	}
 }
 
@@ -57,6 +58,9 @@ func (w *wildcards) add(sub *Subscription) {
 	}
 	if r.empty() {
 		w.names.Add(1)
+		if sub.Kind != Glob {
+			w.mu.shapes.add(sub.Name)
+		}
 	}
 	r.add(sub)
 	w.generation.Add(1)
@@ -157,17 +161,17 @@ func (w *wildcards) dismissLocked(r **roster, sub *Subscription) bool {
 	if (*r).empty() {
 		*r = nil
 		w.names.Add(-1)
+		w.mu.shapes.remove(sub.Name)
 	}
 	return true
 }
 
 // resolve computes what matches a name. Filters match it only when it is a valid topic, globs always.
 func (w *wildcards) resolve(name []byte) *result {
-	isTopic := topicProblem(name) == ""
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	var parts []part
-	if isTopic {
+	if w.mu.shapes.mayMatch(name) && topicProblem(name) == "" {
 		parts = w.mu.root.match(name, true, name[0] == '$', parts)
 	}
 	parts = w.mu.globs.match(name, parts)
