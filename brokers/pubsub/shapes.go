@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// shapes tells of nearly every topic that no filter matches it, before the trie is walked. A walk waits for memory at each level, in a map of
-// as many nodes as there are devices, which beside a million filters costs far more than everything else that a publish does.
+// shapes tells of nearly every topic that no filter matches it, before the trie is walked. A walk waits for memory at each level, in a
+// map of as many nodes as there are devices, which beside a million filters costs far more than everything else that a publish does.
 //
-// The shape of a filter is how many levels it has, which of them are '+', and whether it goes on with '#'. All filters of one shape that
-// match a topic have its literal levels, so one look at a table by the hash of these tells whether there is such a filter:
+// The shape of a filter is how many levels it has, which of them are '+', and whether it goes on with '#'. All filters of one shape
+// that match a topic have its literal levels, so one look at a table by the hash of these tells whether there is such a filter:
 //
 //	site/17/+/state   shape  lit lit + lit   kept under  hash(site, 17, state)
 //	topic site/17/door/lock                  asks for    hash(site, 17, lock)

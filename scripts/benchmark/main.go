@@ -42,6 +42,7 @@ var groups = []group{
 	{"beside-replay", "latency beside a full-speed replay of a stream", (*bench).besideReplay},
 	{"memory", "resident memory of an idle connection", (*bench).memory},
 	{"scale", "what piles up: memory, start, disk, and who waits for it", (*bench).scale},
+	{"sizing", "what one of each thing takes: the table of docs/sizing.md", (*bench).sizing},
 }
 
 // sets are names for several groups.
@@ -54,7 +55,8 @@ type options struct {
 	rounds int
 	divide int     // the counts of commands, samples and connections are divided by it
 	scale  float64 // of the sizes of the group scale
-	part   string  // of the group scale; "" is all
+	part   string  // of the groups scale and sizing; "" is all
+	page   string  // that the tables go into; "" is none
 }
 
 // bench is one run: the servers and the report.
@@ -67,6 +69,7 @@ type bench struct {
 	directory string
 	opened    int // servers of the group scale
 	report    *report
+	about     string // the machine and the sizes
 }
 
 func main() {
@@ -83,10 +86,12 @@ func main() {
 	flag.StringVar(&o.other, "other", "", "path of a second nexo binary that is measured in the same rounds")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each comparison")
 	flag.IntVar(&o.divide, "divide", 1, "divide the counts of commands by this")
-	flag.StringVar(&o.part, "part", "", "only this part of the group scale: "+scalePartNames())
-	flag.Float64Var(&o.scale, "scale", 0.1, "sizes of the group scale: 1 is 10,000,000 jobs or keys")
+	flag.StringVar(&o.part, "part", "", "only this part of the group scale ("+scalePartNames()+") or sizing ("+sizingPartNames()+")")
+	flag.Float64Var(&o.scale, "scale", 0.1, "sizes of the groups scale and sizing: 1 is 10,000,000 jobs or keys")
+	flag.StringVar(&o.page, "page", "", "put the tables into this page, such as docs/sizing.md, between the marks of their groups")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: scripts/bench [--quick] [--rounds N] [--divide N] [--scale X] [--part NAME] [--other PATH] [group ...]\ngroups:")
+		fmt.Fprintln(os.Stderr, "usage: scripts/bench [--quick] [--rounds N] [--divide N] [--scale X] [--part NAME] [--page FILE] [--other PATH] "+
+			"[group ...]\ngroups:")
 		for _, g := range groups {
 			fmt.Fprintf(os.Stderr, "  %-14s %s\n", g.name, g.title)
 		}
@@ -124,8 +129,8 @@ func run(o options, names []string) error {
 		return err
 	}
 
-	fmt.Println(hardware())
-	fmt.Printf("rounds %d, counts divided by %d, scale %g\n", o.rounds, o.divide, o.scale)
+	b.about = fmt.Sprintf("%s\nrounds %d, counts divided by %d, scale %g\n", hardware(), o.rounds, o.divide, o.scale)
+	fmt.Print(b.about)
 	for _, g := range chosen {
 		fmt.Fprintf(os.Stderr, "measuring %s\n", g.name)
 		b.report.begin(g)
@@ -134,9 +139,27 @@ func run(o options, names []string) error {
 			return fmt.Errorf("%s: %w", g.name, err)
 		}
 		b.report.print(os.Stdout)
+		if o.page != "" {
+			if err := b.writeInto(o.page); err != nil {
+				return err
+			}
+		}
 		fmt.Fprintf(os.Stderr, "%s took %.0f s\n", g.name, time.Since(began).Seconds())
 	}
 	return nil
+}
+
+// writeInto puts the table of the group into a page.
+func (b *bench) writeInto(path string) error {
+	page, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	text, err := insert(string(page), b.report.group.name, "\n"+strings.ReplaceAll(b.about, "\n", "\n\n")+b.report.table()+"\n")
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
 }
 
 // choose finds the groups by their names, in the order of the names; no name chooses all of them.

@@ -131,12 +131,33 @@ func (r *report) cells(line row) []string {
 }
 
 func (r *report) print(w io.Writer) {
+	fmt.Fprintf(w, "\n## %s: %s\n\n%s", r.group.name, r.group.title, r.table())
+}
+
+// table leaves out the bars when there are none.
+func (r *report) table() string {
 	headings := r.headings()
-	fmt.Fprintf(w, "\n## %s: %s\n\n| %s |\n%s|\n", r.group.name, r.group.title, strings.Join(headings, " | "),
-		strings.Repeat("|---", len(headings)))
-	for _, line := range r.rows {
-		fmt.Fprintf(w, "| %s |\n", strings.Join(r.cells(line), " | "))
+	columns := len(headings)
+	if !slices.ContainsFunc(r.rows, func(line row) bool { return line.bar.comparison != "" }) {
+		columns -= 2
 	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "| %s |\n%s|\n", strings.Join(headings[:columns], " | "), strings.Repeat("|---", columns))
+	for _, line := range r.rows {
+		fmt.Fprintf(&text, "| %s |\n", strings.Join(r.cells(line)[:columns], " | "))
+	}
+	return text.String()
+}
+
+// insert puts a table into a page, in the place of what is between the marks of its group.
+func insert(page, group, text string) (string, error) {
+	begin, end := "<!-- scripts/bench "+group+" -->\n", "<!-- end of "+group+" -->"
+	before, rest, found := strings.Cut(page, begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		return "", fmt.Errorf("the page has no place for %s, between %q and %q", group, strings.TrimSpace(begin), end)
+	}
+	return before + begin + text + end + after, nil
 }
 
 func dash(text string) string {

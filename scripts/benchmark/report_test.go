@@ -115,3 +115,28 @@ func TestChoose(t *testing.T) {
 		}
 	}
 }
+
+func TestTablesWithoutBarsHaveNoColumnsForThem(t *testing.T) {
+	r := &report{rows: []row{{work: "a key: memory", nexo: "160 B"}}}
+	if got := r.table(); strings.Contains(got, "bar") || !strings.Contains(got, "| a key: memory | 160 B | - | - |\n") {
+		t.Error(got)
+	}
+	r.add(row{work: "a start", nexo: "2 s", judged: []float64{2}, bar: below(1)})
+	if got := r.table(); !strings.Contains(got, "| a start | 2 s | - | - | < 1 | **not met** |\n") {
+		t.Error(got)
+	}
+}
+
+func TestInsertReplacesTheTableOfAGroup(t *testing.T) {
+	page := "a\n<!-- scripts/bench scale -->\nold\n<!-- end of scale -->\nb\n"
+	got, err := insert(page, "scale", "new\n")
+	if want := strings.Replace(page, "old", "new", 1); err != nil || got != want {
+		t.Errorf("%q %v", got, err)
+	}
+	if again, err := insert(got, "scale", "new\n"); err != nil || again != got {
+		t.Errorf("%q %v", again, err)
+	}
+	if _, err := insert(page, "sizing", "new\n"); err == nil {
+		t.Error("a page without the marks was taken")
+	}
+}

@@ -77,6 +77,7 @@ type field struct {
 	b     *bench
 	c     contender
 	flags []string
+	kept  []*client // connections that are part of what is measured
 	*server
 }
 
@@ -102,6 +103,7 @@ func (f *field) data() string { return filepath.Join(f.b.directory, f.name) }
 
 // close ends the server and removes what it has left.
 func (f *field) close() {
+	closeAll(f.kept)
 	if f.server != nil {
 		f.kill()
 		os.RemoveAll(f.data())

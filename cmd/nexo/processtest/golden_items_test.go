@@ -59,8 +59,8 @@ func (i *items) queue(name string) {
 }
 
 func (i *items) job(queue string, job any) {
-	fields := fieldsOf(job, "id", "state", "payload", "priority", "attempts", "max-attempts", "deliveries", "pushed-at", "failed-at", "last-reason",
-		"dedup")
+	fields := fieldsOf(job, "id", "state", "payload", "priority", "attempts", "max-attempts", "deliveries", "pushed-at", "failed-at",
+		"last-reason", "dedup")
 	fields[2] = short(fields[2])
 	for at, date := range fieldsOf(job, "due-at", "lease-until", "expires-at") {
 		millis, err := strconv.ParseInt(date, 10, 64)
@@ -90,8 +90,8 @@ func (i *items) stream(name string) {
 }
 
 func (i *items) group(stream, group string) {
-	i.line("group %s of %s: %v", group, stream, fieldsOf(i.must("XSTAT "+stream+" "+group), "floor", "next", "pending", "parked", "lag", "ackwait",
-		"maxdeliver", "maxpending"))
+	i.line("group %s of %s: %v", group, stream, fieldsOf(i.must("XSTAT "+stream+" "+group), "floor", "next", "pending", "parked", "lag",
+		"ackwait", "maxdeliver", "maxpending"))
 	for _, parked := range i.must("XPARKED " + stream + " " + group).([]any) {
 		p := parked.([]any)
 		i.line("parked #%v, %v deliveries, at %v: %v: %s", p[0], p[1], p[2], p[3], short(p[4].(string)))
