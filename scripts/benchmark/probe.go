@@ -50,8 +50,8 @@ func (b *bench) probe(s *server, what string) (float64, error) {
 
 // probeProcess is the other side: it prints the p99 in milliseconds.
 func probeProcess(arguments []string) error {
-	if len(arguments) != 3 || probes[arguments[0]] == nil {
-		return fmt.Errorf("usage: %s get|append|push|publish|ping port samples|%s", probeWord, probeUntilEnd)
+	if len(arguments) < 3 || probes[arguments[0]] == nil {
+		return fmt.Errorf("usage: %s get|append|push|publish|ping port samples|%s pid", probeWord, probeUntilEnd)
 	}
 	port, err := strconv.Atoi(arguments[1])
 	if err != nil {
@@ -62,8 +62,12 @@ func probeProcess(arguments []string) error {
 		return err
 	}
 	defer end()
-	if arguments[2] == probeUntilEnd {
-		return watchProcess(once)
+	if arguments[2] == probeUntilEnd && len(arguments) == 4 {
+		pid, err := strconv.Atoi(arguments[3])
+		if err != nil {
+			return err
+		}
+		return watchProcess(once, pid)
 	}
 	samples, err := strconv.Atoi(arguments[2])
 	if err != nil {
@@ -86,12 +90,10 @@ func probeProcess(arguments []string) error {
 
 // waits are the latencies that a watch has seen, in milliseconds.
 type waits struct {
-	count     int
 	p99, most float64
-}
-
-func (w waits) String() string {
-	return fmt.Sprintf("p99 %.2f ms, max %.1f ms of %d", w.p99, w.most, w.count)
+	// busy is the p99 of the processor time that the server used meanwhile. On a machine that others use too it tells of a long wait whether
+	// the server was at work, or waited for a processor itself.
+	busy float64
 }
 
 // watch has a process of its own time a command each millisecond while work is done.
@@ -100,7 +102,7 @@ func watch(s *server, what string, work func() error) (seen waits, err error) {
 	if err != nil {
 		return seen, err
 	}
-	command := exec.Command(self, probeWord, what, strconv.Itoa(s.port), probeUntilEnd)
+	command := exec.Command(self, probeWord, what, strconv.Itoa(s.port), probeUntilEnd, strconv.Itoa(s.command.Process.Pid))
 	command.Stderr = os.Stderr
 	input, err := command.StdinPipe()
 	if err != nil {
@@ -120,15 +122,35 @@ func watch(s *server, what string, work func() error) (seen waits, err error) {
 	}
 	input.Close()
 	if text, problem := lines.ReadString('\n'); problem == nil {
-		_, problem = fmt.Sscan(text, &seen.count, &seen.p99, &seen.most)
+		_, problem = fmt.Sscan(text, &seen.p99, &seen.most, &seen.busy)
 		err = errors.Join(err, problem)
 	}
 	return seen, errors.Join(err, command.Wait())
 }
 
+// stall gathers the processor time that the server used while commands waited.
+type stall struct {
+	busy       []time.Duration
+	began, end time.Time // of the last wait that was late
+	used       time.Duration
+}
+
+// add takes in a command that was due at a time and whose reply has come. When it was due during a wait before it, its part of what the
+// server used then is its own too.
+func (s *stall) add(due time.Time, used time.Duration) {
+	now := time.Now()
+	if due.Before(s.end) {
+		shared := float64(s.end.Sub(due)) / float64(s.end.Sub(s.began))
+		s.busy = append(s.busy, used+time.Duration(shared*float64(s.used)))
+		return
+	}
+	s.busy = append(s.busy, used)
+	s.began, s.end, s.used = due, now, used
+}
+
 // watchProcess is the other side. When a reply is late, the commands that were due meanwhile are sent at once and timed from
 // when they were due: clients that ask at a steady pace would all have waited, and not the one that happened to ask first.
-func watchProcess(once func() error) error {
+func watchProcess(once func() error, server int) error {
 	var ended atomic.Bool
 	go func() {
 		io.Copy(io.Discard, os.Stdin)
@@ -136,19 +158,28 @@ func watchProcess(once func() error) error {
 	}()
 	fmt.Println("begun")
 	var latencies []time.Duration
+	var late stall
 	for due := time.Now(); !ended.Load(); {
 		if wait := time.Until(due); wait > 0 {
 			time.Sleep(wait)
 			due = time.Now() // having slept too long is not the server's doing
 		}
+		before, err := usedBy(server)
+		if err != nil {
+			return err
+		}
 		if err := once(); err != nil {
 			return err
 		}
 		latencies = append(latencies, time.Since(due))
+		after, err := usedBy(server)
+		if err != nil {
+			return err
+		}
+		late.add(due, after-before)
 		due = due.Add(probeInterval)
 	}
-	count := len(latencies)
-	fmt.Println(count, percentile(latencies, 99), percentile(latencies, 100))
+	fmt.Println(percentile(latencies, 99), percentile(latencies, 100), percentile(late.busy, 99))
 	return nil
 }
 

@@ -140,3 +140,15 @@ func TestInsertReplacesTheTableOfAGroup(t *testing.T) {
 		t.Error("a page without the marks was taken")
 	}
 }
+
+// TestStallCountsForAllThatWereDue: of a wait of 100 ms in which the server worked, each command that was due meanwhile has its part.
+func TestStallCountsForAllThatWereDue(t *testing.T) {
+	began := time.Now().Add(-100 * time.Millisecond)
+	var s stall
+	s.add(began, 80*time.Millisecond)
+	s.add(began.Add(50*time.Millisecond), time.Millisecond)
+	s.add(time.Now().Add(time.Millisecond), time.Millisecond)
+	if s.busy[0] != 80*time.Millisecond || s.busy[1] < 35*time.Millisecond || s.busy[1] > 45*time.Millisecond || s.busy[2] != time.Millisecond {
+		t.Error(s.busy)
+	}
+}
