@@ -180,11 +180,12 @@ func (l *loop) lead() {
 				return
 			}
 		}
-		l.at = 0
-		l.line, l.next = l.next, l.line[:0]
 		if !l.writeSome() {
 			return
 		}
+		// Behind all that is served in this turn: who is left in next is not looked for when the loop goes to sleep.
+		l.at = 0
+		l.line, l.next = l.next, l.line[:0]
 		if !l.gather() {
 			return
 		}

@@ -136,3 +136,54 @@ func TestALargeReplyLeavesTheLoopToOthers(t *testing.T) {
 	c.expect("$8388608", large, "+PONG")
 	eventually(t, "nothing is held", func() bool { return conn.Outbox() == 0 && s.Counters().Memory <= aheadChunkMax })
 }
+
+// TestAShareOfOutputIsNotTheLastOne: what one connection is sent at once may be more than it may write in a turn, while nothing else
+// happens in its loop. It gets the rest in the next turns, and not when the sweeper, whose clock moves each second, wakes the loop.
+func TestAShareOfOutputIsNotTheLastOne(t *testing.T) {
+	h := newFanHandler()
+	s := startServer(t, Options{Loops: min(loopsInTests, 1)}, h)
+	receiver, sender := dial(t, s), dial(t, s)
+	receiver.send("NAME receiver\r\n")
+	receiver.expect("+receiver")
+	const rounds = 20
+	swept := 0
+	for range rounds {
+		clock := s.clock.Load()
+		sender.send("FAN receiver\r\n") // in the loop's own goroutine, so that one turn has all of it
+		sender.expect("+OK")
+		for range fanCount {
+			if line, err := receiver.ReadString('\n'); err != nil || len(line) != fanBytes {
+				t.Fatalf("%d bytes, %v", len(line), err)
+			}
+		}
+		if s.clock.Load() != clock {
+			swept++
+		}
+	}
+	if swept > rounds/2 {
+		t.Errorf("%d of %d times the sweeper came before the end of the output", swept, rounds)
+	}
+}
+
+const (
+	fanCount = 4
+	fanBytes = shareMax + 10_000
+)
+
+// fanHandler sends more to a connection than one turn of its loop writes.
+type fanHandler struct{ *stepHandler }
+
+func newFanHandler() *fanHandler { return &fanHandler{newStepHandler()} }
+
+func (h *fanHandler) Command(c *Conn, args [][]byte) {
+	switch string(args[0]) {
+	case "FAN":
+		to, _ := h.names.Load(string(args[1]))
+		for range fanCount {
+			to.(*Conn).Push(NewMessage([]byte("+" + strings.Repeat("f", fanBytes-3) + "\r\n")))
+		}
+		c.Writer().OK()
+	default:
+		h.stepHandler.Command(c, args)
+	}
+}
