@@ -183,7 +183,7 @@ const runJobBytes = 40
 func (r *run) check(bytes []byte) error {
 	content, sum, ok := cutChecksum(bytes)
 	if !ok || int64(len(bytes)) != r.size || sum != r.checksum || crc32.Checksum(content, runTable) != sum {
-		return brokers.Errorf("IOERR", "jobs that had been moved to disk cannot be read: the file is damaged")
+		return brokers.Errorf("IOERR", "jobs that had been moved to disk cannot be read: the file %s%d is damaged", runPrefix, r.number)
 	}
 	return nil
 }

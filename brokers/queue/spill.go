@@ -179,9 +179,7 @@ func (s *spill) present(r *run) (lost bool, err error) {
 	if err == nil {
 		err = fmt.Errorf("it has %d bytes and had %d", stat.Size(), r.size)
 	}
-	return false, fmt.Errorf(
-		"%d jobs are in %s, which cannot be served: %w; put the file back, or give these jobs up with an empty file %s beside it",
-		r.count, s.path(r.number), err, filepath.Base(s.path(r.number))+lostSuffix)
+	return false, &DamageError{Path: s.path(r.number), Jobs: r.count, Problem: err}
 }
 
 // list notes which runs the snapshot lists that is now, or may be, what a start reads first.

@@ -53,6 +53,7 @@ func runServer(c *cli.Context) error {
 func refusal(err error, data string) error {
 	var damage *aof.CorruptionError
 	var segmentDamage *segment.Damage
+	var jobsDamage *queue.DamageError
 	switch {
 	case errors.As(err, &damage):
 		return cli.Exit(err, exitCorrupted)
@@ -61,6 +62,8 @@ func refusal(err error, data string) error {
 			err, segmentDamage.Missing, data), exitCorrupted)
 	case errors.As(err, &segmentDamage):
 		return cli.Exit(fmt.Sprintf("%v\nrun: nexo repair %s", err, data), exitCorrupted)
+	case errors.As(err, &jobsDamage):
+		return cli.Exit(fmt.Sprintf("%v\nor run: nexo repair %s", err, data), exitCorrupted)
 	}
 	return err
 }

@@ -11,11 +11,15 @@ import (
 	"time"
 )
 
+// patience is how long a server may not answer, or not start: a machine that is shared, or was suspended, stands still for a while.
+const patience = 2 * time.Minute
+
 // client is a plain RESP2 connection: what it sends and reads is on the wire exactly.
 type client struct {
 	net.Conn
 	r        *bufio.Reader
-	patience int // seconds that Read waits beyond its deadline
+	grace    int // seconds that Read waits beyond its deadline
+	database int // that was selected
 }
 
 // replyError is an error reply of the server.
@@ -33,15 +37,15 @@ func dial(addr string) (*client, error) {
 	return c, nil
 }
 
-// Read goes on waiting, a second at a time, while do has patience left. A machine may stand still for longer than a deadline: then all
-// of it has passed before what has come meanwhile is looked at, and of this patience one second.
+// Read goes on waiting, a second at a time, while do has grace left. A machine may stand still for longer than a deadline: then all
+// of it has passed before what has come meanwhile is looked at, and of the grace one second.
 func (c *client) Read(p []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(p)
-		if c.patience == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		if c.grace == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		c.patience--
+		c.grace--
 		if err := c.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
 			return 0, err
 		}
@@ -67,11 +71,11 @@ func appendCommand(buf []byte, words ...any) []byte {
 
 // do sends one command and reads its reply: string, int64, nil or []any; an error reply is a replyError.
 func (c *client) do(words ...any) (any, error) {
-	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
-	c.patience = 10
-	defer func() { c.patience = 0 }()
+	c.grace = 10
+	defer func() { c.grace = 0 }()
 	if _, err := c.Write(appendCommand(nil, words...)); err != nil {
 		return nil, err
 	}

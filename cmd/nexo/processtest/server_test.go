@@ -108,10 +108,10 @@ func start(t testing.TB, dir string, flags ...string) *server {
 	return s
 }
 
-// await returns once the server answers PING; it fails the test when the process ends first or 30 s pass.
+// await returns once the server answers PING; it fails the test when the process ends first or does not answer for too long.
 func (s *server) await(t testing.TB) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for time.Now().Before(deadline) {
 		select {
 		case <-s.done:
@@ -128,7 +128,18 @@ func (s *server) await(t testing.TB) {
 		}
 		time.Sleep(2 * time.Millisecond) // the poll of a foreign process's port: there is nothing to wait on
 	}
-	t.Fatalf("the server did not answer within 30 s\n%s", s.log)
+	t.Fatalf("the server did not answer within %v\n%s", patience, s.stacks())
+}
+
+// stacks ends a server that does not answer, and tells what its goroutines were at.
+func (s *server) stacks() string {
+	_ = s.cmd.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-s.done:
+	case <-time.After(10 * time.Second):
+		s.kill()
+	}
+	return s.log.String()
 }
 
 // kill ends the process with SIGKILL and waits for it.
