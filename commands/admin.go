@@ -16,74 +16,162 @@ import (
 )
 
 func (s *Server) serverSpecs() []Spec {
-	spec := func(name, summary, reply string, arity int, flags Flag, handler Handler, arguments ...Argument) Spec {
-		return Spec{Name: name, Group: "server", Summary: summary, Since: "0.1.0", Reply: reply, Arity: arity, Flags: flags, Handler: handler, Arguments: arguments}
+	return described(slices.Concat([]Spec{s.infoSpec(), s.memorySpec(), s.configSpec(), s.debugSpec(), s.shutdownSpec()},
+		s.clockSpecs(), s.replicationSpecs(), s.clusterSpecs()), "server", "0.1.0", "")
+}
+
+func (s *Server) infoSpec() Spec {
+	return Spec{
+		Name: "info", Summary: "Describes the server in sections", Reply: "=text", Arity: -1, Flags: Loading | Stale | Harmless,
+		Categories: "dangerous", Tips: VariesByItself + " " + AllShards + " " + NoPolicy, Handler: s.info,
+		Arguments: []Argument{{Name: "section", Type: "string", Optional: true, Multiple: true}},
 	}
-	disabled := func(ctx *Context, _ [][]byte) { ctx.W.Error("ERR This instance has cluster support disabled") }
+}
+
+func (s *Server) memorySpec() Spec {
+	const tips = VariesByItself + " " + AllShards + " " + NoPolicy
+	return Spec{
+		Name: "memory", Summary: "Tells how much memory keys take", Arity: -2, Subcommands: []Spec{
+			{
+				Name: "usage", Summary: "Answers the bytes that a key takes, as maxmemory counts them", Reply: ":bytes | null", Arity: -3,
+				Flags: ReadOnly, Keys: []KeySpec{Key(RO, 2)}, Handler: memoryUsage, Arguments: []Argument{{Name: "key", Type: "key"},
+					{Name: "count", Type: "integer", Token: "SAMPLES", Optional: true}},
+			},
+			{
+				Name: "stats", Summary: "Answers where the memory is", Reply: "%n name value", Arity: 2, Flags: Harmless,
+				Tips: tips, Handler: memoryStats,
+			},
+			{
+				Name: "doctor", Summary: "Says whether the store is near its limit", Reply: "=text", Arity: 2, Flags: Harmless,
+				Tips: tips, Handler: memoryDoctor,
+			},
+			{
+				Name: "purge", Summary: "Collects garbage and gives free memory back to the system", Reply: "+OK", Arity: 2,
+				Tips: AllShards + " " + AllSucceed, Handler: func(ctx *Context, _ [][]byte) {
+					debug.FreeOSMemory()
+					ctx.W.OK()
+				},
+			},
+			{Name: "help", Summary: "Lists the subcommands", Reply: "*n +line", Arity: 2, Flags: Loading | Stale, Handler: s.help("memory")},
+		},
+	}
+}
+
+func (s *Server) configSpec() Spec {
+	const flags = Admin | NoScript | Loading | Stale
+	return Spec{
+		Name: "config", Summary: "Reads and changes parameters", Reply: "depends on the subcommand", Arity: -2, Subcommands: []Spec{
+			{
+				Name: "get", Summary: "Answers the parameters whose names match", Reply: "%n name value", Arity: -3, Flags: flags | Harmless,
+				Handler: configGet, Arguments: []Argument{{Name: "parameter", Type: "pattern", Multiple: true}},
+			},
+			{
+				Name: "set", Summary: "Changes parameters until the next start; what would not act is refused, " +
+					"but for tunables of Redis' encodings, which are remembered",
+				Reply: "+OK", Arity: -4, Flags: flags, Tips: AllNodes + " " + AllSucceed, Handler: configSet, NeedsBrokers: true,
+				Secret: secretOfConfig,
+				Arguments: []Argument{{Name: "data", Type: "block", Multiple: true, Arguments: []Argument{
+					{Name: "parameter", Type: "string"}, {Name: "value", Type: "string"}}}},
+			},
+			{
+				Name: "resetstat", Summary: "Sets the counters of INFO to zero", Reply: "+OK", Arity: 2, Flags: flags, NeedsBrokers: true,
+				Handler: func(ctx *Context, _ [][]byte) {
+					ctx.Server.resetCounters()
+					ctx.W.OK()
+				},
+			},
+			{
+				Name: "rewrite", Summary: "Refused: the configuration is flags and environment", Reply: "-ERR", Arity: 2, Flags: flags,
+				Handler: func(ctx *Context, _ [][]byte) { ctx.W.Error("ERR The server is running without a config file") },
+			},
+			{Name: "help", Summary: "Lists the subcommands", Reply: "*n +line", Arity: 2, Flags: Loading | Stale, Handler: s.help("config")},
+		},
+	}
+}
+
+// secretOfConfig tells the values of the parameters that are passwords.
+func secretOfConfig(args [][]byte, i int) bool {
+	return i > 2 && i%2 == 1 && (is(args[i-1], "REQUIREPASS") || is(args[i-1], "MASTERAUTH"))
+}
+
+func (s *Server) debugSpec() Spec {
+	return Spec{
+		Name: "debug", Summary: "Helps tests; only with --enable-debug", Reply: "+OK", Arity: -2, Flags: Admin | NoScript | Loading | Stale,
+		Subcommands: []Spec{{
+			Name: "sleep", Summary: "Keeps the connection busy for some seconds", Reply: "+OK", Arity: 3, Flags: Admin | NoScript,
+			Handler: debugSleep, Arguments: []Argument{{Name: "seconds", Type: "double"}},
+		}},
+	}
+}
+
+func (s *Server) shutdownSpec() Spec {
+	return Spec{
+		Name: "shutdown", Summary: "Stops the server gracefully", Reply: "nothing", Arity: -1,
+		Flags: Admin | NoScript | Loading | Stale | NoMulti | AllowBusy, Handler: shutdown,
+		Arguments: []Argument{oneOf("save-selector", token("NOSAVE", "nosave"), token("SAVE", "save"))},
+	}
+}
+
+func (s *Server) clockSpecs() []Spec {
 	return []Spec{
-		spec("info", "Describes the server in sections", "=text", -1, Loading, s.info, Argument{Name: "section", Type: "string", Optional: true, Multiple: true}),
-		spec("time", "Answers the server's time: seconds and microseconds", "*2 $seconds $microseconds", 1, Loading|Fast, serverTime),
-		{Name: "memory", Group: "server", Summary: "Tells how much memory keys take", Since: "0.1.0", Arity: -2, Flags: ReadOnly, Subcommands: []Spec{
-			{Name: "usage", Group: "server", Summary: "Answers the bytes that a key takes, as maxmemory counts them", Since: "0.1.0", Reply: ":bytes | null", Arity: -3,
-				Flags: ReadOnly, FirstKey: 2, LastKey: 2, KeyStep: 1, Handler: memoryUsage, Arguments: []Argument{{Name: "key", Type: "key"},
-					{Name: "count", Type: "integer", Token: "SAMPLES", Optional: true}}},
-			{Name: "stats", Group: "server", Summary: "Answers where the memory is", Since: "0.1.0", Reply: "%n name value", Arity: 2, Flags: ReadOnly, Handler: memoryStats},
-			{Name: "doctor", Group: "server", Summary: "Says whether the store is near its limit", Since: "0.1.0", Reply: "=text", Arity: 2, Flags: ReadOnly, Handler: memoryDoctor},
-			{Name: "purge", Group: "server", Summary: "Collects garbage and gives free memory back to the system", Since: "0.1.0", Reply: "+OK", Arity: 2, Flags: Admin, Handler: func(ctx *Context, _ [][]byte) {
-				debug.FreeOSMemory()
-				ctx.W.OK()
-			}},
-			{Name: "help", Group: "server", Summary: "Lists the subcommands", Since: "0.1.0", Reply: "*n +line", Arity: 2, Flags: Loading, Handler: s.help("memory")},
-		}},
-		spec("lastsave", "Answers when the server started: logs are written all the time, there are no snapshots to save", ":unix-seconds", 1, Loading|Fast,
-			func(ctx *Context, _ [][]byte) { ctx.W.Int(s.started.Unix()) }),
-		spec("role", "Answers that the server is a master without replicas", "*3", 1, Loading|Fast, func(ctx *Context, _ [][]byte) {
-			ctx.W.Array(3)
-			ctx.W.BulkString("master")
-			ctx.W.Int(0)
-			ctx.W.Array(0)
-		}),
-		spec("wait", "Answers 0: there are no replicas to wait for", ":0", 3, 0, func(ctx *Context, args [][]byte) {
-			if _, ok := parseInt(args[1]); !ok {
-				ctx.fail(errNotInteger)
-				return
-			}
-			if ms, ok := parseInt(args[2]); ok && ms < 0 {
-				ctx.W.Error("ERR timeout is negative")
-				return
-			} else if !ok {
-				ctx.W.Error("ERR timeout is not an integer or out of range")
-				return
-			}
-			ctx.W.Int(0)
-		}, Argument{Name: "numreplicas", Type: "integer"}, Argument{Name: "timeout", Type: "integer"}),
-		{Name: "config", Group: "server", Summary: "Reads and changes parameters", Since: "0.1.0", Reply: "depends on the subcommand", Arity: -2, Flags: Loading, Subcommands: []Spec{
-			{Name: "get", Group: "server", Summary: "Answers the parameters whose names match", Since: "0.1.0", Reply: "%n name value", Arity: -3, Flags: Loading, Handler: configGet,
-				Arguments: []Argument{{Name: "parameter", Type: "pattern", Multiple: true}}},
-			{Name: "set", Group: "server", Summary: "Changes parameters until the next start; what would not act is refused, but for tunables of Redis' encodings, which are remembered", Since: "0.1.0", Reply: "+OK", Arity: -4, Flags: Admin | Loading, Handler: configSet, needsBrokers: true,
-				Arguments: []Argument{{Name: "data", Type: "block", Multiple: true, Arguments: []Argument{{Name: "parameter", Type: "string"}, {Name: "value", Type: "string"}}}}},
-			{Name: "resetstat", Group: "server", Summary: "Sets the counters of INFO to zero", Since: "0.1.0", Reply: "+OK", Arity: 2, Flags: Admin | Loading, needsBrokers: true, Handler: func(ctx *Context, _ [][]byte) {
-				ctx.Server.resetCounters()
-				ctx.W.OK()
-			}},
-			{Name: "rewrite", Group: "server", Summary: "Refused: the configuration is flags and environment", Since: "0.1.0", Reply: "-ERR", Arity: 2, Flags: Admin | Loading, Handler: func(ctx *Context, _ [][]byte) {
-				ctx.W.Error("ERR The server is running without a config file")
-			}},
-			{Name: "help", Group: "server", Summary: "Lists the subcommands", Since: "0.1.0", Reply: "*n +line", Arity: 2, Flags: Loading, Handler: s.help("config")},
-		}},
-		{Name: "module", Group: "server", Summary: "Answers that there are no modules", Since: "0.1.0", Reply: "*0", Arity: -2, Flags: Loading, Subcommands: []Spec{
-			{Name: "list", Group: "server", Summary: "Answers an empty list", Since: "0.1.0", Reply: "*0", Arity: 2, Flags: Loading, Handler: func(ctx *Context, _ [][]byte) { ctx.W.Array(0) }},
-		}},
-		spec("cluster", "Refused: this is one server", "-ERR", -2, Loading, disabled),
-		spec("readonly", "Refused: this is one server", "-ERR", 1, Loading|Fast, disabled),
-		spec("readwrite", "Refused: this is one server", "-ERR", 1, Loading|Fast, disabled),
-		spec("shutdown", "Stops the server gracefully", "nothing", -1, Admin|Loading, shutdown,
-			Argument{Name: "save-selector", Type: "oneof", Optional: true, Arguments: []Argument{{Name: "nosave", Type: "pure-token", Token: "NOSAVE"}, {Name: "save", Type: "pure-token", Token: "SAVE"}}}),
-		{Name: "debug", Group: "server", Summary: "Helps tests; only with --enable-debug", Since: "0.1.0", Reply: "+OK", Arity: -2, Flags: Admin | Loading, Subcommands: []Spec{
-			{Name: "sleep", Group: "server", Summary: "Keeps the connection busy for some seconds", Since: "0.1.0", Reply: "+OK", Arity: 3, Flags: Admin, Handler: debugSleep,
-				Arguments: []Argument{{Name: "seconds", Type: "double"}}},
-		}},
+		{
+			Name: "time", Summary: "Answers the server's time: seconds and microseconds", Reply: "*2 $seconds $microseconds", Arity: 1,
+			Flags: Loading | Stale | Fast | Harmless, Tips: VariesByItself, Handler: serverTime,
+		},
+		{
+			Name: "lastsave", Summary: "Answers when the server started: logs are written all the time, there are no snapshots to save",
+			Reply: ":unix-seconds", Arity: 1, Flags: Loading | Stale | Fast | Harmless, Categories: "admin dangerous", Tips: VariesByItself,
+			Handler: func(ctx *Context, _ [][]byte) { ctx.W.Int(s.started.Unix()) },
+		},
 	}
+}
+
+func (s *Server) replicationSpecs() []Spec {
+	return []Spec{
+		{
+			Name: "role", Summary: "Answers that the server is a master without replicas", Reply: "*3", Arity: 1,
+			Flags: NoScript | Loading | Stale | Fast | Harmless, Categories: "admin dangerous", Handler: func(ctx *Context, _ [][]byte) {
+				ctx.W.Array(3)
+				ctx.W.BulkString("master")
+				ctx.W.Int(0)
+				ctx.W.Array(0)
+			},
+		},
+		{
+			Name: "wait", Summary: "Answers 0: there are no replicas to wait for", Reply: ":0", Arity: 3, Flags: NoScript,
+			Categories: "connection", Tips: AllShards + " response_policy:agg_min", Handler: wait,
+			Arguments: []Argument{{Name: "numreplicas", Type: "integer"}, {Name: "timeout", Type: "integer"}},
+		},
+	}
+}
+
+func (s *Server) clusterSpecs() []Spec {
+	disabled := func(ctx *Context, _ [][]byte) { ctx.W.Error("ERR This instance has cluster support disabled") }
+	const summary = "Refused: this is one server"
+	return []Spec{
+		{Name: "cluster", Summary: summary, Reply: "-ERR", Arity: -2, Handler: disabled},
+		{Name: "readonly", Summary: summary, Reply: "-ERR", Arity: 1, Flags: Loading | Stale | Fast, Categories: "connection", Handler: disabled},
+		{Name: "readwrite", Summary: summary, Reply: "-ERR", Arity: 1, Flags: Loading | Stale | Fast, Categories: "connection", Handler: disabled},
+		{Name: "module", Summary: "Answers that there are no modules", Reply: "*0", Arity: -2, Subcommands: []Spec{{
+			Name: "list", Summary: "Answers an empty list", Reply: "*0", Arity: 2, Flags: Admin | NoScript, Tips: VariesInOrder,
+			Handler: func(ctx *Context, _ [][]byte) { ctx.W.Array(0) },
+		}}},
+	}
+}
+
+func wait(ctx *Context, args [][]byte) {
+	if _, ok := parseInt(args[1]); !ok {
+		ctx.fail(errNotInteger)
+		return
+	}
+	if ms, ok := parseInt(args[2]); ok && ms < 0 {
+		ctx.W.Error("ERR timeout is negative")
+		return
+	} else if !ok {
+		ctx.W.Error("ERR timeout is not an integer or out of range")
+		return
+	}
+	ctx.W.Int(0)
 }
 
 // memoryUsage accepts SAMPLES for the sake of clients: values have no parts to sample.

@@ -21,7 +21,7 @@ const (
 	// subscriptionBytesMax is how much memory the subscriptions of one connection may take.
 	subscriptionBytesMax = 64 << 20
 	// endsAtOnce is how many subscriptions are ended without asking for a slot: as many as a command that is not heavy can name.
-	endsAtOnce = heavyArguments
+	endsAtOnce = gatedArguments
 	// willMax is how many bytes of topic and payload a will may have.
 	willMax = 1 << 20
 	// replayChunk is how much of a retained replay is encoded at a time.

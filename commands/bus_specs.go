@@ -2,7 +2,6 @@ package commands
 
 // busSpecs are our own words for the same bus: retained messages, topic filters, shared groups, wills.
 func (s *Server) busSpecs() []Spec {
-	const since = "0.1.0"
 	retain := Argument{Name: "retain", Type: "block", Optional: true, Arguments: []Argument{
 		{Name: "retain", Type: "pure-token", Token: "RETAIN"},
 		{Name: "expiration", Type: "oneof", Optional: true, Arguments: []Argument{
@@ -16,23 +15,23 @@ func (s *Server) busSpecs() []Spec {
 	filter := Argument{Name: "filter", Type: "string"}
 	count := Argument{Name: "count", Type: "integer", Token: "COUNT", Optional: true}
 	cursor := Argument{Name: "cursor", Type: "string", Token: "CURSOR", Optional: true}
-	return []Spec{
+	return described([]Spec{
 		{
-			Name: "npub", Group: "bus", Since: since, Arity: -3, Flags: Write | PubSub | Fast,
+			Name: "npub", Arity: -3, Flags: Write | PubSub | Fast,
 			Summary: "Publishes a message, and keeps it for later subscribers with RETAIN", Reply: ":receivers",
 			Arguments: []Argument{topic, payload, retain,
 				{Name: "noecho", Type: "pure-token", Token: "NOECHO", Optional: true}},
 			Handler: npub,
 		},
 		{
-			Name: "nmpub", Group: "bus", Since: since, Arity: -4, Flags: PubSub | MayReplicate,
+			Name: "nmpub", Runs: InLoop, Arity: -4, Flags: PubSub | MayReplicate,
 			Summary: "Publishes several messages", Reply: "*n :receivers",
 			Arguments: []Argument{{Name: "n", Type: "integer"},
 				{Name: "message", Type: "block", Multiple: true, Arguments: []Argument{topic, payload}}},
 			Handler: nmpub,
 		},
 		{
-			Name: "nsub", Group: "bus", Since: since, Arity: -2, Flags: PubSub | PubSubMode,
+			Name: "nsub", Runs: InLoop, Arity: -2, Flags: PubSub | PubSubMode | Subscribes,
 			Summary: "Subscribes to topic filters with flags and shared groups",
 			Reply:   "RESP3 *n of *2 filter :count | RESP2 *3 nsubscribe filter :count per filter",
 			Arguments: []Argument{{Name: "filter", Type: "string", Multiple: true},
@@ -42,24 +41,24 @@ func (s *Server) busSpecs() []Spec {
 			Handler: nsub,
 		},
 		{
-			Name: "nunsub", Group: "bus", Since: since, Arity: -1, Flags: PubSub | PubSubMode,
+			Name: "nunsub", Runs: InLoop, Arity: -1, Flags: PubSub | PubSubMode | Subscribes,
 			Summary:   "Ends subscriptions to topic filters, all when none is given",
 			Reply:     "RESP3 *n of *2 filter :count | RESP2 *3 nunsubscribe filter :count per filter",
 			Arguments: []Argument{{Name: "filter", Type: "string", Optional: true, Multiple: true}},
 			Handler:   nunsub,
 		},
 		{
-			Name: "nretained", Group: "bus", Since: since, Arity: -2, Flags: ReadOnly | PubSub,
+			Name: "nretained", Arity: -2, Flags: ReadOnly | PubSub,
 			Summary: "Lists the retained messages that a filter matches", Reply: "*2 $cursor *k *3 topic payload :ttl-ms(-1)",
 			Arguments: []Argument{filter, count, cursor}, Handler: nretained,
 		},
 		{
-			Name: "nrdel", Group: "bus", Since: since, Arity: 2, Flags: Write | PubSub,
+			Name: "nrdel", Arity: 2, Flags: Write | PubSub,
 			Summary: "Clears the retained messages that a filter matches", Reply: ":n",
 			Arguments: []Argument{filter}, Handler: nrdel,
 		},
 		{
-			Name: "ntopics", Group: "bus", Since: since, Arity: -1, Flags: ReadOnly | PubSub,
+			Name: "ntopics", Arity: -1, Flags: ReadOnly | PubSub,
 			Summary: "Lists the topics that have subscribers or a retained message, or the filters with wildcards and the patterns that are subscribed to",
 			Reply:   "*2 $cursor *k *3 topic :subscribers :retained; of wildcards *3 filter :subscribers :pattern",
 			Arguments: []Argument{{Name: "filter", Type: "string", Optional: true}, {Name: "kind", Type: "oneof", Token: "KIND", Optional: true, Arguments: []Argument{
@@ -67,12 +66,12 @@ func (s *Server) busSpecs() []Spec {
 			Handler: ntopics,
 		},
 		{
-			Name: "nwho", Group: "bus", Since: since, Arity: -2, Flags: ReadOnly | PubSub,
+			Name: "nwho", Arity: -2, Flags: ReadOnly | PubSub,
 			Summary: "Lists the subscriptions that have to do with a filter, or are exactly to it", Reply: "*k *4 :client-id name addr filter",
 			Arguments: []Argument{filter, {Name: "exact", Type: "pure-token", Token: "EXACT", Optional: true}}, Handler: nwho,
 		},
 		{
-			Name: "nwill", Group: "bus", Since: since, Arity: -2, Flags: Write | PubSub,
+			Name: "nwill", Runs: InLoop, Arity: -2, Flags: Write | PubSub,
 			Summary: "Leaves a message that is published when the connection dies without a good-bye", Reply: "+OK",
 			Arguments: []Argument{{Name: "will", Type: "oneof", Arguments: []Argument{
 				{Name: "clear", Type: "pure-token", Token: "CLEAR"},
@@ -80,5 +79,5 @@ func (s *Server) busSpecs() []Spec {
 			}}},
 			Handler: nwill,
 		},
-	}
+	}, "bus", "0.1.0", "")
 }

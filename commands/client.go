@@ -10,47 +10,62 @@ import (
 )
 
 func (s *Server) clientSpec() Spec {
-	sub := func(name, summary, reply string, arity int, handler Handler, arguments ...Argument) Spec {
-		return Spec{Name: name, Group: "connection", Summary: summary, Since: "0.1.0", Reply: reply, Arity: arity, Flags: Loading, Handler: handler, Arguments: arguments}
+	const (
+		own    = NoScript | Loading | Stale // of the connection itself
+		others = Admin | own
+	)
+	sub := func(name, summary, reply string, arity int, flags Flag, handler Handler, arguments ...Argument) Spec {
+		return Spec{Name: name, Summary: summary, Reply: reply, Arity: arity, Flags: flags, Handler: handler, Arguments: arguments}
 	}
-	word := func(names ...string) Argument {
-		one := Argument{Name: strings.ToLower(names[0]), Type: "oneof"}
-		for _, name := range names {
-			one.Arguments = append(one.Arguments, Argument{Name: strings.ToLower(name), Type: "pure-token", Token: name})
-		}
-		return one
+	inLoop := func(spec Spec) Spec {
+		spec.Runs = InLoop
+		return spec
 	}
-	unpause := sub("unpause", "Ends a pause", "+OK", 2, clientUnpause)
+	list := sub("list", "Describes the connections, a line each", "=text", -2, others|Harmless, clientList,
+		Argument{Name: "client-type", Type: "string", Token: "TYPE", Optional: true},
+		Argument{Name: "client-id", Type: "integer", Token: "ID", Optional: true, Multiple: true})
+	info := sub("info", "Describes the connection", "=text", 2, own, clientInfo)
+	list.Tips, info.Tips = VariesByItself, VariesByItself
+	unpause := sub("unpause", "Ends a pause", "+OK", 2, others, clientUnpause)
 	unpause.Unpaused = true
-	return Spec{Name: "client", Group: "connection", Summary: "Looks after connections", Since: "0.1.0", Arity: -2, Subcommands: []Spec{
-		sub("id", "Answers the connection's id", ":id", 2, func(ctx *Context, _ [][]byte) { ctx.W.Int(int64(ctx.Conn.ID())) }),
-		sub("setname", "Names the connection", "+OK", 3, clientSetName, Argument{Name: "connection-name", Type: "string"}),
-		sub("getname", "Answers the connection's name", "$name | null", 2, clientGetName),
-		sub("setinfo", "Tells the server the client library and its version", "+OK", 4, clientSetInfo,
-			word("LIB-NAME", "LIB-VER"), Argument{Name: "value", Type: "string"}),
-		sub("info", "Describes the connection", "=text", 2, clientInfo),
-		sub("list", "Describes the connections, a line each", "=text", -2, clientList,
-			Argument{Name: "client-type", Type: "string", Token: "TYPE", Optional: true},
-			Argument{Name: "client-id", Type: "integer", Token: "ID", Optional: true, Multiple: true}),
-		sub("kill", "Closes connections", ":killed | +OK for the old form", -3, clientKill, Argument{Name: "filter", Type: "string", Multiple: true}),
-		sub("no-evict", "Keeps the connection from being closed when the memory for all clients is used up", "+OK", 3, clientNoEvict, word("ON", "OFF")),
-		sub("no-touch", "Lets the connection read keys without that counting as a use of them, for eviction and OBJECT IDLETIME", "+OK", 3, clientNoTouch, word("ON", "OFF")),
-		sub("unblock", "Ends another connection's blocking command", ":0 | :1", -3, clientUnblock,
-			Argument{Name: "client-id", Type: "integer"}, Argument{Name: "unblock-type", Type: "oneof", Optional: true, Arguments: word("TIMEOUT", "ERROR").Arguments}),
-		sub("pause", "Lets commands of all connections wait for a while", "+OK", -3, clientPause, Argument{Name: "timeout", Type: "integer"},
-			Argument{Name: "mode", Type: "oneof", Optional: true, Arguments: word("WRITE", "ALL").Arguments}),
+	return Spec{Name: "client", Summary: "Looks after connections", Arity: -2, Reply: "depends on the subcommand", Subcommands: []Spec{
+		inLoop(sub("id", "Answers the connection's id", ":id", 2, own, func(ctx *Context, _ [][]byte) { ctx.W.Int(int64(ctx.Conn.ID())) })),
+		inLoop(sub("setname", "Names the connection", "+OK", 3, own, clientSetName, Argument{Name: "connection-name", Type: "string"})),
+		inLoop(sub("getname", "Answers the connection's name", "$name | null", 2, own, clientGetName)),
+		inLoop(sub("setinfo", "Tells the server the client library and its version", "+OK", 4, own, clientSetInfo,
+			oneWord("LIB-NAME", "LIB-VER"), Argument{Name: "value", Type: "string"})),
+		info, list,
+		sub("kill", "Closes connections", ":killed | +OK for the old form", -3, others, clientKill,
+			Argument{Name: "filter", Type: "string", Multiple: true}),
+		sub("no-evict", "Keeps the connection from being closed when the memory for all clients is used up", "+OK", 3, others, clientNoEvict,
+			oneWord("ON", "OFF")),
+		sub("no-touch", "Lets the connection read keys without that counting as a use of them, for eviction and OBJECT IDLETIME", "+OK", 3, own,
+			clientNoTouch, oneWord("ON", "OFF")),
+		sub("unblock", "Ends another connection's blocking command", ":0 | :1", -3, others, clientUnblock,
+			Argument{Name: "client-id", Type: "integer"}, oneOf("unblock-type", token("TIMEOUT", "timeout"), token("ERROR", "error"))),
+		sub("pause", "Lets commands of all connections wait for a while", "+OK", -3, others, clientPause,
+			Argument{Name: "timeout", Type: "integer"}, oneOf("mode", token("WRITE", "write"), token("ALL", "all"))),
 		unpause,
-		sub("reply", "Turns replies to this connection on or off", "+OK | nothing", 3, clientReply, word("ON", "OFF", "SKIP")),
-		sub("tracking", "Refused: keys are not tracked", "-ERR", -3, func(ctx *Context, _ [][]byte) {
+		sub("reply", "Turns replies to this connection on or off", "+OK | nothing", 3, own, clientReply, oneWord("ON", "OFF", "SKIP")),
+		sub("tracking", "Refused: keys are not tracked", "-ERR", -3, own, func(ctx *Context, _ [][]byte) {
 			ctx.W.Error("ERR client side caching is not supported: keys are not tracked")
-		}, word("ON", "OFF")),
-		sub("caching", "Refused: keys are not tracked", "-ERR", 3, func(ctx *Context, _ [][]byte) {
+		}, oneWord("ON", "OFF")),
+		sub("caching", "Refused: keys are not tracked", "-ERR", 3, own, func(ctx *Context, _ [][]byte) {
 			ctx.W.Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
-		}, word("YES", "NO")),
-		sub("getredir", "Answers -1: keys are not tracked", ":-1", 2, func(ctx *Context, _ [][]byte) { ctx.W.Int(-1) }),
-		sub("trackinginfo", "Answers that keys are not tracked", "%3", 2, clientTrackingInfo),
-		sub("help", "Lists the subcommands", "*n +line", 2, s.help("client")),
-	}, Flags: Loading, Reply: "depends on the subcommand"}
+		}, oneWord("YES", "NO")),
+		sub("getredir", "Answers -1: keys are not tracked", ":-1", 2, own, func(ctx *Context, _ [][]byte) { ctx.W.Int(-1) }),
+		sub("trackinginfo", "Answers that keys are not tracked", "%3", 2, own, clientTrackingInfo),
+		sub("help", "Lists the subcommands", "*n +line", 2, Loading|Stale, s.help("client")),
+	}}
+}
+
+// oneWord is a choice of words, named after the first.
+func oneWord(words ...string) Argument {
+	choice := Argument{Name: strings.ToLower(words[0]), Type: "oneof"}
+	for _, word := range words {
+		choice.Arguments = append(choice.Arguments, token(word, strings.ToLower(word)))
+	}
+	return choice
 }
 
 func clientSetName(ctx *Context, args [][]byte) {

@@ -25,28 +25,54 @@ const (
 )
 
 func (s *Server) connectionSpecs() []Spec {
-	return []Spec{
-		{Name: "hello", Group: "connection", Summary: "Chooses the protocol version, and may authenticate and name the connection", Since: "0.1.0",
-			Reply: "map of the server's properties", Arity: -1, Flags: NoAuth | Loading | Fast, Handler: hello,
+	const (
+		anytime = Loading | Stale | Fast
+		early   = NoScript | anytime | NoAuth | AllowBusy // before AUTH, and while a script does not end
+	)
+	word := func(name string) Argument { return Argument{Name: name, Type: "string"} }
+	return described([]Spec{
+		{
+			Name: "hello", Summary: "Chooses the protocol version, and may authenticate and name the connection",
+			Reply: "map of the server's properties", Arity: -1, Flags: early, Handler: hello, Secret: secretOfHello,
 			Arguments: []Argument{{Name: "arguments", Type: "block", Optional: true, Arguments: []Argument{
 				{Name: "protover", Type: "integer"},
-				{Name: "auth", Type: "block", Token: "AUTH", Optional: true, Arguments: []Argument{{Name: "username", Type: "string"}, {Name: "password", Type: "string"}}},
+				{Name: "auth", Type: "block", Token: "AUTH", Optional: true, Arguments: []Argument{word("username"), word("password")}},
 				{Name: "clientname", Type: "string", Token: "SETNAME", Optional: true},
-			}}}},
-		{Name: "auth", Group: "connection", Summary: "Authenticates the connection", Since: "0.1.0", Reply: "+OK", Arity: -2, Flags: NoAuth | Loading | Fast,
-			Handler: auth, Arguments: []Argument{{Name: "username", Type: "string", Optional: true}, {Name: "password", Type: "string"}}},
-		{Name: "ping", Group: "connection", Summary: "Answers PONG, or the message given", Since: "0.1.0", Reply: "+PONG | $message", Arity: -1,
-			Flags: PubSubMode | Fast, Handler: ping, Arguments: []Argument{{Name: "message", Type: "string", Optional: true}}},
-		{Name: "echo", Group: "connection", Summary: "Answers the message given", Since: "0.1.0", Reply: "$message", Arity: 2, Flags: Loading | Fast,
-			Handler: func(ctx *Context, args [][]byte) { ctx.W.Bulk(args[1]) }, Arguments: []Argument{{Name: "message", Type: "string"}}},
-		{Name: "quit", Group: "connection", Summary: "Closes the connection once the replies are sent", Since: "0.1.0", Reply: "+OK", Arity: -1,
-			Flags: PubSubMode | NoAuth | Loading | Fast, Handler: quit, Unpaused: true},
-		{Name: "reset", Group: "connection", Summary: "Brings the connection back to the state of a new one", Since: "0.1.0", Reply: "+RESET", Arity: 1,
-			Flags: PubSubMode | NoAuth | Loading | Fast, Handler: reset},
-		{Name: "select", Group: "connection", Summary: "Chooses one of the sixteen keyspaces of the store", Since: "0.1.0", Reply: "+OK", Arity: 2,
-			Flags: Loading | Fast, Handler: selectDatabase, Arguments: []Argument{{Name: "index", Type: "integer"}}},
+			}}},
+		},
+		{
+			Name: "auth", Summary: "Authenticates the connection", Reply: "+OK", Arity: -2, Flags: early, Handler: auth,
+			Secret:    func(_ [][]byte, i int) bool { return i > 0 },
+			Arguments: []Argument{{Name: "username", Type: "string", Optional: true}, word("password")},
+		},
+		{
+			Name: "ping", Summary: "Answers PONG, or the message given", Reply: "+PONG | $message", Arity: -1,
+			Flags: Fast | PubSubMode | Harmless, Tips: AllShards + " " + AllSucceed, Handler: ping,
+			Arguments: []Argument{{Name: "message", Type: "string", Optional: true}},
+		},
+		{
+			Name: "echo", Summary: "Answers the message given", Reply: "$message", Arity: 2, Flags: anytime | Harmless,
+			Handler: func(ctx *Context, args [][]byte) { ctx.W.Bulk(args[1]) }, Arguments: []Argument{word("message")},
+		},
+		{
+			Name: "quit", Summary: "Closes the connection once the replies are sent", Reply: "+OK", Arity: -1,
+			Flags: early | PubSubMode, Handler: quit, Unpaused: true,
+		},
+		{
+			Name: "reset", Summary: "Brings the connection back to the state of a new one", Reply: "+RESET", Arity: 1,
+			Flags: early | PubSubMode, Handler: reset,
+		},
+		{
+			Name: "select", Summary: "Chooses one of the sixteen keyspaces of the store", Reply: "+OK", Arity: 2,
+			Flags: anytime, Handler: selectDatabase, Arguments: []Argument{{Name: "index", Type: "integer"}},
+		},
 		s.clientSpec(),
-	}
+	}, "connection", "0.1.0", "connection")
+}
+
+// secretOfHello tells the user and the password behind AUTH.
+func secretOfHello(args [][]byte, i int) bool {
+	return i > 1 && is(args[i-1], "AUTH") || i > 2 && is(args[i-2], "AUTH")
 }
 
 func hello(ctx *Context, args [][]byte) {

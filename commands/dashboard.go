@@ -101,9 +101,13 @@ func (s *Server) SetTap(see func(Tapped)) {
 }
 
 // Secret tells whether the arguments of a command may hold a password.
-func Secret(args [][]byte) bool {
+func (s *Server) Secret(args [][]byte) bool {
+	spec := s.resolve(args)
+	if spec == nil || spec.Secret == nil {
+		return false
+	}
 	for i := range args {
-		if secret(args, i) {
+		if spec.Secret(args, i) {
 			return true
 		}
 	}
@@ -119,31 +123,26 @@ func (s *Server) NamingWords(name []byte) int {
 	return 2
 }
 
-// sampleEvery is how many commands of the store a connection runs at least from one sample of their latency to the next.
+// sampleEvery is how many measured commands a connection runs at least from one sample of their latency to the next.
 const sampleEvery = 64
 
 // Activity is a snapshot of what the commands have counted since the start.
 type Activity struct {
 	Commands, Rejected uint64
 	Errors             uint64 // error replies, those of rejected commands among them
-	Store              uint64 // commands of the store
+	Measured           uint64 // commands of the families that are measured
 	// Entries of streams that were given to readers and consumers, and acknowledged.
 	StreamRead, StreamAcked uint64
-	Latency                 latency.Counts // samples of those of the store
+	Latency                 latency.Counts // a sample of those
 }
 
 // Activity reads the counters.
 func (s *Server) Activity() (a Activity) {
-	a.Commands, a.Rejected, a.Store = s.counters.commands.Load(), s.counters.rejected.Load(), s.counters.store.Load()
+	a.Commands, a.Rejected, a.Measured = s.counters.commands.Load(), s.counters.rejected.Load(), s.counters.measured.Load()
 	a.Errors = s.errors.total.Load()
 	a.StreamRead, a.StreamAcked = s.counters.streamRead.Load(), s.counters.streamAcked.Load()
 	a.Latency = s.latencies.Counts()
 	return a
-}
-
-// isStore tells whether a command works on the store.
-func (spec *Spec) isStore() bool {
-	return spec.Group == "store" || spec.Group == "string" || spec.Group == "generic"
 }
 
 // Peer is one connection as a dashboard lists it.

@@ -7,6 +7,10 @@ import (
 )
 
 func TestSecret(t *testing.T) {
+	s, err := New(Deps{}, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for line, want := range map[string]bool{
 		"AUTH x": true, "auth default x": true, "HELLO 3": false, "hello 3 auth default x": true, "CONFIG SET requirepass x": true,
 		"config set timeout 1 RequirePass x": true, "CONFIG GET timeout": false, "GET auth": false,
@@ -15,7 +19,7 @@ func TestSecret(t *testing.T) {
 		for _, word := range strings.Fields(line) {
 			args = append(args, []byte(word))
 		}
-		if got := Secret(args); got != want {
+		if got := s.Secret(args); got != want {
 			t.Errorf("%s: %v", line, got)
 		}
 	}
@@ -63,7 +67,7 @@ func TestTapAndActivity(t *testing.T) {
 	for _, n := range activity.Latency {
 		samples += n
 	}
-	if activity.Store != 3 || samples != 1 || activity.Commands < 4 {
+	if activity.Measured != 3 || samples != 1 || activity.Commands < 4 {
 		t.Errorf("%+v", activity)
 	}
 }

@@ -26,15 +26,8 @@ func New(deps Deps, config Config) (*Server, error) {
 	s.logins.clock = s.Clock
 	s.slow.slowerThan.Store(slowerThanDefault)
 	s.slow.max = slowEntriesDefault
-	for _, spec := range s.specs() {
-		if s.table[spec.Name] != nil {
-			panic("BUG: two commands are named " + spec.Name)
-		}
-		if spec.Name != strings.ToLower(spec.Name) || spec.Summary == "" || spec.Group == "" || spec.Arity == 0 {
-			panic("BUG: the description of command " + spec.Name + " is incomplete")
-		}
-		spec.prepare("")
-		s.table[spec.Name] = &spec
+	for _, family := range s.families() {
+		s.add(&family)
 	}
 	return s, nil
 }
@@ -150,7 +143,7 @@ func (s *Server) Command(c *resp.Conn, args [][]byte) {
 			spec = sub
 		}
 	}
-	if n := len(args); (spec.Arity > 0 && n != spec.Arity) || n < -spec.Arity {
+	if !spec.takes(len(args)) {
 		ctx.refuse(spec, "ERR wrong number of arguments for '"+spec.full+"' command")
 		return
 	}
@@ -171,9 +164,9 @@ func (s *Server) Command(c *resp.Conn, args [][]byte) {
 
 func (s *Server) run(ctx *Context, spec *Spec, args [][]byte) {
 	switch {
-	case spec.weight == heavy || len(args) > heavyArguments:
+	case spec.Runs == Gated || len(args) > gatedArguments:
 		ctx.Conn.Admit()
-	case spec.weight == aside:
+	case spec.Runs == Beside:
 		ctx.Conn.Aside()
 	}
 	if tap := s.tap.Load(); tap != nil && !ctx.Session.own {
@@ -206,11 +199,11 @@ func (s *Server) gate(ctx *Context, spec *Spec) string {
 		return "ERR Can't execute '" + spec.full + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET " +
 			"are allowed in this context"
 	}
-	if ask := s.loading.Load(); ask != nil && refusedWhileLoading(spec) {
+	if ask := s.loading.Load(); ask != nil && (spec.Flags&Loading == 0 || spec.NeedsBrokers) {
 		return s.loadingText((*ask)())
 	}
-	if spec.Flags&DenyOOM != 0 && spec.store {
-		if err := s.Store.MakeRoom(); err != nil {
+	if spec.makeRoom != nil {
+		if err := spec.makeRoom(); err != nil {
 			return err.Error()
 		}
 	}
@@ -233,6 +226,26 @@ func (ctx *Context) refuse(spec *Spec, text string) {
 	ctx.W.Error(text)
 }
 
+// resolve finds the command, or the subcommand, that whole words call; nil when there is none.
+func (s *Server) resolve(words [][]byte) *Spec {
+	spec := find(s.table, words[0])
+	if spec == nil || spec.Subcommands == nil || len(words) == 1 {
+		return spec
+	}
+	if sub := spec.subcommand(words[1]); sub != nil {
+		return sub
+	}
+	if spec.Handler == nil {
+		return nil
+	}
+	return spec
+}
+
+// takes tells whether the command takes so many words, its name among them.
+func (spec *Spec) takes(words int) bool {
+	return words == spec.Arity || spec.Arity < 0 && words >= -spec.Arity
+}
+
 func (spec *Spec) subcommand(word []byte) *Spec {
 	for i := range spec.Subcommands {
 		if len(word) == len(spec.Subcommands[i].Name) && is(word, strings.ToUpper(spec.Subcommands[i].Name)) {
@@ -240,20 +253,6 @@ func (spec *Spec) subcommand(word []byte) *Spec {
 		}
 	}
 	return nil
-}
-
-// prepare works out what is known of a command once the table is made; the prefix is the name of its command and a bar when it is
-// a subcommand.
-func (spec *Spec) prepare(prefix string) {
-	spec.full = prefix + spec.Name
-	spec.stats = new(commandStats)
-	spec.detail = details[spec.full].of(spec)
-	spec.store = spec.isStore()
-	spec.long = spec.takesLong()
-	spec.weight = spec.weigh()
-	for i := range spec.Subcommands {
-		spec.Subcommands[i].prepare(spec.Name + "|")
-	}
 }
 
 func shorten(word []byte) []byte { return word[:min(len(word), 128)] }

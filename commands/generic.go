@@ -5,34 +5,37 @@ func (s *Server) genericSpecs() []Spec {
 	specs := append(s.keySpecs(), s.expirySpecs()...)
 	specs = append(specs, s.keyspaceSpecs()...)
 	specs = append(specs, s.objectSpec())
-	for i := range specs {
-		if specs[i].Group == "" {
-			specs[i].Group = "generic"
-		}
-	}
-	return specs
+	return described(specs, "generic", "", "keyspace")
 }
 
 func (s *Server) keySpecs() []Spec {
 	one, many := []Argument{keyArgument}, []Argument{keysArgument}
 	names := []Argument{keyArgument, {Name: "newkey", Type: "key"}}
 	return []Spec{
-		{Name: "del", Since: "1.0.0", Arity: -2, Flags: Write, Handler: del, Reply: ":n",
-			FirstKey: 1, LastKey: -1, KeyStep: 1, Summary: "Deletes keys", Arguments: many},
+		{Name: "del", Since: "1.0.0", Arity: -2, Flags: Write, Handler: del, Reply: ":n", Runs: InLoop,
+			Keys: EveryKey(RM|Deletes, 1), Tips: SumOfShards,
+			Summary: "Deletes keys", Arguments: many},
 		{Name: "unlink", Since: "4.0.0", Arity: -2, Flags: Write | Fast, Handler: del, Reply: ":n",
-			FirstKey: 1, LastKey: -1, KeyStep: 1, Summary: "Deletes keys; the same as DEL", Arguments: many},
+			Keys: EveryKey(RM|Deletes, 1), Tips: SumOfShards,
+			Summary: "Deletes keys; the same as DEL", Arguments: many},
 		{Name: "exists", Since: "1.0.0", Arity: -2, Flags: ReadOnly | Fast, Handler: exists, Reply: ":n",
-			FirstKey: 1, LastKey: -1, KeyStep: 1, Summary: "Counts the keys that exist", Arguments: many},
+			Keys: EveryKey(RO, 1), Tips: SumOfShards,
+			Summary: "Counts the keys that exist", Arguments: many},
 		{Name: "touch", Since: "3.2.1", Arity: -2, Flags: ReadOnly | Fast, Handler: touch, Reply: ":n",
-			FirstKey: 1, LastKey: -1, KeyStep: 1, Summary: "Counts as a use of keys, and counts those that exist", Arguments: many},
+			Keys: EveryKey(RO, 1), Tips: SumOfShards,
+			Summary: "Counts as a use of keys, and counts those that exist", Arguments: many},
 		{Name: "type", Since: "1.0.0", Arity: 2, Flags: ReadOnly | Fast, Handler: typeCommand, Reply: "+type",
-			FirstKey: 1, LastKey: 1, KeyStep: 1, Summary: "Returns the type of a key's value", Arguments: one},
-		{Name: "rename", Since: "1.0.0", Arity: 3, Flags: Write, Handler: rename, Reply: "+OK",
-			FirstKey: 1, LastKey: 2, KeyStep: 1, Summary: "Renames a key, over what the new name holds", Arguments: names},
+			Keys:    OneKey(RO),
+			Summary: "Returns the type of a key's value", Arguments: one},
+		{Name: "rename", Since: "1.0.0", Arity: 3, Flags: Write, Handler: rename, Reply: "+OK", Runs: InLoop,
+			Keys:    []KeySpec{Key(RW|Reads|Deletes, 1), Key(OW|Updates, 2)},
+			Summary: "Renames a key, over what the new name holds", Arguments: names},
 		{Name: "renamenx", Since: "1.0.0", Arity: 3, Flags: Write | Fast, Handler: renamenx, Reply: ":1 | :0",
-			FirstKey: 1, LastKey: 2, KeyStep: 1, Summary: "Renames a key, if the new name does not exist", Arguments: names},
-		{Name: "copy", Since: "6.2.0", Arity: -3, Flags: Write | DenyOOM, Handler: copyCommand, Reply: ":1 | :0",
-			FirstKey: 1, LastKey: 2, KeyStep: 1, Summary: "Copies a key, to another database when asked",
+			Keys:    []KeySpec{Key(RW|Reads|Deletes, 1), Key(OW|Inserts, 2)},
+			Summary: "Renames a key, if the new name does not exist", Arguments: names},
+		{Name: "copy", Since: "6.2.0", Arity: -3, Flags: Write | DenyOOM, Handler: copyCommand, Reply: ":1 | :0", Runs: InLoop,
+			Keys:    []KeySpec{Key(RO|Reads, 1), Key(OW|Updates, 2)},
+			Summary: "Copies a key, to another database when asked",
 			Arguments: []Argument{{Name: "source", Type: "key"}, {Name: "destination", Type: "key"},
 				{Name: "destination-db", Type: "integer", Token: "DB", Optional: true}, optional(token("REPLACE", "replace"))}},
 	}
@@ -42,25 +45,24 @@ func (s *Server) expirySpecs() []Spec {
 	condition := oneOf("condition", token("NX", "nx"), token("XX", "xx"), token("GT", "gt"), token("LT", "lt"))
 	set := func(name, since, summary, argument, kind string, handler Handler) Spec {
 		return Spec{Name: name, Since: since, Arity: -3, Flags: Write | Fast, Handler: handler, Reply: ":1 | :0",
-			FirstKey: 1, LastKey: 1, KeyStep: 1, Summary: summary,
+			Keys: OneKey(RW | Updates), Summary: summary,
 			Arguments: []Argument{keyArgument, {Name: argument, Type: kind}, condition}}
 	}
-	ask := func(name, since, summary, reply string, handler Handler) Spec {
+	ask := func(name, since, summary, reply, tips string, handler Handler) Spec {
 		return Spec{Name: name, Since: since, Arity: 2, Flags: ReadOnly | Fast, Handler: handler, Reply: reply,
-			FirstKey: 1, LastKey: 1, KeyStep: 1, Summary: summary, Arguments: []Argument{keyArgument}}
+			Keys: OneKey(RO | Reads), Tips: tips, Summary: summary, Arguments: []Argument{keyArgument}}
 	}
-	persist := ask("persist", "2.2.0", "Takes the expiry of a key away", ":1 | :0", persistCommand)
-	persist.Flags = Write | Fast
 	return []Spec{
 		set("expire", "1.0.0", "Sets the time to live of a key in seconds", "seconds", "integer", expire),
 		set("pexpire", "2.6.0", "Sets the time to live of a key in milliseconds", "milliseconds", "integer", pexpire),
 		set("expireat", "1.2.0", "Sets the Unix time at which a key expires", "unix-time-seconds", "unix-time", expireat),
 		set("pexpireat", "2.6.0", "Sets the Unix time in milliseconds at which a key expires", "unix-time-milliseconds", "unix-time", pexpireat),
-		ask("ttl", "1.0.0", "Returns the time to live of a key in seconds", ":s (-1 no expiry, -2 missing)", ttl),
-		ask("pttl", "2.6.0", "Returns the time to live of a key in milliseconds", ":ms (-1 no expiry, -2 missing)", pttl),
-		ask("expiretime", "7.0.0", "Returns the Unix time at which a key expires", ":s (-1 no expiry, -2 missing)", expiretime),
-		ask("pexpiretime", "7.0.0", "Returns the Unix time in milliseconds at which a key expires", ":ms (-1 no expiry, -2 missing)", pexpiretime),
-		persist,
+		ask("ttl", "1.0.0", "Returns the time to live of a key in seconds", ":s (-1 no expiry, -2 missing)", VariesByItself, ttl),
+		ask("pttl", "2.6.0", "Returns the time to live of a key in milliseconds", ":ms (-1 no expiry, -2 missing)", VariesByItself, pttl),
+		ask("expiretime", "7.0.0", "Returns the Unix time at which a key expires", ":s (-1 no expiry, -2 missing)", "", expiretime),
+		ask("pexpiretime", "7.0.0", "Returns the Unix time in milliseconds at which a key expires", ":ms (-1 no expiry, -2 missing)", "", pexpiretime),
+		{Name: "persist", Since: "2.2.0", Arity: 2, Flags: Write | Fast, Handler: persistCommand, Reply: ":1 | :0",
+			Keys: OneKey(RW | Updates), Summary: "Takes the expiry of a key away", Arguments: []Argument{keyArgument}},
 	}
 }
 
@@ -69,29 +71,35 @@ func (s *Server) keyspaceSpecs() []Spec {
 		Arguments: []Argument{token("ASYNC", "async"), token("SYNC", "sync")}}}
 	return []Spec{
 		{Name: "keys", Since: "1.0.0", Arity: 2, Flags: ReadOnly, Handler: keysCommand, Reply: "*k key",
+			Tips: AllShards + " " + VariesInOrder, Categories: "keyspace dangerous",
 			Summary:   "Returns all keys that match a pattern; in production use SCAN",
 			Arguments: []Argument{{Name: "pattern", Type: "pattern"}}},
 		{Name: "scan", Since: "2.8.0", Arity: -2, Flags: ReadOnly, Handler: scan, Reply: "*2 $cursor *k key",
+			Tips:    VariesByItself + " request_policy:special",
 			Summary: "Iterates over the keys of the database",
 			Arguments: []Argument{{Name: "cursor", Type: "integer"},
 				{Name: "pattern", Type: "pattern", Token: "MATCH", Optional: true},
 				{Name: "count", Type: "integer", Token: "COUNT", Optional: true},
 				{Name: "type", Type: "string", Token: "TYPE", Optional: true}}},
 		{Name: "randomkey", Since: "1.0.0", Arity: 1, Flags: ReadOnly, Handler: randomkey, Reply: "$key | null",
+			Tips:    AllShards + " " + VariesByItself,
 			Summary: "Returns a key chosen at random"},
 		{Name: "dbsize", Group: "server", Since: "1.0.0", Arity: 1, Flags: ReadOnly | Fast, Handler: dbsize, Reply: ":n",
+			Tips: AllShards + " response_policy:agg_sum", Categories: "keyspace",
 			Summary: "Counts the keys of the database"},
 		{Name: "flushdb", Group: "server", Since: "1.0.0", Arity: -1, Flags: Write, Handler: flushdb, Reply: "+OK",
+			Tips: AllShards + " " + AllSucceed, Categories: "keyspace dangerous",
 			Summary: "Deletes all keys of the database; queues, streams and retained messages stay", Arguments: flush},
 		{Name: "flushall", Group: "server", Since: "1.0.0", Arity: -1, Flags: Write, Handler: flushall, Reply: "+OK",
+			Tips: AllShards + " " + AllSucceed, Categories: "keyspace dangerous",
 			Summary: "Deletes all keys of all databases; queues, streams and retained messages stay", Arguments: flush},
 	}
 }
 
 func (s *Server) objectSpec() Spec {
 	sub := func(name, summary, reply string, handler Handler) Spec {
-		return Spec{Name: name, Group: "generic", Since: "2.2.3", Arity: 3, Flags: ReadOnly, Handler: handler, Reply: reply,
-			FirstKey: 2, LastKey: 2, KeyStep: 1, Summary: summary, Arguments: []Argument{keyArgument}}
+		return Spec{Name: name, Arity: 3, Flags: ReadOnly, Handler: handler, Reply: reply,
+			Keys: []KeySpec{Key(RO, 2)}, Tips: VariesByItself, Summary: summary, Arguments: []Argument{keyArgument}}
 	}
 	return Spec{
 		Name: "object", Since: "2.2.3", Arity: -2, Summary: "Tells how a value is kept",
@@ -100,7 +108,7 @@ func (s *Server) objectSpec() Spec {
 			sub("freq", "Returns the use counter of a key, under an LFU policy", ":n | null", objectFreq),
 			sub("idletime", "Returns the seconds since the last use of a key", ":s | null", objectIdletime),
 			sub("refcount", "Returns the reference count of a value, always 1", ":1 | null", objectRefcount),
-			{Name: "help", Group: "generic", Since: "6.2.0", Arity: 2, Flags: Loading, Handler: objectHelp, Reply: "*k +line",
+			{Name: "help", Since: "6.2.0", Arity: 2, Flags: Loading | Stale, Handler: objectHelp, Reply: "*k +line",
 				Summary: "Describes the subcommands"},
 		},
 	}

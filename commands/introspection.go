@@ -18,24 +18,29 @@ type docsCache struct {
 }
 
 func (s *Server) introspectionSpecs() []Spec {
-	spec := func(name, summary, reply string, arity int, handler Handler, arguments ...Argument) Spec {
-		return Spec{Name: name, Group: "server", Summary: summary, Since: "0.1.0", Reply: reply, Arity: arity, Flags: Loading, Handler: handler, Arguments: arguments}
+	const flags = Loading | Stale | Harmless
+	sub := func(name, summary, reply string, arity int, tips string, handler Handler, arguments ...Argument) Spec {
+		return Spec{Name: name, Summary: summary, Reply: reply, Arity: arity, Flags: flags, Tips: tips, Handler: handler, Arguments: arguments}
 	}
 	command, arguments := Argument{Name: "command", Type: "string"}, Argument{Name: "arg", Type: "string", Optional: true, Multiple: true}
 	names := Argument{Name: "command-name", Type: "string", Optional: true, Multiple: true}
-	return []Spec{{Name: "command", Group: "server", Summary: "Describes the commands", Since: "0.1.0", Reply: "*n command", Arity: -1, Flags: Loading,
+	filter := Argument{Name: "filterby", Type: "block", Token: "FILTERBY", Optional: true, Arguments: []Argument{
+		{Name: "kind", Type: "oneof", Arguments: []Argument{token("MODULE", "module"), token("ACLCAT", "aclcat"), token("PATTERN", "pattern")}},
+		{Name: "value", Type: "string"},
+	}}
+	return described([]Spec{{
+		Name: "command", Summary: "Describes the commands", Reply: "*n command", Arity: -1, Flags: flags, Tips: VariesInOrder,
 		Handler: s.commandAll, Subcommands: []Spec{
-			spec("count", "Answers the number of commands", ":n", 2, func(ctx *Context, _ [][]byte) { ctx.W.Int(int64(len(s.table))) }),
-			spec("list", "Lists the names of the commands", "*n $name", -2, s.commandList, Argument{Name: "filterby", Type: "block", Token: "FILTERBY", Optional: true,
-				Arguments: []Argument{{Name: "kind", Type: "oneof", Arguments: []Argument{{Name: "module", Type: "pure-token", Token: "MODULE"},
-					{Name: "aclcat", Type: "pure-token", Token: "ACLCAT"}, {Name: "pattern", Type: "pure-token", Token: "PATTERN"}}}, {Name: "value", Type: "string"}}}),
-			spec("info", "Describes commands: arity, flags, keys", "*n command | null", -2, s.commandInfo, names),
-			spec("docs", "Documents commands: summary and arguments", "map of name and documentation", -2, s.commandDocs, names),
-			spec("getkeys", "Answers the keys in a command", "*n $key", -3, s.commandGetKeys,
-				command, arguments),
-			spec("getkeysandflags", "Answers the keys in a command, and what it does with each", "*n *2 $key *k +flag", -3, s.commandGetKeysAndFlags, command, arguments),
-			spec("help", "Lists the subcommands", "*n +line", 2, s.help("command")),
-		}}}
+			sub("count", "Answers the number of commands", ":n", 2, "", func(ctx *Context, _ [][]byte) { ctx.W.Int(int64(len(s.table))) }),
+			sub("list", "Lists the names of the commands", "*n $name", -2, VariesInOrder, s.commandList, filter),
+			sub("info", "Describes commands: arity, flags, keys", "*n command | null", -2, VariesInOrder, s.commandInfo, names),
+			sub("docs", "Documents commands: summary and arguments", "map of name and documentation", -2, VariesInOrder, s.commandDocs, names),
+			sub("getkeys", "Answers the keys in a command", "*n $key", -3, "", s.commandGetKeys, command, arguments),
+			sub("getkeysandflags", "Answers the keys in a command, and what it does with each", "*n *2 $key *k +flag", -3, "",
+				s.commandGetKeysAndFlags, command, arguments),
+			sub("help", "Lists the subcommands", "*n +line", 2, "", s.help("command")),
+		},
+	}}, "server", "0.1.0", "connection")
 }
 
 // help lists the subcommands of a command.
@@ -84,7 +89,7 @@ func (s *Server) commandList(ctx *Context, args [][]byte) {
 		keep = func(spec *Spec) bool { return glob.Match(spec.full) }
 	case len(args) == 5 && is(args[2], "FILTERBY") && is(args[3], "ACLCAT"):
 		category := strings.ToLower(string(args[4]))
-		keep = func(spec *Spec) bool { return slices.Contains(spec.allCategories(), category) }
+		keep = func(spec *Spec) bool { return slices.Contains(spec.categories(), category) }
 	case len(args) == 5 && is(args[2], "FILTERBY") && is(args[3], "MODULE"):
 		keep = func(*Spec) bool { return false }
 	default:
@@ -137,43 +142,67 @@ func (s *Server) commandInfo(ctx *Context, args [][]byte) {
 	}
 }
 
+// flagNames are Redis' words, in the order in which it tells them.
 var flagNames = []struct {
 	flag Flag
 	name string
-}{{Write, "write"}, {ReadOnly, "readonly"}, {DenyOOM, "denyoom"}, {Admin, "admin"}, {PubSub, "pubsub"}, {Loading, "loading"},
-	{NoAuth, "no_auth"}, {Blocking, "blocking"}, {Fast, "fast"}}
+}{
+	{Write, "write"}, {ReadOnly, "readonly"}, {DenyOOM, "denyoom"}, {Admin, "admin"}, {PubSub, "pubsub"}, {NoScript, "noscript"},
+	{Blocking, "blocking"}, {Loading, "loading"}, {Stale, "stale"}, {Fast, "fast"}, {NoAuth, "no_auth"}, {NoMulti, "no_multi"},
+	{AllowBusy, "allow_busy"},
+}
+
+func (spec *Spec) flagWords(movableKeys bool) (words []string) {
+	for _, f := range flagNames {
+		if spec.Flags&f.flag != 0 {
+			words = append(words, f.name)
+		}
+	}
+	if movableKeys {
+		words = append(words, "movablekeys")
+	}
+	return words
+}
+
+// categories are those of ACL, without the sign in front.
+func (spec *Spec) categories() []string {
+	all := strings.Fields(spec.Categories)
+	for _, implied := range []struct {
+		flag  Flag
+		words string
+	}{{Write, "write"}, {ReadOnly, "read"}, {Admin, "admin dangerous"}, {PubSub, "pubsub"}, {Blocking, "blocking"}, {Fast, "fast"}} {
+		if spec.Flags&implied.flag != 0 {
+			all = append(all, strings.Fields(implied.words)...)
+		}
+	}
+	if spec.Flags&Fast == 0 {
+		all = append(all, "slow")
+	}
+	return all
+}
 
 func writeInfo(w *resp.Writer, spec *Spec) {
+	first, last, step, movable := threeIntegers(spec.Keys)
 	w.Array(10)
 	w.BulkString(spec.full)
 	w.Int(int64(spec.Arity))
-	var flags []string
-	for _, f := range flagNames {
-		if spec.Flags&f.flag != 0 {
-			flags = append(flags, f.name)
-		}
-	}
-	if spec.KeyCount > 0 {
-		flags = append(flags, "movablekeys")
-	}
-	writeWords(w, flags)
-	w.Int(int64(spec.FirstKey))
-	w.Int(int64(spec.LastKey))
-	w.Int(int64(boolInt(spec.FirstKey > 0)) * int64(spec.KeyStep))
-	categories := spec.allCategories()
+	writeWords(w, spec.flagWords(movable))
+	w.Int(int64(first))
+	w.Int(int64(last))
+	w.Int(int64(step))
+	categories := spec.categories()
 	for i := range categories {
 		categories[i] = "@" + categories[i]
 	}
 	writeWords(w, categories)
-	tips := strings.Fields(spec.detail.tips)
+	tips := strings.Fields(spec.Tips)
 	w.Set(len(tips))
 	for _, tip := range tips {
 		w.BulkString(tip)
 	}
-	keys := spec.keySpecs()
-	w.Set(len(keys))
-	for i := range keys {
-		keys[i].write(w)
+	w.Set(len(spec.Keys))
+	for i := range spec.Keys {
+		spec.Keys[i].write(w)
 	}
 	w.Set(len(spec.Subcommands))
 	for i := range spec.Subcommands {

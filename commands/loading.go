@@ -45,12 +45,6 @@ func (s *Server) Loaded(deps Deps) {
 	s.loading.Store(nil) // who sees this sees the brokers
 }
 
-// refusedWhileLoading is what Redis serves while it loads and we do not: pub/sub has retained messages, which are in a log, and a
-// change of the store's limits needs the store.
-func refusedWhileLoading(spec *Spec) bool {
-	return spec.Flags&Loading == 0 || spec.Flags&PubSub != 0 || spec.needsBrokers
-}
-
 func (s *Server) loadingText(progress Progress) string {
 	return fmt.Sprintf("LOADING Nexo is loading its logs: %d%% of %d MiB, about %d s left", progress.Percent(), progress.Total>>20,
 		int64(progress.Left(s.Clock.Now()).Seconds()))

@@ -6,86 +6,90 @@ func (s *Server) pubsubSpecs() []Spec {
 	optionalChannels := []Argument{{Name: "channel", Type: "string", Optional: true, Multiple: true}}
 	shards := []Argument{{Name: "shardchannel", Type: "string", Multiple: true}}
 	optionalShards := []Argument{{Name: "shardchannel", Type: "string", Optional: true, Multiple: true}}
-	const mode = PubSub | PubSubMode | Loading
-	return []Spec{
+	const (
+		mode = PubSub | PubSubMode | NoScript | Loading | Stale | Subscribes
+		send = PubSub | Loading | Stale | Fast | MayReplicate
+	)
+	return described([]Spec{
 		{
-			Name: "subscribe", Group: "pubsub", Since: "2.0.0", Arity: -2, Flags: mode, Arguments: channels,
+			Name: "subscribe", Runs: InLoop, NeedsBrokers: true, Since: "2.0.0", Arity: -2, Flags: mode, Arguments: channels,
 			Summary: "Listens for messages on channels; retained messages come first",
 			Reply:   "*3 subscribe channel :count per channel", Handler: channelFamily.subscribe,
 		},
 		{
-			Name: "unsubscribe", Group: "pubsub", Since: "2.0.0", Arity: -1, Flags: mode, Arguments: optionalChannels,
+			Name: "unsubscribe", Runs: InLoop, NeedsBrokers: true, Since: "2.0.0", Arity: -1, Flags: mode, Arguments: optionalChannels,
 			Summary: "Stops listening to channels, to all when none is given",
 			Reply:   "*3 unsubscribe channel :count per channel", Handler: channelFamily.unsubscribe,
 		},
 		{
-			Name: "psubscribe", Group: "pubsub", Since: "2.0.0", Arity: -2, Flags: mode,
+			Name: "psubscribe", Runs: InLoop, NeedsBrokers: true, Since: "2.0.0", Arity: -2, Flags: mode,
 			Arguments: []Argument{{Name: "pattern", Type: "pattern", Multiple: true}},
 			Summary:   "Listens for messages on channels that match glob patterns or MQTT filters; retained messages come first",
 			Reply:     "*3 psubscribe pattern :count per pattern", Handler: patternFamily.subscribe,
 		},
 		{
-			Name: "punsubscribe", Group: "pubsub", Since: "2.0.0", Arity: -1, Flags: mode,
+			Name: "punsubscribe", Runs: InLoop, NeedsBrokers: true, Since: "2.0.0", Arity: -1, Flags: mode,
 			Arguments: []Argument{{Name: "pattern", Type: "pattern", Optional: true, Multiple: true}},
 			Summary:   "Stops listening to patterns, to all when none is given",
 			Reply:     "*3 punsubscribe pattern :count per pattern", Handler: patternFamily.unsubscribe,
 		},
 		{
-			Name: "ssubscribe", Group: "pubsub", Since: "7.0.0", Arity: -2, Flags: mode, FirstKey: 1, LastKey: -1, KeyStep: 1,
+			Name: "ssubscribe", Runs: InLoop, NeedsBrokers: true, Since: "7.0.0", Arity: -2, Flags: mode, Keys: EveryKey(NotKey, 1),
 			Arguments: shards, Summary: "Listens for messages on shard channels",
 			Reply: "*3 ssubscribe shardchannel :count per channel", Handler: shardFamily.subscribe,
 		},
 		{
-			Name: "sunsubscribe", Group: "pubsub", Since: "7.0.0", Arity: -1, Flags: mode, FirstKey: 1, LastKey: -1, KeyStep: 1,
+			Name: "sunsubscribe", Runs: InLoop, NeedsBrokers: true, Since: "7.0.0", Arity: -1, Flags: mode, Keys: EveryKey(NotKey, 1),
 			Arguments: optionalShards, Summary: "Stops listening to shard channels, to all when none is given",
 			Reply: "*3 sunsubscribe shardchannel :count per channel", Handler: shardFamily.unsubscribe,
 		},
 		{
-			Name: "publish", Group: "pubsub", Since: "2.0.0", Arity: 3, Flags: PubSub | Loading | Fast | MayReplicate,
+			Name: "publish", NeedsBrokers: true, Since: "2.0.0", Arity: 3, Flags: send,
 			Arguments: []Argument{{Name: "channel", Type: "string"}, {Name: "message", Type: "string"}},
 			Summary:   "Sends a message to a channel", Reply: ":receivers", Handler: publish,
 		},
 		{
-			Name: "spublish", Group: "pubsub", Since: "7.0.0", Arity: 3, Flags: PubSub | Loading | Fast | MayReplicate,
-			FirstKey: 1, LastKey: 1, KeyStep: 1,
+			Name: "spublish", NeedsBrokers: true, Since: "7.0.0", Arity: 3, Flags: send,
+			Keys:      OneKey(NotKey),
 			Arguments: []Argument{{Name: "shardchannel", Type: "string"}, {Name: "message", Type: "string"}},
 			Summary:   "Sends a message to a shard channel", Reply: ":receivers", Handler: publishShard,
 		},
 		{
-			Name: "pubsub", Group: "pubsub", Since: "2.8.0", Arity: -2,
+			Name: "pubsub", Since: "2.8.0", Arity: -2,
 			Summary: "Tells about channels and their subscribers", Reply: "of the subcommand",
 			Subcommands: pubsubSubcommands(),
 		},
-	}
+	}, "pubsub", "", "")
 }
 
 func pubsubSubcommands() []Spec {
+	const ask = PubSub | Loading | Stale | Harmless
 	pattern := []Argument{{Name: "pattern", Type: "pattern", Optional: true}}
 	return []Spec{
 		{
-			Name: "channels", Group: "pubsub", Since: "2.8.0", Arity: -2, Flags: PubSub | Loading, Arguments: pattern,
+			Name: "channels", NeedsBrokers: true, Since: "2.8.0", Arity: -2, Flags: ask, Arguments: pattern,
 			Summary: "Lists the channels that have subscribers", Reply: "*n channel", Handler: pubsubChannels,
 		},
 		{
-			Name: "numsub", Group: "pubsub", Since: "2.8.0", Arity: -2, Flags: PubSub | Loading,
+			Name: "numsub", NeedsBrokers: true, Since: "2.8.0", Arity: -2, Flags: ask,
 			Arguments: []Argument{{Name: "channel", Type: "string", Optional: true, Multiple: true}},
 			Summary:   "Counts the subscribers of channels", Reply: "*2n channel :count", Handler: pubsubNumSub,
 		},
 		{
-			Name: "numpat", Group: "pubsub", Since: "2.8.0", Arity: 2, Flags: PubSub | Loading,
+			Name: "numpat", NeedsBrokers: true, Since: "2.8.0", Arity: 2, Flags: ask,
 			Summary: "Counts the distinct patterns that are subscribed to", Reply: ":n", Handler: pubsubNumPat,
 		},
 		{
-			Name: "shardchannels", Group: "pubsub", Since: "7.0.0", Arity: -2, Flags: PubSub | Loading, Arguments: pattern,
+			Name: "shardchannels", NeedsBrokers: true, Since: "7.0.0", Arity: -2, Flags: ask, Arguments: pattern,
 			Summary: "Lists the shard channels that have subscribers", Reply: "*n shardchannel", Handler: pubsubShardChannels,
 		},
 		{
-			Name: "shardnumsub", Group: "pubsub", Since: "7.0.0", Arity: -2, Flags: PubSub | Loading,
+			Name: "shardnumsub", NeedsBrokers: true, Since: "7.0.0", Arity: -2, Flags: ask,
 			Arguments: []Argument{{Name: "shardchannel", Type: "string", Optional: true, Multiple: true}},
 			Summary:   "Counts the subscribers of shard channels", Reply: "*2n shardchannel :count", Handler: pubsubShardNumSub,
 		},
 		{
-			Name: "help", Group: "pubsub", Since: "6.2.0", Arity: 2, Flags: Loading,
+			Name: "help", Since: "6.2.0", Arity: 2, Flags: Loading | Stale,
 			Summary: "Describes the subcommands", Reply: "*n line", Handler: pubsubPrintHelp,
 		},
 	}

@@ -133,14 +133,14 @@ func (s *sessions) get(id uint64) *Session {
 
 // counters are the figures of INFO; connections add theirs once a batch.
 type counters struct {
-	commands, rejected, store atomic.Uint64
-	streamRead, streamAcked   atomic.Uint64 // entries
+	commands, rejected, measured atomic.Uint64
+	streamRead, streamAcked      atomic.Uint64 // entries
 }
 
 // add leaves out what the process does for the dashboard: watching must not change what is watched.
 func (c *counters) add(ctx *Context) {
 	if ctx.Session.own {
-		ctx.commands, ctx.rejected, ctx.storeCommands = 0, 0, 0
+		ctx.commands, ctx.rejected, ctx.measured = 0, 0, 0
 		return
 	}
 	if ctx.commands > 0 {
@@ -151,9 +151,9 @@ func (c *counters) add(ctx *Context) {
 		c.rejected.Add(ctx.rejected)
 		ctx.rejected = 0
 	}
-	if ctx.storeCommands > 0 {
-		c.store.Add(ctx.storeCommands)
-		ctx.storeCommands = 0
+	if ctx.measured > 0 {
+		c.measured.Add(ctx.measured)
+		ctx.measured = 0
 	}
 }
 

@@ -40,12 +40,6 @@ const (
 	slowerThanDefault  = 10_000 // microseconds
 )
 
-// takesLong tells whether the slow log looks at the command whatever its threshold.
-func (spec *Spec) takesLong() bool {
-	addsToOneKey := spec.Flags&DenyOOM != 0 && spec.FirstKey == 1 && spec.LastKey == 1
-	return spec.Flags&(Fast|Blocking) == 0 && !addsToOneKey
-}
-
 // setThreshold changes from how many microseconds on commands are remembered. One below the default asks for every command.
 func (l *slowLog) setThreshold(micros int64) {
 	l.slowerThan.Store(micros)
@@ -67,7 +61,7 @@ func (l *slowLog) add(ctx *Context, args [][]byte, took time.Duration) {
 		case i == slowArgumentsMax-1 && len(args) > slowArgumentsMax:
 			entry.args = append(entry.args, fmt.Sprintf("... (%d more arguments)", len(args)-i))
 		case i >= slowArgumentsMax:
-		case secret(args, i):
+		case ctx.spec.Secret != nil && ctx.spec.Secret(args, i):
 			entry.args = append(entry.args, "(redacted)")
 		case len(arg) > slowArgumentMax:
 			entry.args = append(entry.args, fmt.Sprintf("%s... (%d more bytes)", arg[:slowArgumentMax], len(arg)-slowArgumentMax))
@@ -83,17 +77,11 @@ func (l *slowLog) add(ctx *Context, args [][]byte, took time.Duration) {
 	l.trimLocked()
 }
 
-// secret tells whether an argument may be a password, or the name that goes with it.
-func secret(args [][]byte, i int) bool {
-	switch {
-	case is(args[0], "AUTH"):
-		return i > 0
-	case is(args[0], "HELLO"):
-		return i > 1 && is(args[i-1], "AUTH") || i > 2 && is(args[i-2], "AUTH")
-	case is(args[0], "CONFIG"):
-		return i > 2 && i%2 == 1 && is(args[1], "SET") && (is(args[i-1], "REQUIREPASS") || is(args[i-1], "MASTERAUTH"))
-	}
-	return false
+// forget is SLOWLOG RESET.
+func (l *slowLog) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = nil
 }
 
 func (l *slowLog) trimLocked() {
@@ -121,38 +109,61 @@ func (l *slowLog) newest(n int) (entries []slowEntry) {
 }
 
 func (s *Server) diagnosisSpecs() []Spec {
-	sub := func(name, summary, reply string, arity int, handler Handler, arguments ...Argument) Spec {
-		return Spec{Name: name, Group: "server", Summary: summary, Since: "0.1.0", Reply: reply, Arity: arity, Flags: Admin | Loading, Handler: handler, Arguments: arguments}
+	return described([]Spec{s.slowlogSpec(), s.latencySpec()}, "server", "0.1.0", "")
+}
+
+func (s *Server) slowlogSpec() Spec {
+	const flags = Admin | Loading | Stale
+	return Spec{
+		Name: "slowlog", Arity: -2,
+		Summary: "Tells of commands that took long; those of constant time or that add to one key only with a threshold below 10,000",
+		Subcommands: []Spec{
+			{
+				Name: "get", Summary: "Answers the slowest commands of late, newest first",
+				Reply: "*k *6 :id :unix-seconds :microseconds *n $arg $address $name", Arity: -2, Flags: flags | Harmless,
+				Tips: AllNodes + " " + VariesByItself, Handler: slowlogGet,
+				Arguments: []Argument{{Name: "count", Type: "integer", Optional: true}},
+			},
+			{
+				Name: "len", Summary: "Answers how many commands are remembered", Reply: ":n", Arity: 2, Flags: flags | Harmless,
+				Tips:    AllNodes + " response_policy:agg_sum " + VariesByItself,
+				Handler: func(ctx *Context, _ [][]byte) { ctx.W.Int(int64(len(s.slow.newest(-1)))) },
+			},
+			{
+				Name: "reset", Summary: "Forgets them", Reply: "+OK", Arity: 2, Flags: flags, Tips: AllNodes + " " + AllSucceed,
+				Handler: func(ctx *Context, _ [][]byte) {
+					s.slow.forget()
+					ctx.W.OK()
+				},
+			},
+			{Name: "help", Summary: "Lists the subcommands", Reply: "*n +line", Arity: 2, Flags: Loading | Stale, Handler: s.help("slowlog")},
+		},
 	}
-	family := func(name, summary string, subcommands ...Spec) Spec {
-		return Spec{Name: name, Group: "server", Summary: summary, Since: "0.1.0", Arity: -2, Flags: Admin | Loading,
-			Subcommands: append(subcommands, sub("help", "Lists the subcommands", "*n +line", 2, s.help(name)))}
+}
+
+func (s *Server) latencySpec() Spec {
+	sub := func(name, summary, reply, tips string, arity int, handler Handler, arguments ...Argument) Spec {
+		return Spec{Name: name, Summary: summary, Reply: reply, Arity: arity, Flags: Admin | NoScript | Loading | Stale, Tips: tips,
+			Handler: handler, Arguments: arguments}
 	}
+	const tips = VariesByItself + " " + AllNodes + " " + NoPolicy
 	event := Argument{Name: "event", Type: "string"}
-	return []Spec{
-		family("slowlog", "Tells of commands that took long; those of constant time or that add to one key only with a threshold below 10,000",
-			sub("get", "Answers the slowest commands of late, newest first", "*k *6 :id :unix-seconds :microseconds *n $arg $address $name", -2, slowlogGet,
-				Argument{Name: "count", Type: "integer", Optional: true}),
-			sub("len", "Answers how many commands are remembered", ":n", 2, func(ctx *Context, _ [][]byte) {
-				ctx.W.Int(int64(len(s.slow.newest(-1))))
-			}),
-			sub("reset", "Forgets them", "+OK", 2, func(ctx *Context, _ [][]byte) {
-				s.slow.mu.Lock()
-				s.slow.entries = nil
-				s.slow.mu.Unlock()
-				ctx.W.OK()
-			})),
-		family("latency", "Answers as a Redis that does not watch latencies: there are no events",
-			sub("latest", "Answers an empty list", "*0", 2, func(ctx *Context, _ [][]byte) { ctx.W.Array(0) }),
-			sub("history", "Answers an empty list", "*0", 3, func(ctx *Context, _ [][]byte) { ctx.W.Array(0) }, event),
-			sub("reset", "Answers that nothing was forgotten", ":0", -2, func(ctx *Context, _ [][]byte) { ctx.W.Int(0) },
-				Argument{Name: "event", Type: "string", Optional: true, Multiple: true}),
-			sub("graph", "Refused: there are no events", "-ERR", 3, func(ctx *Context, args [][]byte) {
+	empty := func(ctx *Context, _ [][]byte) { ctx.W.Array(0) }
+	return Spec{
+		Name: "latency", Arity: -2, Summary: "Answers as a Redis that does not watch latencies: there are no events",
+		Subcommands: []Spec{
+			sub("latest", "Answers an empty list", "*0", tips, 2, empty),
+			sub("history", "Answers an empty list", "*0", tips, 3, empty, event),
+			sub("reset", "Answers that nothing was forgotten", ":0", AllNodes+" "+AllSucceed, -2,
+				func(ctx *Context, _ [][]byte) { ctx.W.Int(0) }, Argument{Name: "event", Type: "string", Optional: true, Multiple: true}),
+			sub("graph", "Refused: there are no events", "-ERR", tips, 3, func(ctx *Context, args [][]byte) {
 				ctx.W.Error(fmt.Sprintf("ERR No samples available for event '%s'", shorten(args[2])))
 			}, event),
-			sub("doctor", "Says where to look instead", "=text", 2, func(ctx *Context, _ [][]byte) {
+			sub("doctor", "Says where to look instead", "=text", tips, 2, func(ctx *Context, _ [][]byte) {
 				ctx.W.Verbatim("Nexo does not watch latency events. SLOWLOG GET lists slow commands.\n")
-			})),
+			}),
+			{Name: "help", Summary: "Lists the subcommands", Reply: "*n +line", Arity: 2, Flags: Loading | Stale, Handler: s.help("latency")},
+		},
 	}
 }
 

@@ -18,28 +18,34 @@ type Spec struct {
 	// Arity counts the name (and the subcommand's name): exact when positive, at least -Arity when negative.
 	Arity int
 	Flags Flag
-	// FirstKey, LastKey and KeyStep say where the keys are, as in Redis' COMMAND; all 0 when there are none.
-	FirstKey, LastKey, KeyStep int
-	// KeyCount is the place of the number of keys, when they follow one; a key then is every KeyStep-th word behind it.
-	KeyCount  int
+	// Keys says which of the words are keys, and what becomes of them.
+	Keys []KeySpec
+	// Categories are those of ACL besides what the flags say, with spaces between; none of a command that has only subcommands.
+	Categories string
+	// Tips are words for proxies, with spaces between.
+	Tips      string
 	Arguments []Argument
 
 	// Handler runs the command; nil when only Subcommands exist.
 	Handler     Handler
 	Subcommands []Spec
 
-	// Paced work rests by itself and would keep others waiting in a slot of the door's gate, so it takes none.
-	Paced bool
+	// Runs says where the command runs, when its being Fast or not does not say it.
+	Runs Place
 	// Unpaused commands run though CLIENT PAUSE holds everything back.
 	Unpaused bool
+	// Untimed commands take as long as what they are sent takes to copy: with its usual threshold the slow log does not look at them.
+	Untimed bool
+	// NeedsBrokers commands are refused while loading in spite of the flag: Redis has what they need before its data, this server not.
+	NeedsBrokers bool
+	// Secret tells whether an argument may be a password, or the name that goes with one; nil when none is.
+	Secret func(args [][]byte, i int) bool
 
-	full         string        // the name, behind that of the command and a bar when it is a subcommand's
-	stats        *commandStats // what it has done, for INFO
-	detail       detail        // what COMMAND INFO tells besides
-	long         bool          // the slow log looks at it whatever its threshold; see takesLong
-	store        bool          // see isStore
-	weight       weight        // where it runs; see weigh
-	needsBrokers bool          // refused while loading in spite of the flag; see refusedWhileLoading
+	full     string        // the name, behind that of the command and a bar when it is a subcommand's
+	stats    *commandStats // what it has done, for INFO
+	long     bool          // the slow log looks at it whatever its threshold
+	measured bool          // its calls are counted among those of its family, and a sample of them is timed
+	makeRoom func() error  // of the family, when it may be refused for want of memory
 }
 
 // Handler runs one command: args[0] is the name (args[1] the subcommand's name). It writes exactly one reply, or none
@@ -50,18 +56,52 @@ type Handler func(ctx *Context, args [][]byte)
 type Flag uint32
 
 const (
-	Write        Flag = 1 << iota // changes data: refused while loading
-	ReadOnly                      // reads data
-	DenyOOM                       // adds data to the store: refused over maxmemory when nothing can be evicted
-	Admin                         // administrates the server
-	PubSubMode                    // allowed on a RESP2 connection in subscribe mode
-	NoAuth                        // allowed before AUTH
-	Loading                       // allowed while the logs are loaded; see refusedWhileLoading
-	Blocking                      // may block
-	Fast                          // constant or logarithmic time
-	PubSub                        // belongs to pub/sub
-	MayReplicate                  // others notice it though no data changes: waits under CLIENT PAUSE WRITE, as what writes does
+	Write     Flag = 1 << iota // changes data: waits under CLIENT PAUSE WRITE; a console that only reads refuses it
+	ReadOnly                   // reads data, and a console that only reads runs it
+	DenyOOM                    // adds data: refused when its family is asked for room and finds none
+	Admin                      // administrates the server: dangerous
+	PubSub                     // belongs to pub/sub
+	NoScript                   // not for scripts
+	Blocking                   // may block: its wait counts for no statistics
+	Loading                    // runs while the logs are loaded, unless it NeedsBrokers
+	Stale                      // would run on a replica that has lost its master
+	Fast                       // constant or logarithmic time: runs in the event loop, unless Runs says otherwise
+	NoAuth                     // runs before AUTH
+	NoMulti                    // not for transactions
+	AllowBusy                  // would run while a script does not end
+
+	// The others are this server's own, and COMMAND does not tell them.
+
+	PubSubMode   // runs on a RESP2 connection in subscribe mode
+	MayReplicate // others notice it though no data changes: waits under CLIENT PAUSE WRITE, as what writes does
+	Subscribes   // begins or ends what is pushed to the connection: no command for a console
+	Harmless     // changes nothing though it reads no data: a console that only reads runs it
 )
+
+// Place says where a command runs.
+type Place uint8
+
+const (
+	byFast Place = iota // InLoop when it is Fast, Beside otherwise
+	InLoop              // in the event loop of its connection: short, and without waiting but in Conn.Block
+	Beside              // beside the loop: it may take long, or nobody has said that it does not
+	Gated               // beside the loop, and only so many at a time
+)
+
+// Tips for proxies, in Redis' words.
+const (
+	AllShards      = "request_policy:all_shards"
+	AllNodes       = "request_policy:all_nodes"
+	MultiShard     = "request_policy:multi_shard"
+	SumOfShards    = "request_policy:multi_shard response_policy:agg_sum"
+	AllSucceed     = "response_policy:all_succeeded"
+	NoPolicy       = "response_policy:special"
+	VariesByItself = "nondeterministic_output"
+	VariesInOrder  = "nondeterministic_output_order"
+)
+
+// gatedArguments is from how many arguments on a command is gated, whatever it does.
+const gatedArguments = 256
 
 // Argument describes one argument for COMMAND DOCS, as Redis' command arguments do.
 type Argument struct {
@@ -82,8 +122,8 @@ type Context struct {
 	spec    *Spec // the command under way
 
 	commands, rejected uint64 // since the last batch; see counters
-	storeCommands      uint64 // of the commands, those of the store
-	untilSample        int    // commands of the store until one is kept as a sample of their latency
+	measured           uint64 // of the commands, those of families that are measured
+	untilSample        int    // measured commands until one is kept as a sample of their latency
 	untilTimed         int    // commands until one is timed
 	ran                callRuns
 	flushes            int       // how often the replies were flushed

@@ -107,8 +107,8 @@ func (s *Server) execute(ctx *Context, spec *Spec, args [][]byte) {
 			ctx.untilTimed = 0
 		}
 	}
-	if spec.store {
-		ctx.storeCommands++
+	if spec.measured {
+		ctx.measured++
 		if ctx.untilSample > 0 {
 			ctx.untilSample--
 		}
@@ -145,7 +145,7 @@ func (s *Server) timeCall(ctx *Context, spec *Spec, args [][]byte, watched bool)
 		took = ctx.waited.Sub(began)
 	}
 	ctx.timing = false
-	if spec.store && ctx.untilSample == 0 && !ctx.Session.own {
+	if spec.measured && ctx.untilSample == 0 && !ctx.Session.own {
 		ctx.untilSample = sampleEvery
 		s.latencies.Add(took)
 	}

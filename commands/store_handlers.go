@@ -89,8 +89,10 @@ func (ctx *Context) expiryWithin(o *options, r *setRequest, command string) (sto
 	return expiryOption(r.expiryWord, r.seconds, r.absolute, command, ctx.Server.Clock)
 }
 
+func deletesIfEqual(args [][]byte) bool { return len(args) == 4 && is(args[2], "IFEQ") }
+
 func ndel(ctx *Context, args [][]byte) {
-	if len(args) != 4 || !is(args[2], "IFEQ") {
+	if !deletesIfEqual(args) {
 		del(ctx, args)
 		return
 	}

@@ -350,57 +350,67 @@ func (s *Server) streamSpecs() []Spec {
 		{Name: "exists", Type: "pure-token", Token: "EXISTS"}, {Name: "offset", Type: "integer"}}}
 	count, block := option("COUNT", "count", "integer"), option("BLOCK", "dur", "string")
 	size := option("MAXBYTES", "bytes", "integer")
-	spec := func(name, summary, reply string, arity int, flags Flag, handler Handler, arguments ...Argument) Spec {
-		return Spec{Name: name, Group: "stream", Summary: summary, Since: "0.1.0", Reply: reply, Arity: arity, Flags: flags, FirstKey: 1, LastKey: 1, KeyStep: 1,
+	spec := func(name, summary, reply string, arity int, flags Flag, access Access, handler Handler, arguments ...Argument) Spec {
+		return Spec{Name: name, Summary: summary, Reply: reply, Arity: arity, Flags: flags, Keys: OneKey(access),
 			Handler: handler, Arguments: append([]Argument{key}, arguments...)}
 	}
+	inLoop := func(spec Spec) Spec {
+		spec.Runs = InLoop
+		return spec
+	}
+	untimed := func(spec Spec) Spec {
+		spec.Untimed = true
+		return spec
+	}
+	tipped := func(tips string, spec Spec) Spec {
+		spec.Tips = tips
+		return spec
+	}
+	every := func(access Access, spec Spec) Spec {
+		spec.Keys, spec.Arguments = EveryKey(access, 1), []Argument{many(key)}
+		return spec
+	}
 	all := []Spec{
-		spec("xcreate", "Makes a stream", "+OK", -2, Write|DenyOOM, xcreate, limits...),
-		spec("xconf", "Reads or changes the config of a stream", "map | +OK", -3, Write, xconf, Argument{Name: "action", Type: "oneof", Arguments: []Argument{
+		untimed(spec("xcreate", "Makes a stream", "+OK", -2, Write, RW|Inserts, xcreate, limits...)),
+		spec("xconf", "Reads or changes the config of a stream", "map | +OK", -3, Write, RW|Updates, xconf, Argument{Name: "action", Type: "oneof", Arguments: []Argument{
 			{Name: "get", Type: "block", Token: "GET", Arguments: []Argument{{Name: "name", Type: "string", Optional: true, Multiple: true}}},
 			{Name: "set", Type: "block", Token: "SET", Arguments: []Argument{{Name: "setting", Type: "block", Multiple: true, Arguments: []Argument{word("name", "string"), word("value", "string")}}}}}}),
-		spec("xdrop", "Removes streams with their entries and groups", ":n", -2, Write, xdrop),
-		spec("xexists", "Counts the names that are streams", ":n", -2, ReadOnly|Fast, func(ctx *Context, args [][]byte) {
+		every(RM|Deletes, spec("xdrop", "Removes streams with their entries and groups", ":n", -2, Write, RM, xdrop)),
+		every(RO, spec("xexists", "Counts the names that are streams", ":n", -2, ReadOnly|Fast, RO, func(ctx *Context, args [][]byte) {
 			ctx.W.Int(int64(ctx.Server.Stream.Exists(args[1:])))
-		}),
-		{Name: "xlist", Group: "stream", Summary: "Lists the names of streams", Since: "0.1.0", Reply: "*2 $cursor *k $name", Arity: -1, Flags: ReadOnly, Handler: xlist,
+		})),
+		{Name: "xlist", Summary: "Lists the names of streams", Reply: "*2 $cursor *k $name", Arity: -1, Flags: ReadOnly, Handler: xlist,
 			Arguments: []Argument{option("MATCH", "glob", "pattern"), count, option("CURSOR", "cursor", "string")}},
-		spec("xappend", "Appends an entry", ":offset, with DEDUP *2 :offset :1|:0", -3, Write|DenyOOM|Fast, xappend,
+		spec("xappend", "Appends an entry", ":offset, with DEDUP *2 :offset :1|:0", -3, Write|Fast, RW|Inserts, xappend,
 			word("payload", "string"), expect, option("DEDUP", "key", "string"), queueFlag("NOMK")),
-		spec("xmappend", "Appends several entries, all or none", "*2 :first :last", -4, Write|DenyOOM, xmappend,
-			word("n", "integer"), many(word("payload", "string")), expect),
-		spec("xfetch", "Reads entries from a position", "*4 :next :high :skipped *k entry; entry = *3 :offset :ms $payload", -3, ReadOnly|Blocking, xfetch,
-			word("pos", position), option("TO", "pos", position), count, size, block, queueFlag("REV"), queueFlag("STRICT")),
-		spec("xgcreate", "Makes a consumer group", "+OK", -3, Write, xgcreate, group, option("START", "pos", position), option("ACKWAIT", "dur", "string"),
+		untimed(inLoop(spec("xmappend", "Appends several entries, all or none", "*2 :first :last", -4, Write, RW|Inserts, xmappend,
+			word("n", "integer"), many(word("payload", "string")), expect))),
+		inLoop(spec("xfetch", "Reads entries from a position", "*4 :next :high :skipped *k entry; entry = *3 :offset :ms $payload", -3, ReadOnly|Blocking, RO|Reads, xfetch,
+			word("pos", position), option("TO", "pos", position), count, size, block, queueFlag("REV"), queueFlag("STRICT"))),
+		spec("xgcreate", "Makes a consumer group", "+OK", -3, Write, RW|Updates, xgcreate, group, option("START", "pos", position), option("ACKWAIT", "dur", "string"),
 			option("MAXDELIVER", "n", "integer"), option("MAXPENDING", "n", "integer"), queueFlag("IFNX")),
-		spec("xgdrop", "Removes a consumer group", ":0|:1", 3, Write, xgdrop, group),
-		spec("xconsume", "Takes entries for a consumer of a group", "*3 :epoch :lag *k entry; entry = *4 :offset :ms :deliveries $payload", -4, Write|Blocking, xconsume,
-			group, word("consumer", "string"), count, size, block, queueFlag("NOACK"), queueFlag("MK")),
-		spec("xack", "Acknowledges entries of a group", ":n", -4, Write|Fast, xack, group, acknowledged, option("EPOCH", "epoch", "integer")),
-		spec("xnack", "Gives entries of a group back, or parks them", ":n", -7, Write, xnack, group,
+		spec("xgdrop", "Removes a consumer group", ":0|:1", 3, Write, RW|Updates, xgdrop, group),
+		inLoop(spec("xconsume", "Takes entries for a consumer of a group", "*3 :epoch :lag *k entry; entry = *4 :offset :ms :deliveries $payload", -4, Write|Blocking, RW|Reads|Updates, xconsume,
+			group, word("consumer", "string"), count, size, block, queueFlag("NOACK"), queueFlag("MK"))),
+		spec("xack", "Acknowledges entries of a group", ":n", -4, Write|Fast, RW|Updates, xack, group, acknowledged, option("EPOCH", "epoch", "integer")),
+		inLoop(spec("xnack", "Gives entries of a group back, or parks them", ":n", -7, Write, RW|Updates, xnack, group,
 			Argument{Name: "mode", Type: "oneof", Arguments: []Argument{{Name: "silent", Type: "pure-token", Token: "SILENT"}, {Name: "fail", Type: "pure-token", Token: "FAIL"}, {Name: "fatal", Type: "pure-token", Token: "FATAL"}}},
-			Argument{Name: "n", Type: "integer", Token: "IDS"}, acknowledged, option("DELAY", "dur", "string"), option("REASON", "text", "string")),
-		spec("xextend", "Moves the redelivery of entries to a time from now", ":n", -5, Write, xextend, group, word("dur", "string"), acknowledged),
-		spec("xleave", "Gives back everything that a consumer holds", ":released", 4, Write, xleave, group, word("consumer", "string")),
-		spec("xseek", "Moves a group to a position, and makes one that is missing; what is parked stays", "*2 :epoch :next", 4, Write, xseek, group, word("pos", position)),
-		spec("xparked", "Lists the parked entries of a group", "*k *5 :offset :deliveries :parked-ms $reason $payload", -3, ReadOnly, xparked, group,
+			Argument{Name: "n", Type: "integer", Token: "IDS"}, acknowledged, option("DELAY", "dur", "string"), option("REASON", "text", "string"))),
+		inLoop(spec("xextend", "Moves the redelivery of entries to a time from now", ":n", -5, Write, RW|Updates, xextend, group, word("dur", "string"), acknowledged)),
+		spec("xleave", "Gives back everything that a consumer holds", ":released", 4, Write, RW|Updates, xleave, group, word("consumer", "string")),
+		spec("xseek", "Moves a group to a position, and makes one that is missing; what is parked stays", "*2 :epoch :next", 4, Write, RW|Updates, xseek, group, word("pos", position)),
+		spec("xparked", "Lists the parked entries of a group", "*k *5 :offset :deliveries :parked-ms $reason $payload", -3, ReadOnly, RO|Reads, xparked, group,
 			count, option("FROM", "pos", position)),
-		spec("xunpark", "Lets parked entries be delivered again, or drops them", ":n", -4, Write, xunpark, group,
+		spec("xunpark", "Lets parked entries be delivered again, or drops them", ":n", -4, Write, RW|Updates, xunpark, group,
 			Argument{Name: "which", Type: "oneof", Arguments: []Argument{{Name: "all", Type: "pure-token", Token: "ALL"}, acknowledged}}, queueFlag("DROP")),
-		spec("xstat", "Describes a stream, with the names of its groups in order, or one group: consumers are those that hold entries, workers those with an open connection", "map", -2, ReadOnly, xstat, Argument{Name: "group", Type: "string", Optional: true}),
-		spec("xverify", "Computes the hash chain of a stream again", "map ok from to head first-bad", -2, ReadOnly, xverify,
+		spec("xstat", "Describes a stream, with the names of its groups in order, or one group: consumers are those that hold entries, workers those with an open connection", "map", -2, ReadOnly, RO, xstat, Argument{Name: "group", Type: "string", Optional: true}),
+		spec("xverify", "Computes the hash chain of a stream again", "map ok from to head first-bad", -2, ReadOnly, RO|Reads, xverify,
 			option("FROM", "pos", position), option("TO", "pos", position)),
-		spec("xhead", "Answers the last entry of a stream and its hash", "*3 :offset $id $sha256", 2, ReadOnly|Fast, xhead),
-		spec("xlen", "Answers the number of entries", ":n", 2, ReadOnly|Fast, xlen),
-		spec("xtrim", "Removes entries from the front", ":n", -4, Write, xtrim, Argument{Name: "strategy", Type: "oneof", Arguments: []Argument{
-			{Name: "maxlen", Type: "pure-token", Token: "MAXLEN"}, {Name: "minid", Type: "pure-token", Token: "MINID"}}}, word("threshold", "string")),
-		spec("xdel", "Refused: entries are immutable; of a missing stream there are none", "-IMMUTABLE | :0", -3, Write, xdel, many(word("id", "string"))),
+		spec("xhead", "Answers the last entry of a stream and its hash", "*3 :offset $id $sha256", 2, ReadOnly|Fast, RO, xhead),
+		spec("xlen", "Answers the number of entries", ":n", 2, ReadOnly|Fast, RO, xlen),
+		tipped(VariesByItself, spec("xtrim", "Removes entries from the front", ":n", -4, Write, RW|Deletes, xtrim, Argument{Name: "strategy", Type: "oneof", Arguments: []Argument{
+			{Name: "maxlen", Type: "pure-token", Token: "MAXLEN"}, {Name: "minid", Type: "pure-token", Token: "MINID"}}}, word("threshold", "string"))),
+		spec("xdel", "Refused: entries are immutable; of a missing stream there are none", "-IMMUTABLE | :0", -3, Write|Fast, RW|Deletes, xdel, many(word("id", "string"))),
 	}
-	for i := range all {
-		if all[i].Name == "xdrop" || all[i].Name == "xexists" {
-			all[i].LastKey = -1
-			all[i].Arguments[0].Multiple = true
-		}
-	}
-	return all
+	return described(gated(all), "stream", "0.1.0", "stream")
 }

@@ -6,7 +6,10 @@ import (
 )
 
 func TestEveryCommandIsDescribed(t *testing.T) {
-	s := &Server{}
+	s, err := New(Deps{}, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := map[string]bool{}
 	var check func(prefix string, spec *Spec)
 	check = func(prefix string, spec *Spec) {
@@ -34,12 +37,11 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 			check(spec.Name+"|", &spec.Subcommands[i])
 		}
 	}
-	specs := s.specs()
-	if len(specs) < 100 {
-		t.Fatalf("only %d commands", len(specs))
+	if len(s.table) < 100 {
+		t.Fatalf("only %d commands", len(s.table))
 	}
-	for i := range specs {
-		check("", &specs[i])
+	for _, spec := range s.table {
+		check("", spec)
 	}
 }
 
@@ -68,35 +70,10 @@ func TestSearchesTakeNoSlotOfTheGate(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, replay := s.table["qdlq"].subcommand([]byte("list")), s.table["qdlq"].subcommand([]byte("replay"))
-	if s.table["qpeek"].weight != aside || list.weight != aside {
+	if s.table["qpeek"].Runs != Beside || list.Runs != Beside {
 		t.Error("a search takes a slot, or runs in the event loop")
 	}
-	if s.table["qpush"].weight != light || replay.weight != heavy {
+	if s.table["qpush"].Runs != InLoop || replay.Runs != Gated {
 		t.Error("a push runs beside the event loop, or the replay of dead letters takes no slot")
-	}
-}
-
-// TestWeightsNameCommands: the lists of weight.go name commands, and say nothing that the flag Fast says already.
-func TestWeightsNameCommands(t *testing.T) {
-	s, err := New(Deps{}, Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	specs := map[string]*Spec{}
-	for _, spec := range s.table {
-		specs[spec.full] = spec
-		for i := range spec.Subcommands {
-			specs[spec.Subcommands[i].full] = &spec.Subcommands[i]
-		}
-	}
-	for name := range brief {
-		if spec := specs[name]; spec == nil || spec.Flags&Fast != 0 {
-			t.Errorf("%s is no command, or Fast", name)
-		}
-	}
-	for name := range readsFiles {
-		if spec := specs[name]; spec == nil || spec.Flags&Fast == 0 {
-			t.Errorf("%s is no command, or not Fast", name)
-		}
 	}
 }

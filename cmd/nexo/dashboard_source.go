@@ -46,19 +46,19 @@ func (s *source) Commands() (list []ui.Command) {
 }
 
 func commandOf(h commands.Help) ui.Command {
-	subscribes := []string{"subscribe", "psubscribe", "ssubscribe", "nsub", "monitor", "unsubscribe", "punsubscribe", "sunsubscribe", "nunsub"}
 	return ui.Command{
 		Name: h.Name, Summary: h.Summary, Syntax: h.Syntax, Group: h.Group,
-		Write: h.Flags&(commands.Write|commands.Admin) != 0, ReadOnly: readsOnly(h), Subscribes: slices.Contains(subscribes, h.Name),
+		Write: changes(h), ReadOnly: readsOnly(h), Subscribes: h.Flags&commands.Subscribes != 0,
 	}
 }
 
 // readsOnly is a command that changes nothing, not even the connection's place among the clients.
 func readsOnly(h commands.Help) bool {
-	harmless := []string{"ping", "echo", "info", "time", "dbsize", "role", "lastsave", "config get", "slowlog get", "slowlog len", "client list", "pubsub channels",
-		"pubsub numsub", "pubsub numpat", "ntopics", "nretained", "nwho"}
-	return h.Flags&commands.ReadOnly != 0 && h.Flags&(commands.Write|commands.Admin) == 0 || slices.Contains(harmless, h.Name) ||
-		h.Name == "command" || strings.HasPrefix(h.Name, "command ")
+	return h.Flags&(commands.ReadOnly|commands.Harmless) != 0 && !changes(h)
+}
+
+func changes(h commands.Help) bool {
+	return h.Flags&commands.Write != 0 || h.Flags&commands.Admin != 0 && h.Flags&commands.Harmless == 0
 }
 
 func (s *source) Command(words []string) (ui.Command, bool) {
@@ -101,7 +101,7 @@ func (s *source) Totals() ui.Totals {
 		}
 	}
 	return ui.Totals{
-		Commands: activity.Commands, StoreCommands: activity.Store, Hits: counters.Hits, Misses: counters.Misses, Keys: counters.Keys,
+		Commands: activity.Commands, StoreCommands: activity.Measured, Hits: counters.Hits, Misses: counters.Misses, Keys: counters.Keys,
 		StoreLatency: ui.Latency{Counts: activity.Latency[:], Bound: latency.Bound}, FsyncLatency: ui.Latency{Counts: fsyncs[:], Bound: latency.Bound},
 		Published: bus.Published, Delivered: bus.Delivered, Subscriptions: bus.Subscriptions, Retained: int64(bus.Retained),
 		StreamRead: activity.StreamRead, StreamAcked: activity.StreamAcked,
@@ -202,7 +202,7 @@ func (s *source) setTapLocked() {
 	s.commands.SetTap(func(c commands.Tapped) {
 		seen := ui.CommandSeen{
 			Client: c.Client, Name: c.Name, Addr: c.Addr, Args: c.Args,
-			Secret: commands.Secret(c.Args), Naming: s.commands.NamingWords(c.Args[0]),
+			Secret: s.commands.Secret(c.Args), Naming: s.commands.NamingWords(c.Args[0]),
 		}
 		for _, see := range sees {
 			see(seen)
