@@ -20,8 +20,8 @@ const (
 	pendingMax = 32 << 20
 	// subscriptionBytesMax is how much memory the subscriptions of one connection may take.
 	subscriptionBytesMax = 64 << 20
-	// endsAtOnce is how many subscriptions are ended without asking for a slot: as many as a command that is not heavy can name.
-	endsAtOnce = gatedArguments
+	// endsAtOnce is how many subscriptions are ended without asking for a slot: as many as a command that is not gated can name.
+	endsAtOnce = GatedArguments
 	// willMax is how many bytes of topic and payload a will may have.
 	willMax = 1 << 20
 	// replayChunk is how much of a retained replay is encoded at a time.
@@ -50,13 +50,13 @@ type busConn interface {
 	Kill()
 }
 
-// busSession is the pub/sub state of one connection. Its methods belong to the connection's goroutine and may be called
-// on nil, which is a connection that has never used the bus.
+// busSession is the pub/sub state of one connection. Its methods belong to the connection's goroutine.
 type busSession struct {
-	broker *pubsub.Broker
-	conn   busConn
-	batch  *pubsub.Batch
-	will   *will
+	broker  *pubsub.Broker
+	session *Session
+	conn    busConn
+	batch   *pubsub.Batch
+	will    *will
 
 	// What is subscribed to, by the name that ends it again. Shared filters are kept as $share/group/filter.
 	channels, patterns, shards, filters map[string]*interest
@@ -99,25 +99,27 @@ type will struct {
 }
 
 // bus is the session's pub/sub state, made when it is first needed.
-func (ctx *Context) bus() *busSession {
-	if ctx.Session.bus == nil {
-		ctx.Session.bus = newBusSession(ctx.Server.PubSub, ctx.Conn)
-		ctx.Session.shown.Lock()
-		ctx.Session.shown.bus = ctx.Session.bus
-		ctx.Session.shown.Unlock()
+func (f *Bus) bus(ctx *Context) *busSession {
+	if b := f.session(ctx.Session); b != nil {
+		return b
 	}
-	return ctx.Session.bus
+	b := newBusSession(f.broker, ctx.Session, ctx.Conn)
+	f.family.Keep(ctx.Session, b)
+	return b
 }
 
-func newBusSession(broker *pubsub.Broker, conn busConn) *busSession {
-	return &busSession{broker: broker, conn: conn, batch: broker.NewBatch(conn.ID())}
+// session is nil for a connection that has never used the bus.
+func (f *Bus) session(session *Session) *busSession {
+	b, _ := f.family.State(session).(*busSession)
+	return b
+}
+
+func newBusSession(broker *pubsub.Broker, session *Session, conn busConn) *busSession {
+	return &busSession{broker: broker, session: session, conn: conn, batch: broker.NewBatch(conn.ID())}
 }
 
 // flush hands what the batch has published to its subscribers. It is called when a batch of commands is over.
 func (b *busSession) flush(ctx *Context) {
-	if b == nil {
-		return
-	}
 	b.batch.Flush()
 	b.follow(ctx)
 }
@@ -140,10 +142,7 @@ func (b *busSession) follow(ctx *Context) {
 }
 
 // closed ends all subscriptions, and publishes the will unless the client said good-bye (clean).
-func (b *busSession) closed(ctx *Context, clean bool) {
-	if b == nil {
-		return
-	}
+func (b *busSession) closed(clean bool) {
 	if b.total() > endsAtOnce {
 		b.conn.AdmitEnd()
 	}
@@ -155,29 +154,21 @@ func (b *busSession) closed(ctx *Context, clean bool) {
 	b.batch.Flush()
 }
 
-// subscribed tells whether the connection holds any subscription; in RESP2 it may then send only few commands.
-func (b *busSession) subscribed() bool {
-	return b != nil && b.total() > 0
-}
-
 func (b *busSession) total() int {
 	return len(b.channels) + len(b.patterns) + len(b.shards) + len(b.filters)
 }
 
-// counts are the numbers of subscriptions as of the last batch, which CLIENT LIST shows as sub, psub and ssub; filters of NSUB
-// count as patterns. Any goroutine.
-func (b *busSession) counts() (channels, patterns, shards int) {
-	if b == nil {
-		return 0, 0, 0
+// shownBusSession are the numbers of subscriptions, which CLIENT LIST shows as sub, psub and ssub; filters of NSUB count as patterns.
+func shownBusSession(state any) Shown {
+	shown := &state.(*busSession).shown
+	return Shown{
+		Channels: int(shown.channels.Load()), Patterns: int(shown.patterns.Load()), Shards: int(shown.shards.Load()),
+		Holds: shown.will.Load(),
 	}
-	return int(b.shown.channels.Load()), int(b.shown.patterns.Load()), int(b.shown.shards.Load())
 }
 
 // reset ends all subscriptions and forgets the will, as RESET asks.
-func (b *busSession) reset(ctx *Context) {
-	if b == nil {
-		return
-	}
+func (b *busSession) reset() {
 	b.admitEnds()
 	b.batch.Flush()
 	b.endAll()
@@ -192,6 +183,7 @@ func (b *busSession) endAll() {
 		*held = nil
 	}
 	b.shared = nil
+	b.session.Subscribed = false
 }
 
 // admitEnds is called before a command that ends all subscriptions: many of them are no work for the loop.

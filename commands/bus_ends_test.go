@@ -36,14 +36,14 @@ func TestManySubscriptionsEndInLine(t *testing.T) {
 		subscriptions, heavy, ends int
 		end                        func(*busSession)
 	}{
-		{"few, reset", endsAtOnce, 0, 0, func(b *busSession) { b.reset(nil) }},
-		{"few, gone", endsAtOnce, 0, 0, func(b *busSession) { b.closed(nil, true) }},
-		{"many, reset", endsAtOnce + 1, 1, 0, func(b *busSession) { b.reset(nil) }},
-		{"many, gone", endsAtOnce + 1, 0, 1, func(b *busSession) { b.closed(nil, true) }},
+		{"few, reset", endsAtOnce, 0, 0, func(b *busSession) { b.reset() }},
+		{"few, gone", endsAtOnce, 0, 0, func(b *busSession) { b.closed(true) }},
+		{"many, reset", endsAtOnce + 1, 1, 0, func(b *busSession) { b.reset() }},
+		{"many, gone", endsAtOnce + 1, 0, 1, func(b *busSession) { b.closed(true) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			conn := &countingConn{}
-			b := newBusSession(broker, conn)
+			b := newBusSession(broker, &Session{}, conn)
 			b.filters = map[string]*interest{}
 			for n := range test.subscriptions {
 				request := filterRequest{filter: fmt.Sprintf("site/%d/+", n/2)}

@@ -30,92 +30,92 @@ type publishOptions struct {
 	expiry         retainExpiry
 }
 
-func (s *Server) parsePublishOptions(args [][]byte, command string, echoes bool) (publishOptions, error) {
+func (f *Bus) parsePublishOptions(args [][]byte, command string, echoes bool) (publishOptions, error) {
 	var parsed publishOptions
 	var expiryWord []byte
-	o := optionsFrom(args, 3)
+	o := OptionsFrom(args, 3)
 	expiry := func(seconds, absolute bool) {
-		expiryWord = o.current
-		value := o.value()
-		if o.err == nil {
-			parsed.expiry, o.err = parseExpiry(value, seconds, absolute, command)
+		expiryWord = o.Current
+		value := o.Value()
+		if o.Err == nil {
+			parsed.expiry, o.Err = parseExpiry(value, seconds, absolute, command)
 		}
 	}
-	for o.next() {
+	for o.Next() {
 		switch {
-		case o.word("RETAIN", optionRetain):
+		case o.Word("RETAIN", optionRetain):
 			parsed.retain = true
-		case echoes && o.word("NOECHO", optionNoEcho):
+		case echoes && o.Word("NOECHO", optionNoEcho):
 			parsed.noEcho = true
-		case o.word("EX", optionExpiry):
+		case o.Word("EX", optionExpiry):
 			expiry(true, false)
-		case o.word("PX", optionExpiry):
+		case o.Word("PX", optionExpiry):
 			expiry(false, false)
-		case o.word("EXAT", optionExpiry):
+		case o.Word("EXAT", optionExpiry):
 			expiry(true, true)
-		case o.word("PXAT", optionExpiry):
+		case o.Word("PXAT", optionExpiry):
 			expiry(false, true)
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err == nil && expiryWord != nil && !parsed.retain {
-		o.err = syntaxErrorNear(expiryWord)
+	if o.Err == nil && expiryWord != nil && !parsed.retain {
+		o.Err = SyntaxErrorNear(expiryWord)
 	}
 	if parsed.retain && expiryWord == nil {
-		parsed.expiry = retainExpiry{millis: s.retainedTTL.Milliseconds()}
+		parsed.expiry = retainExpiry{millis: f.retainedTTL.Milliseconds()}
 	}
-	return parsed, o.err
+	return parsed, o.Err
 }
 
-func npub(ctx *Context, args [][]byte) {
-	options, err := ctx.Server.parsePublishOptions(args, "npub", true)
+func (f *Bus) npub(ctx *Context, args [][]byte) {
+	options, err := f.parsePublishOptions(args, "npub", true)
 	if err == nil {
-		err = ctx.checkMessage(args[1], args[2])
+		err = f.checkMessage(ctx, args[1], args[2])
 	}
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	batch := ctx.bus().batch
+	batch := f.bus(ctx).batch
 	if !options.retain {
 		ctx.W.Int(int64(batch.Publish(args[1], args[2], options.noEcho)))
 		return
 	}
 	receivers, receipt, err := batch.Retain(args[1], args[2], options.expiry.end(), options.noEcho)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Int(int64(receivers))
-	ctx.await(receipt)
+	ctx.Await(receipt)
 }
 
-func (ctx *Context) checkMessage(topic, payload []byte) error {
+func (f *Bus) checkMessage(ctx *Context, topic, payload []byte) error {
 	if err := pubsub.ValidateTopic(topic); err != nil {
 		return err
 	}
-	return ctx.checkPayload(payload)
+	return f.checkPayload(ctx, payload)
 }
 
-func nmpub(ctx *Context, args [][]byte) {
-	counted, err := readCounted(args, 1, 2, itemsMax, "n")
-	if err == nil && counted.to < len(args) {
-		err = brokers.Errorf("ERR", "n is %d: %d arguments must follow, not %d", counted.n, 2*counted.n, len(args)-2)
+func (f *Bus) nmpub(ctx *Context, args [][]byte) {
+	counted, err := ReadCounted(args, 1, 2, ItemsMax, "n")
+	if err == nil && counted.To < len(args) {
+		err = brokers.Errorf("ERR", "n is %d: %d arguments must follow, not %d", counted.N, 2*counted.N, len(args)-2)
 	}
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	messages := args[2:]
 	for i := 0; i < len(messages); i += 2 {
-		if err := ctx.checkMessage(messages[i], messages[i+1]); err != nil {
-			ctx.fail(err)
+		if err := f.checkMessage(ctx, messages[i], messages[i+1]); err != nil {
+			ctx.Fail(err)
 			return
 		}
 	}
-	batch := ctx.bus().batch
-	ctx.W.Array(counted.n)
+	batch := f.bus(ctx).batch
+	ctx.W.Array(counted.N)
 	for i := 0; i < len(messages); i += 2 {
 		ctx.W.Int(int64(batch.Publish(messages[i], messages[i+1], false)))
 	}
@@ -143,27 +143,27 @@ type nsubRequest struct {
 func parseNSub(args [][]byte) (nsubRequest, error) {
 	var request nsubRequest
 	first := 2
-	for first < len(args) && !is(args[first], "NORETAINED") && !is(args[first], "NOLOCAL") && !is(args[first], "SHARE") {
+	for first < len(args) && !Is(args[first], "NORETAINED") && !Is(args[first], "NOLOCAL") && !Is(args[first], "SHARE") {
 		first++
 	}
 	group := ""
-	o := optionsFrom(args, first)
-	for o.next() {
+	o := OptionsFrom(args, first)
+	for o.Next() {
 		switch {
-		case o.word("NORETAINED", optionNoRetained):
+		case o.Word("NORETAINED", optionNoRetained):
 			request.noRetained = true
-		case o.word("NOLOCAL", optionNoLocal):
+		case o.Word("NOLOCAL", optionNoLocal):
 			request.noLocal = true
-		case o.word("SHARE", optionShare):
-			if group = string(o.value()); o.err == nil {
-				o.err = pubsub.ValidateGroup(group)
+		case o.Word("SHARE", optionShare):
+			if group = string(o.Value()); o.Err == nil {
+				o.Err = pubsub.ValidateGroup(group)
 			}
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err != nil {
-		return request, o.err
+	if o.Err != nil {
+		return request, o.Err
 	}
 	for _, word := range args[1:first] {
 		one := filterRequest{echo: string(word), group: group}
@@ -188,9 +188,9 @@ func parseNSub(args [][]byte) (nsubRequest, error) {
 	return request, nil
 }
 
-func nsub(ctx *Context, args [][]byte) {
+func (f *Bus) nsub(ctx *Context, args [][]byte) {
 	request, err := parseNSub(args)
-	b := ctx.bus()
+	b := f.bus(ctx)
 	if err == nil && b.total()+len(request.filters) > subscriptionsMax {
 		err = errTooManySubscriptions
 	}
@@ -202,7 +202,7 @@ func nsub(ctx *Context, args [][]byte) {
 		err = b.take(taken)
 	}
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	if b.filters == nil {
@@ -219,13 +219,14 @@ func nsub(ctx *Context, args [][]byte) {
 			i := b.newFilterInterest(one, request.noLocal)
 			b.filters[one.key()] = i
 			b.share(i, one.key())
+			b.session.Subscribed = true
 			taken -= i.memory
 			added = append(added, i)
 			if old != nil {
 				replaced = append(replaced, old)
 			}
 		}
-		confirmFilter(ctx, inBand, "nsubscribe", []byte(one.echo), len(b.filters))
+		f.confirmFilter(ctx, inBand, "nsubscribe", []byte(one.echo), len(b.filters))
 	}
 	b.giveBack(taken) // of those that were there
 	b.begin(ctx, added, !request.noRetained)
@@ -245,9 +246,9 @@ func (b *busSession) newFilterInterest(request filterRequest, noLocal bool) *int
 	return i
 }
 
-func confirmFilter(ctx *Context, inBand bool, word string, filter []byte, count int) {
+func (f *Bus) confirmFilter(ctx *Context, inBand bool, word string, filter []byte, count int) {
 	if !inBand {
-		confirm(ctx, word, filter, count)
+		f.confirm(ctx, word, filter, count)
 		return
 	}
 	ctx.W.Array(2)
@@ -256,8 +257,8 @@ func confirmFilter(ctx *Context, inBand bool, word string, filter []byte, count 
 }
 
 // nunsub ends the plain and every shared subscription to a filter; a filter written as $share/group/filter ends that one only.
-func nunsub(ctx *Context, args [][]byte) {
-	b := ctx.bus()
+func (f *Bus) nunsub(ctx *Context, args [][]byte) {
+	b := f.bus(ctx)
 	b.batch.Flush() // as in unsubscribe
 	inBand := ctx.W.Proto() >= 3
 	names := args[1:]
@@ -271,14 +272,14 @@ func nunsub(ctx *Context, args [][]byte) {
 	case inBand:
 		ctx.W.Array(len(names))
 	case len(names) == 0:
-		confirm(ctx, "nunsubscribe", nil, len(b.filters))
+		f.confirm(ctx, "nunsubscribe", nil, len(b.filters))
 	}
 	for _, name := range names {
 		b.drop(b.filters, string(name))
 		for key := range b.shared[string(name)] {
 			b.drop(b.filters, key)
 		}
-		confirmFilter(ctx, inBand, "nunsubscribe", name, len(b.filters))
+		f.confirmFilter(ctx, inBand, "nunsubscribe", name, len(b.filters))
 	}
 }
 
@@ -305,38 +306,38 @@ func parsePage(args [][]byte, first int) (count int, after string, err error) {
 // parseListing is parsePage for a list that may be of wildcards.
 func parseListing(args [][]byte, first int, kinds bool) (count int, after string, wildcards bool, err error) {
 	count = pageDefault
-	o := optionsFrom(args, first)
-	for o.next() {
+	o := OptionsFrom(args, first)
+	for o.Next() {
 		switch {
-		case kinds && o.word("KIND", optionKind):
-			switch word := o.value(); {
-			case is(word, "WILDCARD"):
+		case kinds && o.Word("KIND", optionKind):
+			switch word := o.Value(); {
+			case Is(word, "WILDCARD"):
 				wildcards = true
-			case !is(word, "TOPIC") && o.err == nil:
-				o.err = brokers.Errorf("ERR", "KIND is TOPIC or WILDCARD")
+			case !Is(word, "TOPIC") && o.Err == nil:
+				o.Err = brokers.Errorf("ERR", "KIND is TOPIC or WILDCARD")
 			}
-		case o.word("COUNT", optionCount):
-			count = int(o.integer(1, pageMax))
-		case o.word("CURSOR", optionCursor):
-			if word := o.value(); o.err == nil {
-				after, o.err = cursorOf(word)
+		case o.Word("COUNT", optionCount):
+			count = int(o.Integer(1, pageMax))
+		case o.Word("CURSOR", optionCursor):
+			if word := o.Value(); o.Err == nil {
+				after, o.Err = cursorOf(word)
 			}
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	return count, after, wildcards, o.err
+	return count, after, wildcards, o.Err
 }
 
-func nretained(ctx *Context, args [][]byte) {
+func (f *Bus) nretained(ctx *Context, args [][]byte) {
 	count, after, err := parsePage(args, 2)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	page, more, err := ctx.Server.PubSub.RetainedPage(string(args[1]), after, count)
+	page, more, err := f.broker.RetainedPage(string(args[1]), after, count)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	writePage(ctx, page, more, func(entry pubsub.Retained) string { return entry.Topic }, func(entry pubsub.Retained) {
@@ -361,73 +362,66 @@ func writePage[T any](ctx *Context, page []T, more bool, name func(T) string, re
 	}
 }
 
-func nrdel(ctx *Context, args [][]byte) {
-	n, receipt, err := ctx.Server.PubSub.DeleteRetained(string(args[1]))
+func (f *Bus) nrdel(ctx *Context, args [][]byte) {
+	n, receipt, err := f.broker.DeleteRetained(string(args[1]))
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Int(int64(n))
-	ctx.await(receipt)
+	ctx.Await(receipt)
 }
 
 // ntopics takes the word behind the name as the filter when the others are options in pairs.
-func ntopics(ctx *Context, args [][]byte) {
+func (f *Bus) ntopics(ctx *Context, args [][]byte) {
 	filter, first := "#", 1
 	if len(args)%2 == 0 {
 		filter, first = string(args[1]), 2
 	}
 	count, after, wildcards, err := parseListing(args, first, true)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	if wildcards {
-		ctx.listWildcards(filter, after, count)
+		f.listWildcards(ctx, filter, after, count)
 		return
 	}
-	page, more, err := ctx.Server.PubSub.TopicsPage(filter, after, count)
+	page, more, err := f.broker.TopicsPage(filter, after, count)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	writePage(ctx, page, more, func(topic pubsub.Topic) string { return topic.Name }, func(topic pubsub.Topic) {
 		ctx.W.Int(int64(topic.Subscribers))
-		ctx.W.Int(boolInt(topic.Retained))
+		ctx.W.Int(BoolInt(topic.Retained))
 	})
 }
 
-func boolInt(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-func (ctx *Context) listWildcards(filter, after string, count int) {
-	page, more, err := ctx.Server.PubSub.WildcardsPage(filter, after, count)
+func (f *Bus) listWildcards(ctx *Context, filter, after string, count int) {
+	page, more, err := f.broker.WildcardsPage(filter, after, count)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	writePage(ctx, page, more, func(wildcard pubsub.Wildcard) string { return wildcard.Name }, func(wildcard pubsub.Wildcard) {
 		ctx.W.Int(int64(wildcard.Subscribers))
-		ctx.W.Int(boolInt(wildcard.Glob))
+		ctx.W.Int(BoolInt(wildcard.Glob))
 	})
 }
 
-func nwho(ctx *Context, args [][]byte) {
+func (f *Bus) nwho(ctx *Context, args [][]byte) {
 	var subscriptions []*pubsub.Subscription
 	switch {
-	case len(args) == 3 && is(args[2], "EXACT"):
-		subscriptions = ctx.Server.PubSub.SubscriptionsTo(string(args[1]), whoMax)
+	case len(args) == 3 && Is(args[2], "EXACT"):
+		subscriptions = f.broker.SubscriptionsTo(string(args[1]), whoMax)
 	case len(args) > 2:
-		ctx.fail(syntaxErrorNear(args[2]))
+		ctx.Fail(SyntaxErrorNear(args[2]))
 		return
 	default:
 		var err error
-		if subscriptions, err = ctx.Server.PubSub.Subscriptions(string(args[1]), whoMax); err != nil {
-			ctx.fail(err)
+		if subscriptions, err = f.broker.Subscriptions(string(args[1]), whoMax); err != nil {
+			ctx.Fail(err)
 			return
 		}
 	}
@@ -451,23 +445,23 @@ func nwho(ctx *Context, args [][]byte) {
 	}
 }
 
-func nwill(ctx *Context, args [][]byte) {
-	b := ctx.bus()
+func (f *Bus) nwill(ctx *Context, args [][]byte) {
+	b := f.bus(ctx)
 	if len(args) == 2 {
-		if !is(args[1], "CLEAR") {
-			ctx.fail(syntaxErrorNear(args[1]))
+		if !Is(args[1], "CLEAR") {
+			ctx.Fail(SyntaxErrorNear(args[1]))
 			return
 		}
 		_ = b.setWill(nil) // nothing is always allowed
 		ctx.W.OK()
 		return
 	}
-	options, err := ctx.Server.parsePublishOptions(args, "nwill", false)
+	options, err := f.parsePublishOptions(args, "nwill", false)
 	if err == nil {
-		err = ctx.checkMessage(args[1], args[2])
+		err = f.checkMessage(ctx, args[1], args[2])
 	}
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	err = b.setWill(&will{
@@ -475,7 +469,7 @@ func nwill(ctx *Context, args [][]byte) {
 		retain: options.retain, expiry: options.expiry,
 	})
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.OK()

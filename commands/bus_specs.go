@@ -1,7 +1,7 @@
 package commands
 
 // busSpecs are our own words for the same bus: retained messages, topic filters, shared groups, wills.
-func (s *Server) busSpecs() []Spec {
+func (f *Bus) busSpecs() []Spec {
 	retain := Argument{Name: "retain", Type: "block", Optional: true, Arguments: []Argument{
 		{Name: "retain", Type: "pure-token", Token: "RETAIN"},
 		{Name: "expiration", Type: "oneof", Optional: true, Arguments: []Argument{
@@ -15,20 +15,20 @@ func (s *Server) busSpecs() []Spec {
 	filter := Argument{Name: "filter", Type: "string"}
 	count := Argument{Name: "count", Type: "integer", Token: "COUNT", Optional: true}
 	cursor := Argument{Name: "cursor", Type: "string", Token: "CURSOR", Optional: true}
-	return described([]Spec{
+	return Described([]Spec{
 		{
 			Name: "npub", Arity: -3, Flags: Write | PubSub | Fast,
 			Summary: "Publishes a message, and keeps it for later subscribers with RETAIN", Reply: ":receivers",
 			Arguments: []Argument{topic, payload, retain,
 				{Name: "noecho", Type: "pure-token", Token: "NOECHO", Optional: true}},
-			Handler: npub,
+			Handler: f.npub,
 		},
 		{
 			Name: "nmpub", Runs: InLoop, Arity: -4, Flags: PubSub | MayReplicate,
 			Summary: "Publishes several messages", Reply: "*n :receivers",
 			Arguments: []Argument{{Name: "n", Type: "integer"},
 				{Name: "message", Type: "block", Multiple: true, Arguments: []Argument{topic, payload}}},
-			Handler: nmpub,
+			Handler: f.nmpub,
 		},
 		{
 			Name: "nsub", Runs: InLoop, Arity: -2, Flags: PubSub | PubSubMode | Subscribes,
@@ -38,24 +38,24 @@ func (s *Server) busSpecs() []Spec {
 				{Name: "noretained", Type: "pure-token", Token: "NORETAINED", Optional: true},
 				{Name: "nolocal", Type: "pure-token", Token: "NOLOCAL", Optional: true},
 				{Name: "group", Type: "string", Token: "SHARE", Optional: true}},
-			Handler: nsub,
+			Handler: f.nsub,
 		},
 		{
 			Name: "nunsub", Runs: InLoop, Arity: -1, Flags: PubSub | PubSubMode | Subscribes,
 			Summary:   "Ends subscriptions to topic filters, all when none is given",
 			Reply:     "RESP3 *n of *2 filter :count | RESP2 *3 nunsubscribe filter :count per filter",
 			Arguments: []Argument{{Name: "filter", Type: "string", Optional: true, Multiple: true}},
-			Handler:   nunsub,
+			Handler:   f.nunsub,
 		},
 		{
 			Name: "nretained", Arity: -2, Flags: ReadOnly | PubSub,
 			Summary: "Lists the retained messages that a filter matches", Reply: "*2 $cursor *k *3 topic payload :ttl-ms(-1)",
-			Arguments: []Argument{filter, count, cursor}, Handler: nretained,
+			Arguments: []Argument{filter, count, cursor}, Handler: f.nretained,
 		},
 		{
 			Name: "nrdel", Arity: 2, Flags: Write | PubSub,
 			Summary: "Clears the retained messages that a filter matches", Reply: ":n",
-			Arguments: []Argument{filter}, Handler: nrdel,
+			Arguments: []Argument{filter}, Handler: f.nrdel,
 		},
 		{
 			Name: "ntopics", Arity: -1, Flags: ReadOnly | PubSub,
@@ -63,12 +63,12 @@ func (s *Server) busSpecs() []Spec {
 			Reply:   "*2 $cursor *k *3 topic :subscribers :retained; of wildcards *3 filter :subscribers :pattern",
 			Arguments: []Argument{{Name: "filter", Type: "string", Optional: true}, {Name: "kind", Type: "oneof", Token: "KIND", Optional: true, Arguments: []Argument{
 				{Name: "topic", Type: "pure-token", Token: "TOPIC"}, {Name: "wildcard", Type: "pure-token", Token: "WILDCARD"}}}, count, cursor},
-			Handler: ntopics,
+			Handler: f.ntopics,
 		},
 		{
 			Name: "nwho", Arity: -2, Flags: ReadOnly | PubSub,
 			Summary: "Lists the subscriptions that have to do with a filter, or are exactly to it", Reply: "*k *4 :client-id name addr filter",
-			Arguments: []Argument{filter, {Name: "exact", Type: "pure-token", Token: "EXACT", Optional: true}}, Handler: nwho,
+			Arguments: []Argument{filter, {Name: "exact", Type: "pure-token", Token: "EXACT", Optional: true}}, Handler: f.nwho,
 		},
 		{
 			Name: "nwill", Runs: InLoop, Arity: -2, Flags: Write | PubSub,
@@ -77,7 +77,7 @@ func (s *Server) busSpecs() []Spec {
 				{Name: "clear", Type: "pure-token", Token: "CLEAR"},
 				{Name: "message", Type: "block", Arguments: []Argument{topic, payload, retain}},
 			}}},
-			Handler: nwill,
+			Handler: f.nwill,
 		},
 	}, "bus", "0.1.0", "")
 }

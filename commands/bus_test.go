@@ -41,7 +41,7 @@ func TestRetainedOverTheWire(t *testing.T) {
 	s.want(lines("*3|$9|subscribe|$3|a/1|:3|"))
 
 	n := dialWire(t, addr)
-	n.do("hello")
+	n.do("hello", "3")
 	n.send("nsub", "a/#", "NORETAINED")
 	n.want(lines("*1|*2|$3|a/#|:1|"))
 	n.send("nsub", "b/#", "+/2")
@@ -90,8 +90,8 @@ func TestRetainedAwaitsTheJournal(t *testing.T) {
 func TestNoLocalNoEchoAndWho(t *testing.T) {
 	addr, _ := openBus(t, pubsub.Options{})
 	w, other := dialWire(t, addr), dialWire(t, addr)
-	w.do("hello")
-	w.do("name", "me")
+	w.do("hello", "3")
+	w.do("client", "setname", "me")
 	w.do("nsub", "a/+", "NOLOCAL")
 	w.do("nsub", "a/1")
 	other.do("psubscribe", "a/*")
@@ -141,10 +141,13 @@ func TestWill(t *testing.T) {
 		{func(w *wire) { w.do("nwill", "will/other", "x") }, false},
 	} {
 		w := dialWire(t, addr)
-		w.do("subscribe", fmt.Sprint("mark", i))
+		if i > 0 {
+			w.do("hello", "3")
+		}
 		if got := w.do("nwill", "will/"+strconv.Itoa(i), "gone", "RETAIN", "EX", "60"); got != "+OK\r\n" {
 			t.Fatalf("%q", got)
 		}
+		w.do("subscribe", fmt.Sprint("mark", i))
 		c.good(w)
 		w.Close()
 		switch {

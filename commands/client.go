@@ -1,15 +1,16 @@
 package commands
 
 import (
+	"cmp"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/nexobroker/nexo/resp"
+	"github.com/nexobroker/nexo/brokers"
 )
 
-func (s *Server) clientSpec() Spec {
+func (f *Administration) clientSpec() Spec {
 	const (
 		own    = NoScript | Loading | Stale // of the connection itself
 		others = Admin | own
@@ -21,85 +22,76 @@ func (s *Server) clientSpec() Spec {
 		spec.Runs = InLoop
 		return spec
 	}
-	list := sub("list", "Describes the connections, a line each", "=text", -2, others|Harmless, clientList,
+	list := sub("list", "Describes the connections, a line each", "=text", -2, others|Harmless, f.clientList,
 		Argument{Name: "client-type", Type: "string", Token: "TYPE", Optional: true},
 		Argument{Name: "client-id", Type: "integer", Token: "ID", Optional: true, Multiple: true})
-	info := sub("info", "Describes the connection", "=text", 2, own, clientInfo)
+	info := sub("info", "Describes the connection", "=text", 2, own, f.clientInfo)
 	list.Tips, info.Tips = VariesByItself, VariesByItself
-	unpause := sub("unpause", "Ends a pause", "+OK", 2, others, clientUnpause)
+	unpause := sub("unpause", "Ends a pause", "+OK", 2, others, f.clientUnpause)
 	unpause.Unpaused = true
 	return Spec{Name: "client", Summary: "Looks after connections", Arity: -2, Reply: "depends on the subcommand", Subcommands: []Spec{
 		inLoop(sub("id", "Answers the connection's id", ":id", 2, own, func(ctx *Context, _ [][]byte) { ctx.W.Int(int64(ctx.Conn.ID())) })),
-		inLoop(sub("setname", "Names the connection", "+OK", 3, own, clientSetName, Argument{Name: "connection-name", Type: "string"})),
-		inLoop(sub("getname", "Answers the connection's name", "$name | null", 2, own, clientGetName)),
-		inLoop(sub("setinfo", "Tells the server the client library and its version", "+OK", 4, own, clientSetInfo,
-			oneWord("LIB-NAME", "LIB-VER"), Argument{Name: "value", Type: "string"})),
+		inLoop(sub("setname", "Names the connection", "+OK", 3, own, f.clientSetName, Argument{Name: "connection-name", Type: "string"})),
+		inLoop(sub("getname", "Answers the connection's name", "$name | null", 2, own, f.clientGetName)),
+		inLoop(sub("setinfo", "Tells the server the client library and its version", "+OK", 4, own, f.clientSetInfo,
+			OneWord("LIB-NAME", "LIB-VER"), Argument{Name: "value", Type: "string"})),
 		info, list,
-		sub("kill", "Closes connections", ":killed | +OK for the old form", -3, others, clientKill,
+		sub("kill", "Closes connections", ":killed | +OK for the old form", -3, others, f.clientKill,
 			Argument{Name: "filter", Type: "string", Multiple: true}),
-		sub("no-evict", "Keeps the connection from being closed when the memory for all clients is used up", "+OK", 3, others, clientNoEvict,
-			oneWord("ON", "OFF")),
+		sub("no-evict", "Keeps the connection from being closed when the memory for all clients is used up", "+OK", 3, others, f.clientNoEvict,
+			OneWord("ON", "OFF")),
 		sub("no-touch", "Lets the connection read keys without that counting as a use of them, for eviction and OBJECT IDLETIME", "+OK", 3, own,
-			clientNoTouch, oneWord("ON", "OFF")),
-		sub("unblock", "Ends another connection's blocking command", ":0 | :1", -3, others, clientUnblock,
-			Argument{Name: "client-id", Type: "integer"}, oneOf("unblock-type", token("TIMEOUT", "timeout"), token("ERROR", "error"))),
-		sub("pause", "Lets commands of all connections wait for a while", "+OK", -3, others, clientPause,
-			Argument{Name: "timeout", Type: "integer"}, oneOf("mode", token("WRITE", "write"), token("ALL", "all"))),
+			f.clientNoTouch, OneWord("ON", "OFF")),
+		sub("unblock", "Ends another connection's blocking command", ":0 | :1", -3, others, f.clientUnblock,
+			Argument{Name: "client-id", Type: "integer"}, OneOf("unblock-type", Token("TIMEOUT", "timeout"), Token("ERROR", "error"))),
+		sub("pause", "Lets commands of all connections wait for a while", "+OK", -3, others, f.clientPause,
+			Argument{Name: "timeout", Type: "integer"}, OneOf("mode", Token("WRITE", "write"), Token("ALL", "all"))),
 		unpause,
-		sub("reply", "Turns replies to this connection on or off", "+OK | nothing", 3, own, clientReply, oneWord("ON", "OFF", "SKIP")),
+		sub("reply", "Turns replies to this connection on or off", "+OK | nothing", 3, own, f.clientReply, OneWord("ON", "OFF", "SKIP")),
 		sub("tracking", "Refused: keys are not tracked", "-ERR", -3, own, func(ctx *Context, _ [][]byte) {
 			ctx.W.Error("ERR client side caching is not supported: keys are not tracked")
-		}, oneWord("ON", "OFF")),
+		}, OneWord("ON", "OFF")),
 		sub("caching", "Refused: keys are not tracked", "-ERR", 3, own, func(ctx *Context, _ [][]byte) {
 			ctx.W.Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
-		}, oneWord("YES", "NO")),
+		}, OneWord("YES", "NO")),
 		sub("getredir", "Answers -1: keys are not tracked", ":-1", 2, own, func(ctx *Context, _ [][]byte) { ctx.W.Int(-1) }),
-		sub("trackinginfo", "Answers that keys are not tracked", "%3", 2, own, clientTrackingInfo),
-		sub("help", "Lists the subcommands", "*n +line", 2, Loading|Stale, s.help("client")),
+		sub("trackinginfo", "Answers that keys are not tracked", "%3", 2, own, f.clientTrackingInfo),
+		sub("help", "Lists the subcommands", "*n +line", 2, Loading|Stale, HelpOf("client")),
 	}}
 }
 
-// oneWord is a choice of words, named after the first.
-func oneWord(words ...string) Argument {
-	choice := Argument{Name: strings.ToLower(words[0]), Type: "oneof"}
-	for _, word := range words {
-		choice.Arguments = append(choice.Arguments, token(word, strings.ToLower(word)))
-	}
-	return choice
-}
-
-func clientSetName(ctx *Context, args [][]byte) {
+func (f *Administration) clientSetName(ctx *Context, args [][]byte) {
 	if problem := clientNameProblem("Client names", args[2]); problem != "" {
 		ctx.W.Error(problem)
 		return
 	}
-	ctx.setName(args[2])
+	ctx.SetName(args[2])
 	ctx.W.OK()
 }
 
 // onOff reads a switch and answers OK, or an error.
-func (ctx *Context) onOff(word []byte) (on, ok bool) {
-	if on = is(word, "ON"); !on && !is(word, "OFF") {
-		ctx.fail(errSyntax)
+func (f *Administration) onOff(ctx *Context, word []byte) (on, ok bool) {
+	if on = Is(word, "ON"); !on && !Is(word, "OFF") {
+		ctx.Fail(ErrSyntax)
 		return false, false
 	}
 	ctx.W.OK()
 	return on, true
 }
 
-func clientNoEvict(ctx *Context, args [][]byte) {
-	if on, ok := ctx.onOff(args[2]); ok {
+func (f *Administration) clientNoEvict(ctx *Context, args [][]byte) {
+	if on, ok := f.onOff(ctx, args[2]); ok {
 		ctx.Conn.Spare(on)
 	}
 }
 
-func clientNoTouch(ctx *Context, args [][]byte) {
-	if on, ok := ctx.onOff(args[2]); ok {
-		ctx.Session.noTouch.Store(on)
+func (f *Administration) clientNoTouch(ctx *Context, args [][]byte) {
+	if on, ok := f.onOff(ctx, args[2]); ok {
+		ctx.Session.NoTouch.Store(on)
 	}
 }
 
-func clientGetName(ctx *Context, _ [][]byte) {
+func (f *Administration) clientGetName(ctx *Context, _ [][]byte) {
 	if ctx.Session.Name == "" {
 		ctx.W.Null()
 		return
@@ -107,21 +99,18 @@ func clientGetName(ctx *Context, _ [][]byte) {
 	ctx.W.BulkString(ctx.Session.Name)
 }
 
-func clientSetInfo(ctx *Context, args [][]byte) {
-	shown := &ctx.Session.shown
-	if problem := clientNameProblem(strings.ToLower(string(shorten(args[2]))), args[3]); problem != "" {
+func (f *Administration) clientSetInfo(ctx *Context, args [][]byte) {
+	if problem := clientNameProblem(strings.ToLower(string(Shorten(args[2]))), args[3]); problem != "" {
 		ctx.W.Error(problem)
 		return
 	}
-	shown.Lock()
-	defer shown.Unlock()
 	switch {
-	case is(args[2], "LIB-NAME"):
-		shown.libraryName = string(args[3])
-	case is(args[2], "LIB-VER"):
-		shown.libraryVersion = string(args[3])
+	case Is(args[2], "LIB-NAME"):
+		ctx.SetLibrary(args[3])
+	case Is(args[2], "LIB-VER"):
+		ctx.SetLibraryVersion(args[3])
 	default:
-		ctx.W.Error(fmt.Sprintf("ERR Unrecognized option '%s'", shorten(args[2])))
+		ctx.W.Error(fmt.Sprintf("ERR Unrecognized option '%s'", Shorten(args[2])))
 		return
 	}
 	ctx.W.OK()
@@ -131,30 +120,14 @@ func clientSetInfo(ctx *Context, args [][]byte) {
 // tot-mem tells what the connection holds of the memory of all.
 const connectionMemory = 12 << 10
 
-// describe is one line of CLIENT LIST, with Redis' fields in Redis' order; ctx is that of the client who asks. Of what Redis counts
-// by the byte and this server does not, 0 is told.
-func (ctx *Context) describe(c *resp.Conn, now time.Time) string {
-	session := ctx.Server.sessions.get(c.ID())
-	if session == nil {
-		return ""
-	}
-	last := session.last.Load()
-	if c == ctx.Conn {
-		last = ctx.spec
-	}
-	command := "NULL"
-	if last != nil {
-		command = last.full
-	}
-	shown := &session.shown
-	shown.Lock()
-	defer shown.Unlock()
-	channels, patterns, shards := shown.bus.counts()
+// describe is one line of CLIENT LIST, with Redis' fields in Redis' order. Of what Redis counts by the byte and this server does not,
+// 0 is told.
+func describe(c *Client, now time.Time) string {
 	flags := ""
 	for _, flag := range []struct {
 		letter string
 		holds  bool
-	}{{"P", channels+patterns+shards > 0}, {"b", c.Blocked()}, {"U", c.RemoteAddr().Network() == "unix"}, {"e", c.Spared()}, {"T", session.noTouch.Load()}} {
+	}{{"P", c.Subscriptions() > 0}, {"b", c.Blocked()}, {"U", c.RemoteAddr().Network() == "unix"}, {"e", c.Spared()}, {"T", c.NoTouch}} {
 		if flag.holds {
 			flags += flag.letter
 		}
@@ -167,97 +140,76 @@ func (ctx *Context) describe(c *resp.Conn, now time.Time) string {
 	if output > 0 {
 		events = "rw"
 	}
-	total := connectionMemory + max(c.Memory(), input+output) + len(shown.name) + len(shown.libraryName) + len(shown.libraryVersion)
+	total := connectionMemory + max(c.Memory(), input+output) + len(c.Name) + len(c.LibraryName) + len(c.LibraryVersion)
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=-1 name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=-1 "+
 		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%s cmd=%s "+
-		"user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
-		c.ID(), c.RemoteAddr(), c.LocalAddr(), shown.name, int(now.Sub(c.Created()).Seconds()), max(0, int(now.Sub(c.LastCommand()).Seconds())),
-		flags, shown.database, channels, patterns, shards, input, boolInt(output > 0), output, total, events, command, session.User,
-		max(shown.proto, 2), shown.libraryName, shown.libraryVersion)
+		"user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+		c.ID(), c.RemoteAddr(), c.LocalAddr(), c.Name, int(now.Sub(c.Created()).Seconds()), max(0, int(now.Sub(c.LastCommand()).Seconds())),
+		flags, c.Database, c.Channels, c.Patterns, c.Shards, input, BoolInt(output > 0), output, total, events, cmp.Or(c.Command, "NULL"),
+		c.User, c.Protocol, c.LibraryName, c.LibraryVersion)
 }
 
-func clientInfo(ctx *Context, _ [][]byte) {
-	ctx.W.Verbatim(ctx.describe(ctx.Conn, ctx.Server.Clock.Now()) + "\n")
+func (f *Administration) clientInfo(ctx *Context, _ [][]byte) {
+	ctx.W.Verbatim(describe(ctx.Client(), ctx.Server.Clock.Now()))
 }
 
-func clientList(ctx *Context, args [][]byte) {
-	wanted := map[uint64]bool{}
-	listed := func(*resp.Conn) bool { return true }
+func (f *Administration) clientList(ctx *Context, args [][]byte) {
+	listed := func(*Client) bool { return true }
 	if len(args) > 2 {
 		switch {
-		case is(args[2], "ID") && len(args) > 3:
+		case Is(args[2], "ID") && len(args) > 3:
+			wanted := map[uint64]bool{}
 			for _, word := range args[3:] {
-				id, ok := parseUint(word)
+				id, ok := ParseUint(word)
 				if !ok {
 					ctx.W.Error("ERR Invalid client ID")
 					return
 				}
 				wanted[id] = true
 			}
-		case is(args[2], "TYPE") && len(args) == 4:
-			if listed = ctx.Server.ofType(args[3]); listed == nil {
-				ctx.W.Error(fmt.Sprintf("ERR Unknown client type '%s'", shorten(args[3])))
+			listed = func(c *Client) bool { return wanted[c.ID()] }
+		case Is(args[2], "TYPE") && len(args) == 4:
+			if listed = ofType(args[3]); listed == nil {
+				ctx.W.Error(fmt.Sprintf("ERR Unknown client type '%s'", Shorten(args[3])))
 				return
 			}
 		default:
-			ctx.fail(errSyntax)
+			ctx.Fail(ErrSyntax)
 			return
 		}
 	}
 	var text strings.Builder
 	now := ctx.Server.Clock.Now()
-	ctx.Server.eachConn(func(c *resp.Conn) {
-		if (len(wanted) == 0 || wanted[c.ID()]) && listed(c) && (c == ctx.Conn || !isOwn(c.RemoteAddr())) {
-			if line := ctx.describe(c, now); line != "" {
-				text.WriteString(line)
-				text.WriteByte('\n')
-			}
+	for _, c := range ctx.Server.Clients() {
+		if c.Conn == ctx.Conn {
+			c = ctx.Client()
+		} else if c.Own {
+			continue
 		}
-	})
+		if listed(c) {
+			text.WriteString(describe(c, now))
+		}
+	}
 	ctx.W.Verbatim(text.String())
 }
 
 // ofType is the test for one of Redis' types of clients: subscribers are pubsub, others are normal, nobody is a replica or a
 // master. It is nil when there is no such type.
-func (s *Server) ofType(word []byte) func(c *resp.Conn) bool {
-	subscriber := func(c *resp.Conn) bool {
-		session := s.sessions.get(c.ID())
-		if session == nil {
-			return false
-		}
-		return session.subscribed()
-	}
+func ofType(word []byte) func(c *Client) bool {
 	switch {
-	case is(word, "NORMAL"):
-		return func(c *resp.Conn) bool { return !subscriber(c) }
-	case is(word, "PUBSUB"):
-		return subscriber
-	case is(word, "MASTER"), is(word, "REPLICA"), is(word, "SLAVE"):
-		return func(*resp.Conn) bool { return false }
+	case Is(word, "NORMAL"):
+		return func(c *Client) bool { return c.Subscriptions() == 0 }
+	case Is(word, "PUBSUB"):
+		return func(c *Client) bool { return c.Subscriptions() > 0 }
+	case Is(word, "MASTER"), Is(word, "REPLICA"), Is(word, "SLAVE"):
+		return func(*Client) bool { return false }
 	}
 	return nil
 }
 
-// eachConn visits the connections in the order they came.
-func (s *Server) eachConn(visit func(c *resp.Conn)) {
-	if s.door == nil {
-		return
-	}
-	var all []*resp.Conn
-	s.door.Each(func(c *resp.Conn) bool {
-		all = append(all, c)
-		return true
-	})
-	sort.Slice(all, func(i, k int) bool { return all[i].ID() < all[k].ID() })
-	for _, c := range all {
-		visit(c)
-	}
-}
-
-func clientKill(ctx *Context, args [][]byte) {
+func (f *Administration) clientKill(ctx *Context, args [][]byte) {
 	if len(args) == 3 { // the old form: an address
-		killed := ctx.killWhere(func(c *resp.Conn) bool { return c.RemoteAddr().String() == string(args[2]) }, false)
-		if killed == 0 {
+		if f.killWhere(ctx, func(c *Client) bool { return c.RemoteAddr().String() == string(args[2]) }, false) == 0 {
 			ctx.W.Error("ERR No such client")
 			return
 		}
@@ -265,98 +217,101 @@ func clientKill(ctx *Context, args [][]byte) {
 		return
 	}
 	if len(args)%2 != 0 {
-		ctx.fail(errSyntax)
+		ctx.Fail(ErrSyntax)
 		return
 	}
-	var tests []func(c *resp.Conn) bool
+	var tests []func(c *Client) bool
 	skipMe := true
 	for i := 2; i < len(args); i += 2 {
-		value := string(args[i+1])
 		switch {
-		case is(args[i], "ID"):
-			id, ok := parseUint(args[i+1])
-			if !ok || id == 0 {
-				ctx.W.Error("ERR client-id should be greater than 0")
-				return
-			}
-			tests = append(tests, func(c *resp.Conn) bool { return c.ID() == id })
-		case is(args[i], "ADDR"):
-			tests = append(tests, func(c *resp.Conn) bool { return c.RemoteAddr().String() == value })
-		case is(args[i], "LADDR"):
-			tests = append(tests, func(c *resp.Conn) bool { return c.LocalAddr().String() == value })
-		case is(args[i], "USER"):
-			if value != defaultUser {
-				ctx.W.Error(fmt.Sprintf("ERR No such user '%s'", shorten(args[i+1])))
-				return
-			}
-		case is(args[i], "TYPE"):
-			test := ctx.Server.ofType(args[i+1])
-			if test == nil {
-				ctx.W.Error(fmt.Sprintf("ERR Unknown client type '%s'", shorten(args[i+1])))
+		case Is(args[i], "SKIPME") && Is(args[i+1], "YES"):
+			skipMe = true
+		case Is(args[i], "SKIPME") && Is(args[i+1], "NO"):
+			skipMe = false
+		default:
+			test, problem := killFilter(args[i], args[i+1])
+			if problem != nil {
+				ctx.Fail(problem)
 				return
 			}
 			tests = append(tests, test)
-		case is(args[i], "SKIPME") && is(args[i+1], "YES"):
-			skipMe = true
-		case is(args[i], "SKIPME") && is(args[i+1], "NO"):
-			skipMe = false
-		default:
-			ctx.fail(errSyntax)
-			return
 		}
 	}
-	ctx.W.Int(int64(ctx.killWhere(func(c *resp.Conn) bool {
-		for _, test := range tests {
-			if !test(c) {
-				return false
-			}
-		}
-		return true
+	ctx.W.Int(int64(f.killWhere(ctx, func(c *Client) bool {
+		return !slices.ContainsFunc(tests, func(test func(c *Client) bool) bool { return !test(c) })
 	}, skipMe)))
 }
 
-func (ctx *Context) killWhere(matches func(c *resp.Conn) bool, skipMe bool) (killed int) {
-	ctx.Server.eachConn(func(c *resp.Conn) {
+// killFilter is the test that one option of CLIENT KILL asks for.
+func killFilter(option, word []byte) (func(c *Client) bool, error) {
+	value := string(word)
+	switch {
+	case Is(option, "ID"):
+		id, ok := ParseUint(word)
+		if !ok || id == 0 {
+			return nil, brokers.Errorf("ERR", "client-id should be greater than 0")
+		}
+		return func(c *Client) bool { return c.ID() == id }, nil
+	case Is(option, "ADDR"):
+		return func(c *Client) bool { return c.RemoteAddr().String() == value }, nil
+	case Is(option, "LADDR"):
+		return func(c *Client) bool { return c.LocalAddr().String() == value }, nil
+	case Is(option, "USER"):
+		if value != DefaultUser {
+			return nil, brokers.Errorf("ERR", "No such user '%s'", Shorten(word))
+		}
+		return func(*Client) bool { return true }, nil
+	case Is(option, "TYPE"):
+		if test := ofType(word); test != nil {
+			return test, nil
+		}
+		return nil, brokers.Errorf("ERR", "Unknown client type '%s'", Shorten(word))
+	}
+	return nil, ErrSyntax
+}
+
+func (f *Administration) killWhere(ctx *Context, matches func(c *Client) bool, skipMe bool) (killed int) {
+	for _, c := range ctx.Server.Clients() {
 		switch {
 		case !matches(c):
-		case c == ctx.Conn && skipMe:
-		case c == ctx.Conn:
+		case c.Conn == ctx.Conn && skipMe:
+		case c.Conn == ctx.Conn:
 			killed++
 			c.CloseAfterReply()
 		default:
 			killed++
 			c.Kill()
 		}
-	})
+	}
 	return killed
 }
 
-func clientUnblock(ctx *Context, args [][]byte) {
-	id, ok := parseUint(args[2])
+func (f *Administration) clientUnblock(ctx *Context, args [][]byte) {
+	id, ok := ParseUint(args[2])
 	if !ok {
-		ctx.fail(errNotInteger)
+		ctx.Fail(ErrNotInteger)
 		return
 	}
 	withError := false
 	switch {
-	case len(args) == 3 || len(args) == 4 && is(args[3], "TIMEOUT"):
-	case len(args) == 4 && is(args[3], "ERROR"):
+	case len(args) == 3 || len(args) == 4 && Is(args[3], "TIMEOUT"):
+	case len(args) == 4 && Is(args[3], "ERROR"):
 		withError = true
 	default:
 		ctx.W.Error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
 		return
 	}
 	unblocked := false
-	ctx.Server.eachConn(func(c *resp.Conn) {
+	for _, c := range ctx.Server.Clients() {
 		if c.ID() == id {
 			unblocked = c.Unblock(withError)
 		}
-	})
-	ctx.W.Int(boolInt(unblocked))
+	}
+	ctx.W.Int(BoolInt(unblocked))
 }
 
-func clientPause(ctx *Context, args [][]byte) {
-	ms, ok := parseInt(args[2])
+func (f *Administration) clientPause(ctx *Context, args [][]byte) {
+	ms, ok := ParseInt(args[2])
 	if ok && ms < 0 {
 		ctx.W.Error("ERR timeout is negative")
 		return
@@ -367,93 +322,37 @@ func clientPause(ctx *Context, args [][]byte) {
 	}
 	writes := false
 	switch {
-	case len(args) == 3 || len(args) == 4 && is(args[3], "ALL"):
-	case len(args) == 4 && is(args[3], "WRITE"):
+	case len(args) == 3 || len(args) == 4 && Is(args[3], "ALL"):
+	case len(args) == 4 && Is(args[3], "WRITE"):
 		writes = true
 	default:
 		ctx.W.Error("ERR CLIENT PAUSE mode must be WRITE or ALL")
 		return
 	}
-	p := &ctx.Server.pause
-	p.mu.Lock()
-	until := ctx.Server.Clock.Now().Add(time.Duration(ms) * time.Millisecond)
-	if p.over == nil {
-		p.over, p.until, p.writes = make(chan struct{}), until, writes
-	} else { // as in Redis the longer and the wider of two pauses holds
-		if until.After(p.until) {
-			p.until = until
-		}
-		p.writes = p.writes && writes
-	}
-	p.active.Store(true)
-	p.mu.Unlock()
+	ctx.Server.Pause(ctx.Server.Clock.Now().Add(time.Duration(ms)*time.Millisecond), writes)
 	ctx.W.OK()
 }
 
-func clientUnpause(ctx *Context, _ [][]byte) {
-	ctx.Server.pause.end()
+func (f *Administration) clientUnpause(ctx *Context, _ [][]byte) {
+	ctx.Server.Unpause()
 	ctx.W.OK()
 }
 
-func (p *pause) end() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.endLocked()
-}
-
-func (p *pause) endLocked() {
-	p.active.Store(false)
-	if p.over != nil {
-		close(p.over)
-		p.over = nil
-	}
-}
-
-// remaining tells how long the pause still lasts and what ends it before; one that is over is taken away.
-func (p *pause) remaining(now time.Time) (left time.Duration, over <-chan struct{}, writes bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if left = p.until.Sub(now); left <= 0 {
-		p.endLocked()
-	}
-	return left, p.over, p.writes
-}
-
-// waitPause lets a command wait while CLIENT PAUSE holds it back, and tells whether it may run then. As in Redis a pause of all
-// holds back everything, and one of writes what changes data or is noticed by others. CLIENT UNPAUSE and QUIT always run, so a pause
-// for too long can be ended. A server that stops does not wait for the end of a pause.
-func (s *Server) waitPause(ctx *Context, spec *Spec) bool {
-	p := &s.pause
-	for p.active.Load() {
-		left, over, writes := p.remaining(s.Clock.Now())
-		if over == nil || spec.Unpaused || writes && spec.Flags&(Write|MayReplicate) == 0 {
-			return true
-		}
-		switch ctx.Conn.Block(left, over) {
-		case resp.Gone:
-			return false
-		case resp.Draining:
-			return true
-		}
-	}
-	return true
-}
-
-func clientReply(ctx *Context, args [][]byte) {
+func (f *Administration) clientReply(ctx *Context, args [][]byte) {
 	switch {
-	case is(args[2], "ON"):
-		ctx.Session.replyOff, ctx.Session.replySkip = false, false
+	case Is(args[2], "ON"):
+		ctx.SetReplies(AllReplies)
 		ctx.W.OK()
-	case is(args[2], "OFF"):
-		ctx.Session.replyOff = true
-	case is(args[2], "SKIP"):
-		ctx.Session.replySkip = true
+	case Is(args[2], "OFF"):
+		ctx.SetReplies(NoReplies)
+	case Is(args[2], "SKIP"):
+		ctx.SetReplies(SkipReplies)
 	default:
-		ctx.fail(errSyntax)
+		ctx.Fail(ErrSyntax)
 	}
 }
 
-func clientTrackingInfo(ctx *Context, _ [][]byte) {
+func (f *Administration) clientTrackingInfo(ctx *Context, _ [][]byte) {
 	ctx.W.Map(3)
 	ctx.W.BulkString("flags")
 	ctx.W.Set(1)

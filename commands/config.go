@@ -1,31 +1,23 @@
 package commands
 
 import (
-	"crypto/sha256"
-	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/resp"
 )
 
-// Config is what the process decides for the commands.
-type Config struct {
-	Password        string // "" is none
-	ProtectedMode   bool
+// AdministrationConfig is what the process decides, for CONFIG to tell.
+type AdministrationConfig struct {
 	EnableDebug     bool
 	MaxClients      int
-	MaxMemory       int64
-	MaxMemoryRule   string // maxmemory-policy
-	BulkMax         int64  // proto-max-bulk-len
-	QueryBufferMax  int64  // client-query-buffer-limit
-	ClientMemory    int64  // maxmemory-clients
+	BulkMax         int64 // proto-max-bulk-len
+	QueryBufferMax  int64 // client-query-buffer-limit
+	ClientMemory    int64 // maxmemory-clients
 	Port            int
 	Bind            string
 	UnixSocket      string
@@ -34,39 +26,7 @@ type Config struct {
 	StoreDurability string         // always, interval; "" and none keep the store in memory alone
 	Timeout         time.Duration  // after which the door closes idle connections; 0 never
 	LogLevel        *slog.LevelVar // of the process' log; nil when it cannot be changed
-	RetainedTTL     time.Duration  // expiry of retained messages that say none; 0: none
-	// Loading tells how far the logs are when the brokers come later, with Loaded; nil when New is given them.
-	Loading func() Progress
-}
-
-// settings are the parameters of CONFIG GET and CONFIG SET, and what of them is in force.
-type settings struct {
-	debug    bool
-	password atomic.Pointer[[sha256.Size]byte] // nil: none
-	guard    atomic.Bool                       // protected mode asked for
-	table    map[string]*setting               // by name and by alias
-	names    []string                          // of both kinds, in order
-
-	mu     sync.Mutex
-	values map[*setting]string
-}
-
-func newSettings(c Config) *settings {
-	s := &settings{debug: c.EnableDebug, table: map[string]*setting{}, values: map[*setting]string{}}
-	s.guard.Store(c.ProtectedMode)
-	s.setPassword(c.Password)
-	for _, one := range settingTable(c) {
-		for _, name := range append([]string{one.name}, one.aliases...) {
-			if s.table[name] != nil {
-				panic("BUG: two parameters are named " + name)
-			}
-			s.table[name] = &one
-			s.names = append(s.names, name)
-		}
-		s.values[&one] = one.value
-	}
-	slices.Sort(s.names)
-	return s
+	Shutdown        func()         // asks the process to stop gracefully; nil refuses SHUTDOWN
 }
 
 func yesNo(b bool) string {
@@ -76,138 +36,168 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-func (s *settings) setPassword(password string) {
-	if password == "" {
-		s.password.Store(nil)
-		return
-	}
-	hash := sha256.Sum256([]byte(password))
-	s.password.Store(&hash)
+// settings are the parameters of the process.
+func (c AdministrationConfig) settings() []Setting {
+	return slices.Concat(doorSettings(c), encodingSettings(), constantSettings(c), fixedSettings(c))
 }
 
-func (s *settings) passwordSet() bool { return s.password.Load() != nil }
-func (s *settings) protected() bool   { return s.guard.Load() && !s.passwordSet() }
-
-func (s *settings) passwordHash() (hash [sha256.Size]byte, set bool) {
-	if p := s.password.Load(); p != nil {
-		return *p, true
-	}
-	return hash, false
-}
-
-// matching returns the parameters whose names match one of the patterns, by name. The password is never told.
-func (s *settings) matching(patterns [][]byte) (names []string, values map[string]string, err error) {
-	globs := make([]*brokers.Glob, len(patterns))
-	for i, pattern := range patterns {
-		globs[i] = brokers.NewGlob(strings.ToLower(string(pattern)))
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	values = map[string]string{}
-	for _, known := range s.names {
-		for i, pattern := range patterns {
-			matches := globs[i].Match(known)
-			if err := globs[i].Err(); err != nil {
-				return nil, nil, err
+func doorSettings(c AdministrationConfig) []Setting {
+	number := func(name string, value int, least, most int64, apply func(door *resp.Server, n int)) Setting {
+		return Setting{Name: name, Value: strconv.Itoa(value), Check: WholeNumber(least, most), Apply: func(s *Server, value string) {
+			if door := s.Door(); door != nil {
+				apply(door, Parsed(value))
 			}
-			if matches {
-				name := known
-				if strings.EqualFold(string(pattern), name) {
-					name = string(pattern) // as the client wrote it
-				}
-				names = append(names, name)
-				values[name] = s.values[s.table[known]]
-				break
+		}}
+	}
+	return []Setting{
+		number("maxclients", c.MaxClients, 1, 1_000_000, (*resp.Server).SetMaxClients),
+		number("timeout", int(c.Timeout.Seconds()), 0, math.MaxInt32, func(door *resp.Server, n int) {
+			door.SetIdleTimeout(time.Duration(n) * time.Second)
+		}),
+		logLevelSetting(c.LogLevel),
+	}
+}
+
+// logLevels are Redis' words for how much is logged, and what they stand for here.
+var logLevels = []struct {
+	word  string
+	level slog.Level
+}{{"debug", slog.LevelDebug}, {"verbose", slog.LevelDebug + 2}, {"notice", slog.LevelInfo}, {"warning", slog.LevelWarn}}
+
+func logLevelSetting(level *slog.LevelVar) Setting {
+	if level == nil {
+		return Setting{Name: "loglevel", Value: "notice", Effect: Constant, Check: OneWordOf("debug", "verbose", "notice", "warning"),
+			Why: "this server's log is its caller's"}
+	}
+	one := Setting{Name: "loglevel", Value: strings.ToLower(level.Level().String())}
+	var words []string
+	for _, known := range logLevels {
+		words = append(words, known.word)
+		if known.level == level.Level() {
+			one.Value = known.word
+		}
+	}
+	one.Check = OneWordOf(words...)
+	one.Apply = func(_ *Server, value string) {
+		for _, known := range logLevels {
+			if known.word == value {
+				level.Set(known.level)
 			}
 		}
 	}
-	slices.Sort(names)
-	return names, values, nil
+	return one
 }
 
-func configGet(ctx *Context, args [][]byte) {
-	names, values, err := ctx.Server.config.matching(args[2:])
+func encodingSettings() []Setting {
+	tunable := func(value string, check func(string) (string, error), name string, aliases ...string) Setting {
+		return Setting{Name: name, Aliases: aliases, Value: value, Effect: Remembered, Check: check}
+	}
+	count := WholeNumber(0, math.MaxInt64)
+	return []Setting{
+		tunable("-2", WholeNumber(math.MinInt32, math.MaxInt32), "list-max-listpack-size", "list-max-ziplist-size"),
+		tunable("0", WholeNumber(0, math.MaxInt32), "list-compress-depth"),
+		tunable("512", count, "hash-max-listpack-entries", "hash-max-ziplist-entries"),
+		tunable("64", ByteCount, "hash-max-listpack-value", "hash-max-ziplist-value"),
+		tunable("512", count, "set-max-intset-entries"),
+		tunable("128", count, "set-max-listpack-entries"),
+		tunable("64", ByteCount, "set-max-listpack-value"),
+		tunable("128", count, "zset-max-listpack-entries", "zset-max-ziplist-entries"),
+		tunable("64", ByteCount, "zset-max-listpack-value", "zset-max-ziplist-value"),
+		tunable("100", count, "stream-node-max-entries"),
+		tunable("4096", ByteCount, "stream-node-max-bytes"),
+		tunable("3000", ByteCount, "hll-sparse-max-bytes"),
+	}
+}
+
+func constantSettings(c AdministrationConfig) []Setting {
+	durable := c.StoreDurability != "" && c.StoreDurability != "none"
+	appendfsync := map[string]string{"always": "always", "interval": "everysec", "never": "no"}[c.Fsync]
+	if durable {
+		appendfsync = map[string]string{"always": "always", "interval": "everysec"}[c.StoreDurability]
+	}
+	text := func(name, value, why string) Setting {
+		return Setting{Name: name, Value: value, Effect: Constant, Why: why}
+	}
+	flag := func(name, value, why string) Setting {
+		return Setting{Name: name, Value: value, Effect: Constant, Why: why, Check: YesOrNo}
+	}
+	number := func(name, value, why string, aliases ...string) Setting {
+		anyNumber := WholeNumber(math.MinInt64, math.MaxInt64)
+		return Setting{Name: name, Aliases: aliases, Value: value, Effect: Constant, Why: why, Check: anyNumber}
+	}
+	const (
+		atStart    = "it is set when the server starts, by "
+		snapshots  = "there are no snapshots, logs are written all the time"
+		scripts    = "there are no scripts"
+		lazily     = "memory is always freed behind the scenes"
+		replicas   = "there are no replicas"
+		collector  = "memory is the collector's"
+		noEvents   = "no events of keys are published"
+		noLatency  = "LATENCY watches nothing, SLOWLOG does"
+		doorLimits = "the limits of output are built in"
+	)
+	bytes := func(name string, value int64) Setting {
+		return Setting{Name: name, Value: strconv.FormatInt(value, 10), Effect: Constant, Check: ByteCount, Why: atStart + "--" + name}
+	}
+	return []Setting{
+		flag("appendonly", yesNo(durable), atStart+"--store-durability"),
+		{Name: "appendfsync", Value: appendfsync, Effect: Constant, Check: OneWordOf("everysec", "always", "no"), Why: atStart + "--fsync and --store-durability"},
+		text("save", "", snapshots), flag("stop-writes-on-bgsave-error", "no", snapshots),
+		flag("no-appendfsync-on-rewrite", "no", snapshots),
+		text("notify-keyspace-events", "", noEvents),
+		number("busy-reply-threshold", "5000", scripts, "lua-time-limit"),
+		flag("activedefrag", "no", collector), flag("activerehashing", "no", "tables are resized at once"),
+		flag("lazyfree-lazy-eviction", "no", lazily), flag("lazyfree-lazy-expire", "no", lazily), flag("lazyfree-lazy-server-del", "no", lazily),
+		flag("lazyfree-lazy-user-del", "no", lazily), flag("lazyfree-lazy-user-flush", "no", lazily),
+		number("latency-monitor-threshold", "0", noLatency), flag("latency-tracking", "no", noLatency),
+		number("hz", "10", "nothing is polled"), flag("dynamic-hz", "no", "nothing is polled"),
+		number("tcp-keepalive", "60", "it is built in"),
+		bytes("proto-max-bulk-len", c.BulkMax), bytes("client-query-buffer-limit", c.QueryBufferMax), bytes("maxmemory-clients", c.ClientMemory),
+		text("client-output-buffer-limit", "normal 0 0 0 slave 0 0 0 pubsub 33554432 8388608 60", doorLimits),
+		{Name: "replica-read-only", Aliases: []string{"slave-read-only"}, Value: "yes", Effect: Constant, Check: YesOrNo, Why: replicas},
+		{Name: "replica-serve-stale-data", Aliases: []string{"slave-serve-stale-data"}, Value: "yes", Effect: Constant, Check: YesOrNo, Why: replicas},
+		number("min-replicas-to-write", "0", replicas, "min-slaves-to-write"),
+		{Name: "masterauth", Effect: Constant, Secret: true, Why: replicas},
+	}
+}
+
+func fixedSettings(c AdministrationConfig) (all []Setting) {
+	for _, pair := range [][2]string{
+		{"databases", strconv.Itoa(Databases)}, {"port", strconv.Itoa(c.Port)}, {"bind", c.Bind}, {"unixsocket", c.UnixSocket}, {"dir", c.DataDirectory},
+		{"dbfilename", ""}, {"appendfilename", ""}, {"appenddirname", ""}, {"logfile", ""}, {"pidfile", ""}, {"aclfile", ""},
+		{"replicaof", ""}, {"cluster-enabled", "no"}, {"daemonize", "no"}, {"supervised", "no"}, {"syslog-enabled", "no"},
+		{"enable-debug-command", yesNo(c.EnableDebug)}, {"enable-module-command", "no"}, {"enable-protected-configs", "no"},
+	} {
+		one := Setting{Name: pair[0], Value: pair[1], Effect: Fixed}
+		if one.Name == "replicaof" {
+			one.Aliases = []string{"slaveof"}
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+func (f *Administration) configGet(ctx *Context, args [][]byte) {
+	found, err := ctx.Server.Settings.Matching(args[2:])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.W.Map(len(names))
-	for _, name := range names {
-		ctx.W.BulkString(name)
-		ctx.W.BulkString(values[name])
+	ctx.W.Map(len(found))
+	for _, one := range found {
+		ctx.W.BulkString(one.Name)
+		ctx.W.BulkString(one.Value)
 	}
 }
 
-// configSet changes all the parameters or none, as Redis does.
-func configSet(ctx *Context, args [][]byte) {
+func (f *Administration) configSet(ctx *Context, args [][]byte) {
 	if len(args)%2 != 0 {
-		ctx.fail(errSyntax)
+		ctx.Fail(ErrSyntax)
 		return
 	}
-	s := ctx.Server.config
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var changes []settingChange
-	for i := 2; i < len(args); i += 2 {
-		name := strings.ToLower(string(args[i]))
-		setting := s.table[name]
-		if setting == nil {
-			ctx.W.Error(fmt.Sprintf("ERR Unknown option or number of arguments for CONFIG SET - '%s'", shorten(args[i])))
-			return
-		}
-		change := settingChange{name: name, setting: setting}
-		var err error
-		if slices.ContainsFunc(changes, func(c settingChange) bool { return c.name == name }) {
-			err = errDuplicate
-		} else {
-			change.value, err = setting.prepare(s.values[setting], string(args[i+1]))
-		}
-		if err != nil {
-			ctx.W.Error(fmt.Sprintf("ERR CONFIG SET failed (possibly related to argument '%s') - %v", name, err))
-			return
-		}
-		changes = append(changes, change)
-	}
-	for _, change := range changes {
-		if change.setting.apply != nil {
-			change.setting.apply(ctx.Server, change.value)
-		}
-		if !change.setting.secret {
-			s.values[change.setting] = change.value
-		}
+	if err := ctx.Server.Configure(args[2:]); err != nil {
+		ctx.Fail(err)
+		return
 	}
 	ctx.W.OK()
-}
-
-// settingChange is a change that was checked: applying it cannot fail.
-type settingChange struct {
-	name    string // as it was given, which may be an alias
-	setting *setting
-	value   string
-}
-
-func (s *Server) onDoor(change func(door *resp.Server)) {
-	if s.door != nil {
-		change(s.door)
-	}
-}
-
-// ParseBytes reads a number of bytes with an optional unit: k, m, g are powers of 1000, kb, mb, gb of 1024, as in Redis.
-func ParseBytes(word string) (int64, error) {
-	lower := strings.ToLower(strings.TrimSpace(word))
-	unit := int64(1)
-	for _, u := range []struct {
-		suffix string
-		size   int64
-	}{{"kb", 1 << 10}, {"mb", 1 << 20}, {"gb", 1 << 30}, {"k", 1e3}, {"m", 1e6}, {"g", 1e9}, {"b", 1}} {
-		if rest, ok := strings.CutSuffix(lower, u.suffix); ok {
-			lower, unit = rest, u.size
-			break
-		}
-	}
-	n, err := strconv.ParseInt(lower, 10, 64)
-	if err != nil || n < 0 || n > (1<<62)/unit {
-		return 0, fmt.Errorf("%q is not a number of bytes, such as 1048576, 512mb or 4gb", word)
-	}
-	return n * unit, nil
 }

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os/exec"
@@ -19,15 +20,15 @@ import (
 )
 
 // openCoreDoor serves every command over brokers with journals in memory.
-func openCoreDoor(t testing.TB, config Config, shutdown func()) (addr string, server *Server) {
+func openCoreDoor(t testing.TB, config testConfig, shutdown func()) (addr string, server *testServer) {
 	t.Helper()
 	return openCoreDoorAt(t, "127.0.0.1:0", config, shutdown)
 }
 
-func openCoreDoorAt(t testing.TB, at string, config Config, shutdown func()) (addr string, server *Server) {
+func openCoreDoorAt(t testing.TB, at string, config testConfig, shutdown func()) (addr string, server *testServer) {
 	t.Helper()
 	clock := brokers.SystemClock{}
-	deps := Deps{Clock: clock, Shutdown: shutdown}
+	deps := underTest{Clock: clock, Shutdown: shutdown}
 	var problems [4]error
 	deps.Store, problems[0] = store.Open(store.Options{Clock: clock})
 	deps.PubSub, problems[1] = pubsub.Open(pubsub.Options{Journal: brokertest.NewJournal(), Clock: clock})
@@ -38,12 +39,27 @@ func openCoreDoorAt(t testing.TB, at string, config Config, shutdown func()) (ad
 			t.Fatal(err)
 		}
 	}
-	server, err := New(deps, config)
+	server = newServer(deps, config)
+	door, err := resp.Listen(resp.Options{Addr: at}, server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	closeAtEnd(t, deps.Stream.Close, deps.Queue.Close, deps.PubSub.Close, deps.Store.Close)
-	door := serveDoor(t, resp.Options{Addr: at}, server)
+	server.Attach(door)
+	served := make(chan error, 1)
+	go func() { served <- door.Serve() }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := door.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		<-served
+		for _, closer := range []func() error{deps.Stream.Close, deps.Queue.Close, deps.PubSub.Close, deps.Store.Close} {
+			if err := closer(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	return door.Addr().String(), server
 }
 
@@ -285,7 +301,7 @@ func TestCoreRepliesAreThoseOfRedis(t *testing.T) {
 	redisAddr := openRedis(t)
 	for _, proto := range []int{2, 3} {
 		t.Run(fmt.Sprintf("RESP%d", proto), func(t *testing.T) {
-			addr, _ := openCoreDoor(t, Config{}, nil)
+			addr, _ := openCoreDoor(t, testConfig{}, nil)
 			redis, nexo := dialRaw(t, redisAddr, proto), dialRaw(t, addr, proto)
 			for _, line := range strings.Split(strings.TrimSpace(coreTable), "\n") {
 				compareReplies(t, redis, nexo, fields(t, line))
@@ -293,7 +309,7 @@ func TestCoreRepliesAreThoseOfRedis(t *testing.T) {
 		})
 	}
 	t.Run("subscribed", func(t *testing.T) {
-		addr, _ := openCoreDoor(t, Config{}, nil)
+		addr, _ := openCoreDoor(t, testConfig{}, nil)
 		redis, nexo := dialRaw(t, redisAddr, 2), dialRaw(t, addr, 2)
 		for _, line := range strings.Split(strings.TrimSpace(subscribedTable), "\n") {
 			compareReplies(t, redis, nexo, fields(t, line))
@@ -302,7 +318,7 @@ func TestCoreRepliesAreThoseOfRedis(t *testing.T) {
 }
 
 func TestEveryCommandRefusesAWrongNumberOfArguments(t *testing.T) {
-	addr, server := openCoreDoor(t, Config{}, nil)
+	addr, server := openCoreDoor(t, testConfig{}, nil)
 	client := dialRaw(t, addr, 2)
 	check := func(spec *Spec, words []string, name string) {
 		given := max(spec.Arity, -spec.Arity) - 1 // one less than the least
@@ -333,7 +349,7 @@ func TestEveryCommandRefusesAWrongNumberOfArguments(t *testing.T) {
 }
 
 func TestPasswordGuardsEverything(t *testing.T) {
-	addr, server := openCoreDoor(t, Config{Password: "secret"}, nil)
+	addr, server := openCoreDoor(t, testConfig{Password: "secret"}, nil)
 	client := dialRaw(t, addr, 2)
 	const noauth = "-NOAUTH Authentication required.\r\n"
 	for _, spec := range server.sorted() {
@@ -370,7 +386,7 @@ func TestPasswordGuardsEverything(t *testing.T) {
 }
 
 func TestCommandDocsParse(t *testing.T) {
-	addr, server := openCoreDoor(t, Config{}, nil)
+	addr, server := openCoreDoor(t, testConfig{}, nil)
 	for proto, head := range map[int]string{2: fmt.Sprintf("*%d\r\n", 2*len(server.table)), 3: fmt.Sprintf("%%%d\r\n", len(server.table))} {
 		client := dialRaw(t, addr, proto)
 		for _, command := range []string{"COMMAND", "COMMAND INFO", "COMMAND DOCS", "COMMAND LIST"} {
@@ -391,7 +407,7 @@ func TestRedisCLIWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal("this test needs redis-cli: install it with `apt-get install redis-tools` or `brew install redis`")
 	}
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	_, port, _ := net.SplitHostPort(addr)
 	output, err := exec.Command(path, "-p", port, "command", "docs", "qpush").CombinedOutput()
 	if err != nil || !strings.Contains(string(output), "qpush") || !strings.Contains(string(output), "summary") {
@@ -418,7 +434,7 @@ func until(t *testing.T, what string, holds func() bool) {
 }
 
 func TestClientPause(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	admin, reader, writer := dialRaw(t, addr, 2), dialRaw(t, addr, 2), dialRaw(t, addr, 2)
 	id := strings.Trim(writer.do("CLIENT", "ID"), ":\r\n")
 	if got := admin.do("CLIENT", "PAUSE", "60000", "WRITE"); got != "+OK\r\n" {
@@ -448,7 +464,7 @@ func TestClientPause(t *testing.T) {
 }
 
 func TestClientKillAndUnblock(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	admin, victim := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
 	id := strings.Trim(victim.do("CLIENT", "ID"), ":\r\n")
 	admin.do("QCREATE", "q")
@@ -470,7 +486,7 @@ func TestClientKillAndUnblock(t *testing.T) {
 }
 
 func TestClientReplyLeavesOutReplies(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	client := dialRaw(t, addr, 2)
 	for _, silent := range []string{"CLIENT REPLY OFF", "SET k v", "FOO", "GET", "PING"} {
 		fmt.Fprintf(client.conn, "%s\r\n", silent)
@@ -488,7 +504,7 @@ func TestClientReplyLeavesOutReplies(t *testing.T) {
 
 func TestShutdownAsksTheProcess(t *testing.T) {
 	asked := make(chan struct{}, 1)
-	addr, _ := openCoreDoor(t, Config{}, func() { asked <- struct{}{} })
+	addr, _ := openCoreDoor(t, testConfig{}, func() { asked <- struct{}{} })
 	client := dialRaw(t, addr, 2)
 	fmt.Fprint(client.conn, "SHUTDOWN NOSAVE\r\n")
 	select {
@@ -500,14 +516,14 @@ func TestShutdownAsksTheProcess(t *testing.T) {
 	if line, err := client.in.ReadString('\n'); err == nil {
 		t.Errorf("SHUTDOWN answers %q", line)
 	}
-	refused, _ := openCoreDoor(t, Config{}, nil)
+	refused, _ := openCoreDoor(t, testConfig{}, nil)
 	if got := dialRaw(t, refused, 2).do("SHUTDOWN"); !strings.HasPrefix(got, "-ERR ") {
 		t.Errorf("a server that nobody can stop: %q", got)
 	}
 }
 
 func TestMemoryUsageIsTheAccount(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	client := dialRaw(t, addr, 2)
 	client.do("SET", "small", "v")
 	client.do("SET", "large", strings.Repeat("x", 100_000))

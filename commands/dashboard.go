@@ -1,15 +1,10 @@
 package commands
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"net"
 	"strings"
-	"time"
 
 	"github.com/nexobroker/nexo/brokers/latency"
-	"github.com/nexobroker/nexo/brokers/stream"
 	"github.com/nexobroker/nexo/resp"
 )
 
@@ -60,19 +55,6 @@ func (s *Server) HelpFor(words []string) (Help, bool) {
 	}
 	return helpOf("", spec), spec.Handler != nil
 }
-
-// Credentials names the password in force without telling it; "" when there is none.
-func (s *Server) Credentials() string {
-	hash, set := s.config.passwordHash()
-	if !set {
-		return ""
-	}
-	again := sha256.Sum256(hash[:])
-	return hex.EncodeToString(again[:])
-}
-
-// Denies tells whether protected mode keeps clients at this address out.
-func (s *Server) Denies(remote net.Addr) bool { return s.deniesAddress(remote) }
 
 // Tapped is one command as a tap is shown it. The arguments alias the read buffer.
 type Tapped struct {
@@ -129,84 +111,15 @@ const sampleEvery = 64
 // Activity is a snapshot of what the commands have counted since the start.
 type Activity struct {
 	Commands, Rejected uint64
-	Errors             uint64 // error replies, those of rejected commands among them
-	Measured           uint64 // commands of the families that are measured
-	// Entries of streams that were given to readers and consumers, and acknowledged.
-	StreamRead, StreamAcked uint64
-	Latency                 latency.Counts // a sample of those
+	Errors             uint64         // error replies, those of rejected commands among them
+	Measured           uint64         // commands of the families that are measured
+	Latency            latency.Counts // a sample of those
 }
 
 // Activity reads the counters.
 func (s *Server) Activity() (a Activity) {
 	a.Commands, a.Rejected, a.Measured = s.counters.commands.Load(), s.counters.rejected.Load(), s.counters.measured.Load()
 	a.Errors = s.errors.total.Load()
-	a.StreamRead, a.StreamAcked = s.counters.streamRead.Load(), s.counters.streamAcked.Load()
 	a.Latency = s.latencies.Counts()
 	return a
-}
-
-// Peer is one connection as a dashboard lists it.
-type Peer struct {
-	ID                uint64
-	Name, Addr, User  string
-	Age, Idle         time.Duration
-	Library           string // with its version
-	Command           string // the last one
-	Database          int
-	Subscriptions     int
-	BytesIn, BytesOut uint64
-	Protocol          int
-}
-
-// Peers lists the connections in the order they came, without the process' own.
-func (s *Server) Peers() (peers []Peer) {
-	now := s.Clock.Now()
-	s.eachConn(func(c *resp.Conn) {
-		session := s.sessions.get(c.ID())
-		if session == nil || isOwn(c.RemoteAddr()) {
-			return
-		}
-		stats := c.Stats()
-		peer := Peer{ID: c.ID(), Addr: c.RemoteAddr().String(), User: session.User, Age: now.Sub(c.Created()), Idle: max(0, now.Sub(c.LastCommand())),
-			BytesIn: stats.BytesIn, BytesOut: stats.BytesOut}
-		if spec := session.last.Load(); spec != nil {
-			peer.Command = spec.full
-		}
-		shown := &session.shown
-		shown.Lock()
-		channels, patterns, shards := shown.bus.counts()
-		peer.Name, peer.Database, peer.Protocol, peer.Subscriptions = shown.name, shown.database, max(shown.proto, 2), channels+patterns+shards
-		peer.Library = strings.TrimSpace(shown.libraryName + " " + shown.libraryVersion)
-		shown.Unlock()
-		peers = append(peers, peer)
-	})
-	return peers
-}
-
-// SlowCommand is an entry of the slow log.
-type SlowCommand struct {
-	ID           int64
-	At           time.Time
-	Took         time.Duration
-	Args         []string
-	Client, Name string
-}
-
-// SlowCommands lists the slow log, newest first.
-func (s *Server) SlowCommands() (list []SlowCommand) {
-	for _, e := range s.slow.newest(-1) {
-		list = append(list, SlowCommand{e.id, e.at, e.took, e.args, e.client, e.name})
-	}
-	return list
-}
-
-// ParsePosition reads a place in a stream as the native commands take it.
-func ParsePosition(text string) (stream.Position, error) { return parsePosition([]byte(text)) }
-
-// StreamFields are the names and values of a stream's configuration, as XCONF GET tells them.
-func StreamFields(c stream.Config) (list [][2]string) {
-	for _, f := range streamFields(c) {
-		list = append(list, [2]string{f.name, fmt.Sprint(f.value)})
-	}
-	return list
 }

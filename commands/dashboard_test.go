@@ -7,10 +7,7 @@ import (
 )
 
 func TestSecret(t *testing.T) {
-	s, err := New(Deps{}, Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(underTest{}, testConfig{})
 	for line, want := range map[string]bool{
 		"AUTH x": true, "auth default x": true, "HELLO 3": false, "hello 3 auth default x": true, "CONFIG SET requirepass x": true,
 		"config set timeout 1 RequirePass x": true, "CONFIG GET timeout": false, "GET auth": false,
@@ -26,10 +23,7 @@ func TestSecret(t *testing.T) {
 }
 
 func TestHelpKnowsEveryCommand(t *testing.T) {
-	s, err := New(Deps{}, Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(underTest{}, testConfig{})
 	for _, help := range s.Help() {
 		found, ok := s.HelpFor(append(strings.Fields(help.Name), "x"))
 		if !ok || found.Name != help.Name || !strings.HasPrefix(help.Syntax, strings.ToUpper(help.Name)) {
@@ -44,7 +38,7 @@ func TestHelpKnowsEveryCommand(t *testing.T) {
 }
 
 func TestTapAndActivity(t *testing.T) {
-	addr, server := openCoreDoor(t, Config{}, nil)
+	addr, server := openCoreDoor(t, testConfig{}, nil)
 	seen := make(chan string, 100)
 	server.SetTap(func(c Tapped) { seen <- string(c.Args[0]) })
 	c := dialRaw(t, addr, 2)
@@ -75,10 +69,7 @@ func TestTapAndActivity(t *testing.T) {
 // What follows the name of a command is a name too, or the command is known to begin with a payload. A new kind of first argument has
 // to be looked at.
 func TestNamingWords(t *testing.T) {
-	s, err := New(Deps{}, Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(underTest{}, testConfig{})
 	names := strings.Fields("section will index n cursor save-selector key arguments channel queue glob flush-type pattern shardchannel numreplicas stream topic filter username source")
 	for _, spec := range s.sorted() {
 		got := s.NamingWords([]byte(spec.Name))

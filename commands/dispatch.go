@@ -1,71 +1,39 @@
 package commands
 
 import (
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/resp"
 )
 
-// New builds the command table over its brokers. A mistake in the table is a mistake of the program and panics.
-func New(deps Deps, config Config) (*Server, error) {
-	s := &Server{Deps: deps, config: newSettings(config), retainedTTL: config.RetainedTTL, table: map[string]*Spec{}}
-	if s.Clock == nil {
-		s.Clock = brokers.SystemClock{}
-	}
-	s.started = s.Clock.Now()
-	s.runID = newRunID()
-	if config.Loading != nil {
-		s.loading.Store(&config.Loading)
-	}
-	s.logins.clock = s.Clock
-	s.slow.slowerThan.Store(slowerThanDefault)
-	s.slow.max = slowEntriesDefault
-	for _, family := range s.families() {
-		s.add(&family)
-	}
-	return s, nil
-}
-
-// newRunID is 40 hexadecimal digits, as Redis' run_id.
-func newRunID() string {
-	var id [20]byte
-	_, _ = rand.Read(id[:]) // never fails
-	return hex.EncodeToString(id[:])
-}
-
-// Attach tells the commands of the door they serve, for CLIENT LIST, INFO and SHUTDOWN. It is called once, before the
-// door lets clients in.
-func (s *Server) Attach(door *resp.Server) { s.door = door }
-
 // Open makes the context of a new connection.
 func (s *Server) Open(c *resp.Conn) {
-	ctx := &Context{Server: s, Conn: c, W: c.Writer(), Session: &Session{User: defaultUser}}
+	ctx := &Context{Server: s, Conn: c, W: c.Writer(), Session: &Session{User: DefaultUser}}
 	if ctx.Session.own = isOwn(c.RemoteAddr()); ctx.Session.own {
 		s.own.open.Add(1)
 		s.own.accepted.Add(1)
 	}
-	ctx.Session.authenticated = ctx.Session.own || !s.config.passwordSet()
+	ctx.Session.authenticated = ctx.Session.own || !s.PasswordSet()
 	ctx.Session.denied = s.denies(c)
 	c.SetAuthenticated(ctx.Session.authenticated)
 	c.Context = ctx
-	c.KeepWhile(ctx.Session.holds)
+	c.KeepWhile(func() bool {
+		shown := s.shown(ctx.Session)
+		return shown.Holds || shown.Channels+shown.Patterns+shown.Shards > 0
+	})
 	s.sessions.add(c.ID(), ctx.Session)
 }
 
 // Closed releases what the connection held: subscriptions, its will, leases bound to it.
 func (s *Server) Closed(c *resp.Conn) {
 	ctx := c.Context.(*Context)
-	if ctx.Session.bus != nil {
-		ctx.Session.bus.closed(ctx, ctx.Session.quit)
+	for _, family := range s.families {
+		if family.Closed != nil {
+			family.Closed(ctx)
+		}
 	}
-	s.queueClosed(ctx)
-	s.streamClosed(ctx)
 	s.sessions.remove(c.ID())
 	s.counters.add(ctx)
 	if ctx.Session.own {
@@ -76,8 +44,8 @@ func (s *Server) Closed(c *resp.Conn) {
 // Flush sends what the batch gathered for other connections.
 func (s *Server) Flush(c *resp.Conn) {
 	ctx := c.Context.(*Context)
-	if ctx.Session.bus != nil {
-		ctx.Session.bus.flush(ctx)
+	for _, flush := range s.flushes {
+		flush(ctx)
 	}
 	if ctx.timing {
 		ctx.timing, ctx.waited = false, time.Now()
@@ -136,7 +104,7 @@ func (s *Server) Command(c *resp.Conn, args [][]byte) {
 	if spec.Subcommands != nil && len(args) > 1 {
 		sub := spec.subcommand(args[1])
 		if sub == nil && spec.Handler == nil {
-			ctx.refuse(nil, fmt.Sprintf("ERR unknown subcommand '%s'. Try %s HELP.", shorten(args[1]), strings.ToUpper(spec.Name)))
+			ctx.refuse(nil, fmt.Sprintf("ERR unknown subcommand '%s'. Try %s HELP.", Shorten(args[1]), strings.ToUpper(spec.Name)))
 			return
 		}
 		if sub != nil {
@@ -155,7 +123,7 @@ func (s *Server) Command(c *resp.Conn, args [][]byte) {
 	if !s.waitPause(ctx, spec) {
 		return
 	}
-	if ctx.Session.replyOff || ctx.Session.replySkip {
+	if ctx.Session.replies != AllReplies {
 		ctx.runSilently(spec, args)
 		return
 	}
@@ -164,7 +132,7 @@ func (s *Server) Command(c *resp.Conn, args [][]byte) {
 
 func (s *Server) run(ctx *Context, spec *Spec, args [][]byte) {
 	switch {
-	case spec.Runs == Gated || len(args) > gatedArguments:
+	case spec.Runs == Gated || len(args) > GatedArguments:
 		ctx.Conn.Admit()
 	case spec.Runs == Beside:
 		ctx.Conn.Aside()
@@ -181,11 +149,11 @@ func (ctx *Context) runSilently(spec *Spec, args [][]byte) {
 	if ctx.W.Len() > 0 {
 		ctx.Conn.FlushReplies()
 	}
-	if spec.Name != "reply" {
-		ctx.Session.replySkip = false
+	if ctx.Session.replies == SkipReplies && spec.Name != "reply" {
+		ctx.Session.replies = AllReplies
 	}
 	ctx.Server.run(ctx, spec, args)
-	if ctx.Session.replyOff || spec.Name != "reply" {
+	if ctx.Session.replies == NoReplies || spec.Name != "reply" {
 		ctx.W.Truncate(0)
 	}
 }
@@ -195,7 +163,7 @@ func (s *Server) gate(ctx *Context, spec *Spec) string {
 	if !ctx.Session.authenticated && spec.Flags&NoAuth == 0 {
 		return "NOAUTH Authentication required."
 	}
-	if bus := ctx.Session.bus; bus != nil && ctx.W.Proto() == 2 && spec.Flags&PubSubMode == 0 && bus.subscribed() {
+	if ctx.Session.Subscribed && ctx.W.Proto() == 2 && spec.Flags&PubSubMode == 0 {
 		return "ERR Can't execute '" + spec.full + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET " +
 			"are allowed in this context"
 	}
@@ -219,8 +187,11 @@ func (ctx *Context) refuse(spec *Spec, text string) {
 			spec.stats.rejected.Add(1)
 		}
 	}
-	if ctx.Session.replyOff || ctx.Session.replySkip {
-		ctx.Session.replySkip = false
+	switch ctx.Session.replies {
+	case SkipReplies:
+		ctx.Session.replies = AllReplies
+		return
+	case NoReplies:
 		return
 	}
 	ctx.W.Error(text)
@@ -248,19 +219,17 @@ func (spec *Spec) takes(words int) bool {
 
 func (spec *Spec) subcommand(word []byte) *Spec {
 	for i := range spec.Subcommands {
-		if len(word) == len(spec.Subcommands[i].Name) && is(word, strings.ToUpper(spec.Subcommands[i].Name)) {
+		if len(word) == len(spec.Subcommands[i].Name) && Is(word, strings.ToUpper(spec.Subcommands[i].Name)) {
 			return &spec.Subcommands[i]
 		}
 	}
 	return nil
 }
 
-func shorten(word []byte) []byte { return word[:min(len(word), 128)] }
-
 // unknownCommand is Redis' text, with its limits of 128 bytes for the name and for the arguments.
 func unknownCommand(args [][]byte) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "ERR unknown command '%s', with args beginning with: ", shorten(args[0]))
+	fmt.Fprintf(&text, "ERR unknown command '%s', with args beginning with: ", Shorten(args[0]))
 	shown := 0
 	for _, arg := range args[1:] {
 		if shown >= 128 {
@@ -271,15 +240,4 @@ func unknownCommand(args [][]byte) string {
 		shown += len(part) + 3
 	}
 	return text.String()
-}
-
-// codedError is an error whose text begins with its code word, as the journal's are.
-type codedError interface {
-	error
-	Code() string
-}
-
-func isCoded(err error) bool {
-	var coded codedError
-	return errors.As(err, &coded)
 }

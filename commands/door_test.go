@@ -25,21 +25,9 @@ func openDoor(t testing.TB, options resp.Options) (addr string, door *resp.Serve
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := New(Deps{Queue: jobs, PubSub: bus}, Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	closeAtEnd(t, jobs.Close, bus.Close)
+	server := newServer(underTest{Queue: jobs, PubSub: bus}, testConfig{})
 	options.Addr = "127.0.0.1:0"
-	door = serveDoor(t, options, server)
-	return door.Addr().String(), door
-}
-
-// serveDoor opens a door for a server until the test ends.
-func serveDoor(t testing.TB, options resp.Options, server *Server) *resp.Server {
-	t.Helper()
-	door, err := resp.Listen(options, server)
-	if err != nil {
+	if door, err = resp.Listen(options, server); err != nil {
 		t.Fatal(err)
 	}
 	server.Attach(door)
@@ -52,19 +40,14 @@ func serveDoor(t testing.TB, options resp.Options, server *Server) *resp.Server 
 			t.Error(err)
 		}
 		<-served
-	})
-	return door
-}
-
-// closeAtEnd closes brokers in order when the test ends, after what is opened behind it.
-func closeAtEnd(t testing.TB, closers ...func() error) {
-	t.Cleanup(func() {
-		for _, closer := range closers {
-			if err := closer(); err != nil {
-				t.Error(err)
-			}
+		if err := jobs.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := bus.Close(); err != nil {
+			t.Error(err)
 		}
 	})
+	return door.Addr().String(), door
 }
 
 func eventually(t testing.TB, what string, condition func() bool) {

@@ -29,10 +29,7 @@ func TestErrorWordsAreThoseOfTheSources(t *testing.T) {
 			t.Errorf("%s is not in its place", e.word)
 		}
 	}
-	s, err := New(Deps{}, Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(underTest{}, testConfig{})
 	made := map[string]string{} // the file by word
 	for _, directory := range []string{"../commands", "../brokers", "../aof", "../resp"} {
 		err := filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {

@@ -42,7 +42,7 @@ func (j countedJournal) Append(body []byte, sync bool) uint64 {
 type world struct {
 	t        testing.TB
 	door     *resp.Server
-	server   *Server
+	server   *testServer
 	appended atomic.Int64
 	panics   atomic.Int64
 	closers  []func() error
@@ -57,17 +57,17 @@ func openWorld(t testing.TB) *world {
 	w := &world{t: t}
 	clock := brokertest.NewClock(time.UnixMilli(1_700_000_000_000))
 	journal := func() brokers.Journal { return countedJournal{brokertest.NewJournal(), &w.appended} }
-	deps := Deps{Clock: clock}
-	var problems [5]error
+	deps := underTest{Clock: clock}
+	var problems [4]error
 	deps.Store, problems[0] = store.Open(store.Options{Journal: journal(), Durability: brokers.Always, Clock: clock, MaxMemory: 16 << 20})
 	deps.PubSub, problems[1] = pubsub.Open(pubsub.Options{Journal: journal(), Clock: clock, MaxRetainedBytes: 1 << 20})
 	deps.Queue, problems[2] = queue.Open(queue.Options{Journal: journal(), Clock: clock, MaxQueues: 100, MaxPayload: 1 << 20})
 	deps.Stream, problems[3] = stream.Open(stream.Options{Journal: journal(), Directory: t.TempDir(), Clock: clock, MaxPayload: 1 << 20})
-	server, err := New(deps, Config{})
-	problems[4] = err
+	server := newServer(deps, testConfig{})
 	if err := errors.Join(problems[:]...); err != nil {
 		t.Fatal(err)
 	}
+	var err error
 	w.door, err = resp.Listen(resp.Options{Addr: "127.0.0.1:0", Panicked: func(any) { w.panics.Add(1) }}, server)
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func (w *world) unblock() (stop func()) {
 }
 
 // lookUp finds the name and the description of a command, of a subcommand if there is one.
-func (s *Server) lookUp(words [][]byte) (name string, spec *Spec) {
+func (s *testServer) lookUp(words [][]byte) (name string, spec *Spec) {
 	if spec = find(s.table, words[0]); spec == nil {
 		return "", nil
 	}
@@ -332,10 +332,7 @@ func fuzzSeeds(f *testing.F) {
 // the others of the input are left out.
 func fuzzCommands(f *testing.F, chosen func(spec *Spec) bool) {
 	fuzzSeeds(f)
-	server, err := New(Deps{}, Config{})
-	if err != nil {
-		f.Fatal(err)
-	}
+	server := newServer(underTest{}, testConfig{})
 	f.Fuzz(func(t *testing.T, lines string, resp3 bool) {
 		const commandsMax, lineMax = 16, 2048
 		var commands [][][]byte

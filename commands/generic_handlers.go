@@ -21,21 +21,21 @@ var (
 		"Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."}
 )
 
-func del(ctx *Context, args [][]byte) {
-	n, receipt := ctx.Server.Store.Delete(ctx.Session.Database, args[1:])
-	ctx.number(int64(n), receipt, nil)
+func (f *Keyspace) del(ctx *Context, args [][]byte) {
+	n, receipt := f.broker.Delete(ctx.Session.Database, args[1:])
+	ctx.Number(int64(n), receipt, nil)
 }
 
-func exists(ctx *Context, args [][]byte) {
-	ctx.W.Int(int64(ctx.Server.Store.Exists(ctx.Session.Database, args[1:])))
+func (f *Keyspace) exists(ctx *Context, args [][]byte) {
+	ctx.W.Int(int64(f.broker.Exists(ctx.Session.Database, args[1:])))
 }
 
-func touch(ctx *Context, args [][]byte) {
-	ctx.W.Int(int64(ctx.Server.Store.Touch(ctx.Session.Database, args[1:])))
+func (f *Keyspace) touch(ctx *Context, args [][]byte) {
+	ctx.W.Int(int64(f.broker.Touch(ctx.Session.Database, args[1:])))
 }
 
-func typeCommand(ctx *Context, args [][]byte) {
-	info, found := ctx.Server.Store.Inspect(ctx.Session.Database, args[1])
+func (f *Keyspace) typeCommand(ctx *Context, args [][]byte) {
+	info, found := f.broker.Inspect(ctx.Session.Database, args[1])
 	if !found {
 		ctx.W.SimpleString("none")
 		return
@@ -43,72 +43,78 @@ func typeCommand(ctx *Context, args [][]byte) {
 	ctx.W.SimpleString(info.Kind.String())
 }
 
-func rename(ctx *Context, args [][]byte) {
-	_, receipt, err := ctx.Server.Store.Rename(ctx.Session.Database, args[1], args[2], false)
-	ctx.stored(receipt, err)
+func (f *Keyspace) rename(ctx *Context, args [][]byte) {
+	_, receipt, err := f.broker.Rename(ctx.Session.Database, args[1], args[2], false)
+	ctx.Stored(receipt, err)
 }
 
-func renamenx(ctx *Context, args [][]byte) {
-	renamed, receipt, err := ctx.Server.Store.Rename(ctx.Session.Database, args[1], args[2], true)
-	ctx.number(boolInt(renamed), receipt, err)
+func (f *Keyspace) renamenx(ctx *Context, args [][]byte) {
+	renamed, receipt, err := f.broker.Rename(ctx.Session.Database, args[1], args[2], true)
+	ctx.Number(BoolInt(renamed), receipt, err)
 }
 
-func copyCommand(ctx *Context, args [][]byte) {
+func (f *Keyspace) copyCommand(ctx *Context, args [][]byte) {
 	database, replace, err := parseCopy(args, ctx.Session.Database)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	if database == ctx.Session.Database && string(args[1]) == string(args[2]) {
-		ctx.fail(errSameObject)
+		ctx.Fail(errSameObject)
 		return
 	}
-	copied, receipt, err := ctx.Server.Store.Copy(ctx.Session.Database, args[1], database, args[2], replace)
-	ctx.number(boolInt(copied), receipt, err)
+	copied, receipt, err := f.broker.Copy(ctx.Session.Database, args[1], database, args[2], replace)
+	ctx.Number(BoolInt(copied), receipt, err)
 }
 
 func parseCopy(args [][]byte, current int) (database int, replace bool, err error) {
 	database = current
 	for i := 3; i < len(args); i++ {
 		switch {
-		case is(args[i], "REPLACE"):
+		case Is(args[i], "REPLACE"):
 			replace = true
-		case is(args[i], "DB") && i+1 < len(args):
+		case Is(args[i], "DB") && i+1 < len(args):
 			i++
-			n, ok := parseInt(args[i])
+			n, ok := ParseInt(args[i])
 			if !ok || n < math.MinInt32 || n > math.MaxInt32 {
-				return 0, false, errNotInteger
+				return 0, false, ErrNotInteger
 			}
 			if n < 0 || n >= store.Databases {
 				return 0, false, errDatabase
 			}
 			database = int(n)
 		default:
-			return 0, false, errSyntax
+			return 0, false, ErrSyntax
 		}
 	}
 	return database, replace, nil
 }
 
-func expire(ctx *Context, args [][]byte)    { setExpiry(ctx, args, true, false, "expire") }
-func pexpire(ctx *Context, args [][]byte)   { setExpiry(ctx, args, false, false, "pexpire") }
-func expireat(ctx *Context, args [][]byte)  { setExpiry(ctx, args, true, true, "expireat") }
-func pexpireat(ctx *Context, args [][]byte) { setExpiry(ctx, args, false, true, "pexpireat") }
+func (f *Keyspace) expire(ctx *Context, args [][]byte) { f.setExpiry(ctx, args, true, false, "expire") }
+func (f *Keyspace) pexpire(ctx *Context, args [][]byte) {
+	f.setExpiry(ctx, args, false, false, "pexpire")
+}
+func (f *Keyspace) expireat(ctx *Context, args [][]byte) {
+	f.setExpiry(ctx, args, true, true, "expireat")
+}
+func (f *Keyspace) pexpireat(ctx *Context, args [][]byte) {
+	f.setExpiry(ctx, args, false, true, "pexpireat")
+}
 
-func setExpiry(ctx *Context, args [][]byte, seconds, absolute bool, command string) {
+func (f *Keyspace) setExpiry(ctx *Context, args [][]byte, seconds, absolute bool, command string) {
 	condition, err := parseExpireConditions(args[3:])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	n, ok := parseInt(args[2])
+	n, ok := ParseInt(args[2])
 	if !ok {
-		ctx.fail(errNotInteger)
+		ctx.Fail(ErrNotInteger)
 		return
 	}
 	if seconds {
 		if n > math.MaxInt64/1000 || n < math.MinInt64/1000 {
-			ctx.fail(errInvalidExpire(command))
+			ctx.Fail(errInvalidExpire(command))
 			return
 		}
 		n *= 1000
@@ -116,25 +122,25 @@ func setExpiry(ctx *Context, args [][]byte, seconds, absolute bool, command stri
 	expiry := store.Expiry{Mode: store.ExpireAt, At: n}
 	if !absolute {
 		if n > math.MaxInt64-ctx.Server.Clock.Now().UnixMilli() {
-			ctx.fail(errInvalidExpire(command))
+			ctx.Fail(errInvalidExpire(command))
 			return
 		}
 		expiry.Mode = store.ExpireIn
 	}
-	changed, receipt := ctx.Server.Store.Expire(ctx.Session.Database, args[1], expiry, condition)
-	ctx.number(boolInt(changed), receipt, nil)
+	changed, receipt := f.broker.Expire(ctx.Session.Database, args[1], expiry, condition)
+	ctx.Number(BoolInt(changed), receipt, nil)
 }
 
 func parseExpireConditions(words [][]byte) (c store.ExpireCondition, err error) {
 	for _, word := range words {
 		switch {
-		case is(word, "NX"):
+		case Is(word, "NX"):
 			c |= store.ExpireIfNone
-		case is(word, "XX"):
+		case Is(word, "XX"):
 			c |= store.ExpireIfAny
-		case is(word, "GT"):
+		case Is(word, "GT"):
 			c |= store.ExpireIfLater
-		case is(word, "LT"):
+		case Is(word, "LT"):
 			c |= store.ExpireIfEarlier
 		default:
 			return 0, brokers.Errorf("ERR", "Unsupported option %s", word)
@@ -150,8 +156,8 @@ func parseExpireConditions(words [][]byte) (c store.ExpireCondition, err error) 
 }
 
 // expiryOf is a key's time to live, or the time it expires at, in milliseconds: -1 for never, -2 for a missing key.
-func expiryOf(ctx *Context, key []byte, absolute bool) int64 {
-	info, found := ctx.Server.Store.Inspect(ctx.Session.Database, key)
+func (f *Keyspace) expiryOf(ctx *Context, key []byte, absolute bool) int64 {
+	info, found := f.broker.Inspect(ctx.Session.Database, key)
 	switch {
 	case !found:
 		return -2
@@ -161,29 +167,31 @@ func expiryOf(ctx *Context, key []byte, absolute bool) int64 {
 	return info.TTL
 }
 
-func ttl(ctx *Context, args [][]byte) {
-	ms := expiryOf(ctx, args[1], false)
+func (f *Keyspace) ttl(ctx *Context, args [][]byte) {
+	ms := f.expiryOf(ctx, args[1], false)
 	if ms >= 0 {
 		ms = (ms + 500) / 1000 // to the nearest second, as Redis does
 	}
 	ctx.W.Int(ms)
 }
 
-func pttl(ctx *Context, args [][]byte) { ctx.W.Int(expiryOf(ctx, args[1], false)) }
+func (f *Keyspace) pttl(ctx *Context, args [][]byte) { ctx.W.Int(f.expiryOf(ctx, args[1], false)) }
 
-func expiretime(ctx *Context, args [][]byte) {
-	ms := expiryOf(ctx, args[1], true)
+func (f *Keyspace) expiretime(ctx *Context, args [][]byte) {
+	ms := f.expiryOf(ctx, args[1], true)
 	if ms >= 0 {
 		ms = (ms + 500) / 1000
 	}
 	ctx.W.Int(ms)
 }
 
-func pexpiretime(ctx *Context, args [][]byte) { ctx.W.Int(expiryOf(ctx, args[1], true)) }
+func (f *Keyspace) pexpiretime(ctx *Context, args [][]byte) {
+	ctx.W.Int(f.expiryOf(ctx, args[1], true))
+}
 
-func persistCommand(ctx *Context, args [][]byte) {
-	changed, receipt := ctx.Server.Store.Persist(ctx.Session.Database, args[1])
-	ctx.number(boolInt(changed), receipt, nil)
+func (f *Keyspace) persistCommand(ctx *Context, args [][]byte) {
+	changed, receipt := f.broker.Persist(ctx.Session.Database, args[1])
+	ctx.Number(BoolInt(changed), receipt, nil)
 }
 
 // keyGlob is the glob of KEYS and SCAN: for them, as in Redis, a lone star stands for every key, the empty one included.
@@ -208,16 +216,16 @@ func (g keyGlob) problem() error {
 	return g.Err()
 }
 
-func keysCommand(ctx *Context, args [][]byte) {
+func (f *Keyspace) keysCommand(ctx *Context, args [][]byte) {
 	glob := newKeyGlob(args[1])
 	var found []string
-	ctx.Server.Store.Keys(ctx.Session.Database, func(key string) {
+	f.broker.Keys(ctx.Session.Database, func(key string) {
 		if glob.matches(key) {
 			found = append(found, key)
 		}
 	})
 	if err := glob.problem(); err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Array(len(found))
@@ -246,38 +254,38 @@ func parseScan(args [][]byte) (r scanRequest, err error) {
 	r.cursor = cursor
 	for i := 2; i < len(args); i += 2 {
 		if i+1 == len(args) {
-			return r, errSyntax
+			return r, ErrSyntax
 		}
 		word := args[i+1]
 		switch {
-		case is(args[i], "COUNT"):
-			n, ok := parseInt(word)
+		case Is(args[i], "COUNT"):
+			n, ok := ParseInt(word)
 			if !ok {
-				return r, errNotInteger
+				return r, ErrNotInteger
 			}
 			if n < 1 {
-				return r, errSyntax
+				return r, ErrSyntax
 			}
 			r.count = int(min(n, scanCountMax))
-		case is(args[i], "MATCH"):
+		case Is(args[i], "MATCH"):
 			r.glob = newKeyGlob(word)
-		case is(args[i], "TYPE"):
+		case Is(args[i], "TYPE"):
 			r.kind = string(word)
 		default:
-			return r, errSyntax
+			return r, ErrSyntax
 		}
 	}
 	return r, nil
 }
 
-func scan(ctx *Context, args [][]byte) {
+func (f *Keyspace) scan(ctx *Context, args [][]byte) {
 	request, err := parseScan(args)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	var found []string
-	next := ctx.Server.Store.Scan(ctx.Session.Database, request.cursor, request.count, func(item store.Item) store.Verdict {
+	next := f.broker.Scan(ctx.Session.Database, request.cursor, request.count, func(item store.Item) store.Verdict {
 		if !request.takes(item) {
 			return store.Passed
 		}
@@ -285,7 +293,7 @@ func scan(ctx *Context, args [][]byte) {
 		return store.Taken
 	})
 	if err := request.glob.problem(); err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Array(2)
@@ -302,8 +310,8 @@ func (r *scanRequest) takes(item store.Item) bool {
 		r.glob.matches(item.Key)
 }
 
-func randomkey(ctx *Context, args [][]byte) {
-	key, found := ctx.Server.Store.RandomKey(ctx.Session.Database)
+func (f *Keyspace) randomkey(ctx *Context, args [][]byte) {
+	key, found := f.broker.RandomKey(ctx.Session.Database)
 	if !found {
 		ctx.W.Null()
 		return
@@ -311,84 +319,84 @@ func randomkey(ctx *Context, args [][]byte) {
 	ctx.W.BulkString(key)
 }
 
-func dbsize(ctx *Context, args [][]byte) {
-	ctx.W.Int(int64(ctx.Server.Store.Size(ctx.Session.Database)))
+func (f *Keyspace) dbsize(ctx *Context, args [][]byte) {
+	ctx.W.Int(int64(f.broker.Size(ctx.Session.Database)))
 }
 
 // flushMode checks the one option of the flushes. Both ways are the same here: memory is freed behind the scenes.
 func flushMode(args [][]byte) error {
-	if len(args) > 2 || (len(args) == 2 && !is(args[1], "ASYNC") && !is(args[1], "SYNC")) {
-		return errSyntax
+	if len(args) > 2 || (len(args) == 2 && !Is(args[1], "ASYNC") && !Is(args[1], "SYNC")) {
+		return ErrSyntax
 	}
 	return nil
 }
 
-func flushdb(ctx *Context, args [][]byte) {
+func (f *Keyspace) flushdb(ctx *Context, args [][]byte) {
 	if err := flushMode(args); err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.stored(ctx.Server.Store.Flush(ctx.Session.Database), nil)
+	ctx.Stored(f.broker.Flush(ctx.Session.Database), nil)
 }
 
-func flushall(ctx *Context, args [][]byte) {
+func (f *Keyspace) flushall(ctx *Context, args [][]byte) {
 	if err := flushMode(args); err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.stored(ctx.Server.Store.FlushAll(), nil)
+	ctx.Stored(f.broker.FlushAll(), nil)
 }
 
 // inspect answers null for a missing key.
-func (ctx *Context) inspect(key []byte) (info store.KeyInfo, found bool) {
-	info, found = ctx.Server.Store.Inspect(ctx.Session.Database, key)
+func (f *Keyspace) inspect(ctx *Context, key []byte) (info store.KeyInfo, found bool) {
+	info, found = f.broker.Inspect(ctx.Session.Database, key)
 	if !found {
 		ctx.W.Null()
 	}
 	return info, found
 }
 
-func objectEncoding(ctx *Context, args [][]byte) {
-	if info, found := ctx.inspect(args[2]); found {
+func (f *Keyspace) objectEncoding(ctx *Context, args [][]byte) {
+	if info, found := f.inspect(ctx, args[2]); found {
 		ctx.W.BulkString(info.Encoding)
 	}
 }
 
-func objectRefcount(ctx *Context, args [][]byte) {
-	if _, found := ctx.inspect(args[2]); found {
+func (f *Keyspace) objectRefcount(ctx *Context, args [][]byte) {
+	if _, found := f.inspect(ctx, args[2]); found {
 		ctx.W.Int(1)
 	}
 }
 
 // underLFU tells whether use counters are kept instead of use times.
-func (ctx *Context) underLFU() bool {
-	_, policy := ctx.Server.Store.MaxMemory()
+func (f *Keyspace) underLFU(ctx *Context) bool {
+	_, policy := f.broker.MaxMemory()
 	return policy == store.AllKeysLFU || policy == store.VolatileLFU
 }
 
-func objectFreq(ctx *Context, args [][]byte) {
-	info, found := ctx.inspect(args[2])
+func (f *Keyspace) objectFreq(ctx *Context, args [][]byte) {
+	info, found := f.inspect(ctx, args[2])
 	switch {
 	case !found:
-	case !ctx.underLFU():
-		ctx.fail(errNotLFU)
+	case !f.underLFU(ctx):
+		ctx.Fail(errNotLFU)
 	default:
 		ctx.W.Int(int64(info.Frequency))
 	}
 }
 
-func objectIdletime(ctx *Context, args [][]byte) {
-	info, found := ctx.inspect(args[2])
+func (f *Keyspace) objectIdletime(ctx *Context, args [][]byte) {
+	info, found := f.inspect(ctx, args[2])
 	switch {
 	case !found:
-	case ctx.underLFU():
-		ctx.fail(errLFU)
+	case f.underLFU(ctx):
+		ctx.Fail(errLFU)
 	default:
 		ctx.W.Int(info.Idle)
 	}
 }
 
-func objectHelp(ctx *Context, args [][]byte) {
+func (f *Keyspace) objectHelp(ctx *Context, args [][]byte) {
 	lines := []string{
 		"OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
 		"ENCODING <key>",

@@ -7,7 +7,7 @@ import (
 
 // TestCostlyGlobsAreRefused: a pattern that takes too many steps is an error wherever one is taken, not a name that does not match.
 func TestCostlyGlobsAreRefused(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	c := dialRaw(t, addr, 2)
 	long, queue := strings.Repeat("a", 1<<20), strings.Repeat("a", 200)
 	c.do("SET", long, "v")
@@ -35,7 +35,7 @@ func TestCostlyGlobsAreRefused(t *testing.T) {
 
 // TestLongChannelsReachTheirSubscribers: what cannot be delivered to all who listen is refused on both sides, and the rest arrives.
 func TestLongChannelsReachTheirSubscribers(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	publisher := dialRaw(t, addr, 2)
 	levels := func(n int) string { return strings.Repeat("a/", n-1) + "a" }
 	for _, words := range [][]string{

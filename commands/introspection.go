@@ -25,10 +25,10 @@ func (s *Server) introspectionSpecs() []Spec {
 	command, arguments := Argument{Name: "command", Type: "string"}, Argument{Name: "arg", Type: "string", Optional: true, Multiple: true}
 	names := Argument{Name: "command-name", Type: "string", Optional: true, Multiple: true}
 	filter := Argument{Name: "filterby", Type: "block", Token: "FILTERBY", Optional: true, Arguments: []Argument{
-		{Name: "kind", Type: "oneof", Arguments: []Argument{token("MODULE", "module"), token("ACLCAT", "aclcat"), token("PATTERN", "pattern")}},
+		{Name: "kind", Type: "oneof", Arguments: []Argument{Token("MODULE", "module"), Token("ACLCAT", "aclcat"), Token("PATTERN", "pattern")}},
 		{Name: "value", Type: "string"},
 	}}
-	return described([]Spec{{
+	return Described([]Spec{{
 		Name: "command", Summary: "Describes the commands", Reply: "*n command", Arity: -1, Flags: flags, Tips: VariesInOrder,
 		Handler: s.commandAll, Subcommands: []Spec{
 			sub("count", "Answers the number of commands", ":n", 2, "", func(ctx *Context, _ [][]byte) { ctx.W.Int(int64(len(s.table))) }),
@@ -38,15 +38,15 @@ func (s *Server) introspectionSpecs() []Spec {
 			sub("getkeys", "Answers the keys in a command", "*n $key", -3, "", s.commandGetKeys, command, arguments),
 			sub("getkeysandflags", "Answers the keys in a command, and what it does with each", "*n *2 $key *k +flag", -3, "",
 				s.commandGetKeysAndFlags, command, arguments),
-			sub("help", "Lists the subcommands", "*n +line", 2, "", s.help("command")),
+			sub("help", "Lists the subcommands", "*n +line", 2, "", HelpOf("command")),
 		},
 	}}, "server", "0.1.0", "connection")
 }
 
-// help lists the subcommands of a command.
-func (s *Server) help(name string) Handler {
+// HelpOf lists the subcommands of a command.
+func HelpOf(name string) Handler {
 	return func(ctx *Context, _ [][]byte) {
-		spec := s.table[name]
+		spec := ctx.Server.table[name]
 		ctx.W.Array(2*len(spec.Subcommands) + 1)
 		ctx.W.SimpleString(strings.ToUpper(name) + " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")
 		for i := range spec.Subcommands {
@@ -67,9 +67,19 @@ func (s *Server) sorted() []*Spec {
 	return all
 }
 
+// eachSpec visits every command by name, and its subcommands behind it.
+func (s *Server) eachSpec(visit func(spec *Spec)) {
+	for _, spec := range s.sorted() {
+		visit(spec)
+		for i := range spec.Subcommands {
+			visit(&spec.Subcommands[i])
+		}
+	}
+}
+
 func (s *Server) commandAll(ctx *Context, args [][]byte) {
 	if len(args) > 1 {
-		ctx.W.Error(fmt.Sprintf("ERR unknown subcommand '%s'. Try COMMAND HELP.", shorten(args[1])))
+		ctx.W.Error(fmt.Sprintf("ERR unknown subcommand '%s'. Try COMMAND HELP.", Shorten(args[1])))
 		return
 	}
 	ctx.W.Array(len(s.table))
@@ -84,16 +94,16 @@ func (s *Server) commandList(ctx *Context, args [][]byte) {
 	glob := brokers.NewGlob("*")
 	switch {
 	case len(args) == 2:
-	case len(args) == 5 && is(args[2], "FILTERBY") && is(args[3], "PATTERN"):
+	case len(args) == 5 && Is(args[2], "FILTERBY") && Is(args[3], "PATTERN"):
 		glob = brokers.NewGlob(strings.ToLower(string(args[4])))
 		keep = func(spec *Spec) bool { return glob.Match(spec.full) }
-	case len(args) == 5 && is(args[2], "FILTERBY") && is(args[3], "ACLCAT"):
+	case len(args) == 5 && Is(args[2], "FILTERBY") && Is(args[3], "ACLCAT"):
 		category := strings.ToLower(string(args[4]))
 		keep = func(spec *Spec) bool { return slices.Contains(spec.categories(), category) }
-	case len(args) == 5 && is(args[2], "FILTERBY") && is(args[3], "MODULE"):
+	case len(args) == 5 && Is(args[2], "FILTERBY") && Is(args[3], "MODULE"):
 		keep = func(*Spec) bool { return false }
 	default:
-		ctx.fail(errSyntax)
+		ctx.Fail(ErrSyntax)
 		return
 	}
 	var names []string
@@ -108,7 +118,7 @@ func (s *Server) commandList(ctx *Context, args [][]byte) {
 		}
 	}
 	if err := glob.Err(); err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Array(len(names))
@@ -247,7 +257,7 @@ func (s *Server) commandDocs(ctx *Context, args [][]byte) {
 
 func writeDocs(w *resp.Writer, spec *Spec) {
 	w.BulkString(spec.full)
-	fields := 3 + boolInt(len(spec.Arguments) > 0) + boolInt(len(spec.Subcommands) > 0)
+	fields := 3 + BoolInt(len(spec.Arguments) > 0) + BoolInt(len(spec.Subcommands) > 0)
 	w.Map(int(fields))
 	for _, pair := range [][2]string{{"summary", spec.Summary}, {"since", spec.Since}, {"group", spec.Group}} {
 		w.BulkString(pair[0])
@@ -278,7 +288,7 @@ func writeArguments(w *resp.Writer, arguments []Argument) {
 			flags = append(flags, "multiple")
 		}
 		display := a.Type != "oneof" && a.Type != "block" && a.Type != "pure-token"
-		w.Map(2 + int(boolInt(display)+boolInt(a.Token != "")+boolInt(len(flags) > 0)+boolInt(len(a.Arguments) > 0)))
+		w.Map(2 + int(BoolInt(display)+BoolInt(a.Token != "")+BoolInt(len(flags) > 0)+BoolInt(len(a.Arguments) > 0)))
 		w.BulkString("name")
 		w.BulkString(a.Name)
 		w.BulkString("type")

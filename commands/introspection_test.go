@@ -44,7 +44,7 @@ func TestCommandInfoIsThatOfRedis(t *testing.T) {
 	otherArity := []string{"command|getkeys", "command|getkeysandflags"} // PING is a command, too, as in Redis 7.2
 	redisAddr := openRedis(t)
 	for _, proto := range []int{2, 3} {
-		addr, server := openCoreDoor(t, Config{}, nil)
+		addr, server := openCoreDoor(t, testConfig{}, nil)
 		redis, nexo := dialRaw(t, redisAddr, proto), dialRaw(t, addr, proto)
 		compared := 0
 		var compare func(spec *Spec)
@@ -83,7 +83,7 @@ func TestCommandInfoIsThatOfRedis(t *testing.T) {
 func TestKeysAreThoseOfRedis(t *testing.T) {
 	redisAddr := openRedis(t)
 	for _, proto := range []int{2, 3} {
-		addr, _ := openCoreDoor(t, Config{}, nil)
+		addr, _ := openCoreDoor(t, testConfig{}, nil)
 		redis, nexo := dialRaw(t, redisAddr, proto), dialRaw(t, addr, proto)
 		for _, line := range []string{"SET k v", "SET k v GET", "SET k v EX 10", "SET k", "GET k", "OBJECT ENCODING x", "OBJECT FOO x", "MEMORY USAGE k", "memory usage k SAMPLES 5",
 			"CONFIG GET x", "MSET a 1 b", "MSET a 1 b 2", "RENAME a b", "DEL a b", "COPY a b DB 3", "SPUBLISH a b", "SUBSCRIBE a", "nothing x", "EXPIRE k 10", "GETEX k PERSIST",
@@ -93,7 +93,7 @@ func TestKeysAreThoseOfRedis(t *testing.T) {
 			}
 		}
 	}
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	c := dialRaw(t, addr, 2)
 	for line, want := range map[string]string{
 		"NMSET 2 a 1 b 2 NX": "*2\r\n$1\r\na\r\n$1\r\nb\r\n", "NMSET 3 a 1 b 2": "-ERR Invalid arguments specified for command\r\n", "NMSET x a 1": "-ERR Invalid arguments specified for command\r\n",
@@ -111,7 +111,7 @@ func TestKeysAreThoseOfRedis(t *testing.T) {
 
 // TestCommandListFilters compares what the filters keep of the commands that both servers have.
 func TestCommandListFilters(t *testing.T) {
-	addr, server := openCoreDoor(t, Config{}, nil)
+	addr, server := openCoreDoor(t, testConfig{}, nil)
 	redis, nexo := dialRaw(t, openRedis(t), 2), dialRaw(t, addr, 2)
 	all := func(c *rawClient, words ...string) map[string]bool {
 		names := map[string]bool{}
@@ -147,10 +147,7 @@ func TestCommandListFilters(t *testing.T) {
 
 // TestKeysOfEveryCommand: what takes a key says where, and what it does with it is said by one word of the four.
 func TestKeysOfEveryCommand(t *testing.T) {
-	s, err := New(Deps{}, Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(underTest{}, testConfig{})
 	var takesKey func(arguments []Argument) bool
 	takesKey = func(arguments []Argument) bool {
 		return slices.ContainsFunc(arguments, func(a Argument) bool { return a.Type == "key" || takesKey(a.Arguments) })

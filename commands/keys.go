@@ -99,7 +99,7 @@ func (k *KeySpec) write(w *resp.Writer) {
 		w.BulkString("spec")
 		w.Map(fields)
 	}
-	w.Map(3 + int(boolInt(k.Note != "")))
+	w.Map(3 + int(BoolInt(k.Note != "")))
 	if k.Note != "" {
 		field("notes", func() { w.BulkString(k.Note) })
 	}
@@ -169,7 +169,7 @@ func (k *KeySpec) find(command [][]byte, found []foundKey) ([]foundKey, error) {
 	}
 	first := k.At
 	if k.Keyword != "" {
-		at := slices.IndexFunc(command[min(first, len(command)):], func(word []byte) bool { return is(word, k.Keyword) })
+		at := slices.IndexFunc(command[min(first, len(command)):], func(word []byte) bool { return Is(word, k.Keyword) })
 		if at < 0 {
 			return found, nil
 		}
@@ -181,7 +181,7 @@ func (k *KeySpec) find(command [][]byte, found []foundKey) ([]foundKey, error) {
 		if first >= len(command) {
 			return nil, errCommandArguments
 		}
-		n, ok := parseInt(command[first])
+		n, ok := ParseInt(command[first])
 		if !ok || n < 1 || n > int64(len(command)-first-1)/int64(k.step()) {
 			return nil, errCommandArguments
 		}
@@ -202,7 +202,7 @@ func (k *KeySpec) find(command [][]byte, found []foundKey) ([]foundKey, error) {
 func (s *Server) commandGetKeys(ctx *Context, args [][]byte) {
 	found, err := s.keysOf(args[2:])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Array(len(found))
@@ -214,7 +214,7 @@ func (s *Server) commandGetKeys(ctx *Context, args [][]byte) {
 func (s *Server) commandGetKeysAndFlags(ctx *Context, args [][]byte) {
 	found, err := s.keysOf(args[2:])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Array(len(found))

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"context"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,18 +17,28 @@ import (
 )
 
 // openLoadingDoor serves commands that have no brokers yet; loaded gives them some.
-func openLoadingDoor(t *testing.T, config Config) (addr string, server *Server, loaded func()) {
+func openLoadingDoor(t *testing.T, config testConfig) (addr string, server *testServer, loaded func()) {
 	t.Helper()
 	config.Loading = func() Progress {
 		return Progress{Log: "queue", Loaded: 300 << 20, Total: 1200 << 20, Began: time.Now().Add(-10 * time.Second)}
 	}
-	server, err := New(Deps{Clock: brokers.SystemClock{}, Shutdown: func() {}}, config)
+	server = newServer(underTest{Clock: brokers.SystemClock{}, Shutdown: func() {}}, config)
+	panics := make(chan any, 1000)
+	door, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0", Panicked: func(reason any) { panics <- reason }}, server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	panics := make(chan any, 1000)
+	server.Attach(door)
+	served := make(chan error, 1)
+	go func() { served <- door.Serve() }()
 	var closers []func() error
 	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := door.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		<-served
 		for _, closer := range closers {
 			if err := closer(); err != nil {
 				t.Error(err)
@@ -37,9 +48,8 @@ func openLoadingDoor(t *testing.T, config Config) (addr string, server *Server, 
 			t.Errorf("a command panicked while loading: %v", <-panics)
 		}
 	})
-	door := serveDoor(t, resp.Options{Addr: "127.0.0.1:0", Panicked: func(reason any) { panics <- reason }}, server)
 	return door.Addr().String(), server, func() {
-		var deps Deps
+		var deps underTest
 		var problems [4]error
 		deps.Store, problems[0] = store.Open(store.Options{})
 		deps.PubSub, problems[1] = pubsub.Open(pubsub.Options{Journal: brokertest.NewJournal()})
@@ -51,14 +61,15 @@ func openLoadingDoor(t *testing.T, config Config) (addr string, server *Server, 
 			}
 		}
 		closers = []func() error{deps.Stream.Close, deps.Queue.Close, deps.PubSub.Close, deps.Store.Close}
-		server.Loaded(deps)
+		server.serve(deps)
+		server.Loaded()
 	}
 }
 
 const loadingReply = "-LOADING Nexo is loading its logs: 25% of 1200 MiB, about 30 s left\r\n"
 
 func TestCommandsWhileLoading(t *testing.T) {
-	addr, _, loaded := openLoadingDoor(t, Config{Password: "secret"})
+	addr, _, loaded := openLoadingDoor(t, testConfig{Password: "secret"})
 	client := dialRaw(t, addr, 2)
 	for _, step := range []struct{ command, want string }{
 		{"PING", "-NOAUTH Authentication required.\r\n"},
@@ -110,7 +121,7 @@ func TestCommandsWhileLoading(t *testing.T) {
 
 // TestNoCommandNeedsABrokerWhileLoading runs everything that is let through, in several shapes; a panic fails the test.
 func TestNoCommandNeedsABrokerWhileLoading(t *testing.T) {
-	addr, server, _ := openLoadingDoor(t, Config{EnableDebug: true})
+	addr, server, _ := openLoadingDoor(t, testConfig{EnableDebug: true})
 	run := func(spec *Spec, words []string) {
 		if spec.Handler == nil {
 			return

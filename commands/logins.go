@@ -1,18 +1,12 @@
 package commands
 
 import (
-	"bytes"
 	"container/list"
-	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/nexobroker/nexo/brokers"
-	"github.com/nexobroker/nexo/resp"
 )
 
 const (
@@ -200,78 +194,4 @@ func (l *logins) advanceLocked(a *loginAddress) {
 	} else {
 		a.timer.Reset(next)
 	}
-}
-
-// rightPassword checks the pair in constant time.
-func (s *Server) rightPassword(user, password []byte) bool {
-	given := sha256.Sum256(password)
-	wanted, set := s.config.passwordHash()
-	right := !set || subtle.ConstantTimeCompare(given[:], wanted[:]) == 1
-	return right && bytes.Equal(user, []byte(defaultUser))
-}
-
-// login checks the pair when its turn has come, and answers when it is wrong.
-func (ctx *Context) login(user, password []byte) bool {
-	s := ctx.Server
-	attempt := s.logins.enter(hostOf(ctx.Conn.RemoteAddr()), ctx.Session.wrongLogin)
-	switch ctx.awaitTurn(attempt) {
-	case resp.Woken:
-	case resp.Gone:
-		s.logins.leave(attempt, false)
-		return false
-	default: // CLIENT UNBLOCK, or the server stops
-		s.logins.leave(attempt, false)
-		ctx.W.Error(notCheckedText)
-		return false
-	}
-	right := s.rightPassword(user, password)
-	s.logins.leave(attempt, !right)
-	if !right {
-		ctx.Session.wrongLogin = true
-		ctx.W.Error(wrongPassText)
-		return false
-	}
-	ctx.Session.wrongLogin = false
-	ctx.Session.authenticated = true
-	ctx.Conn.SetAuthenticated(true)
-	return true
-}
-
-// awaitTurn blocks only when it must: a block writes out what was answered so far.
-func (ctx *Context) awaitTurn(attempt *loginAttempt) resp.Wake {
-	select {
-	case <-attempt.turn:
-		return resp.Woken
-	default:
-		return ctx.Conn.Block(0, attempt.turn)
-	}
-}
-
-// Login checks a user and password for a client of the dashboard at the given address; failedBefore tells that its connection has
-// given a wrong one. checked is false when too many others were in line, or the context has ended: then nothing was checked.
-func (s *Server) Login(ctx context.Context, host, user, password string, failedBefore bool) (right, checked bool) {
-	attempt := s.logins.enter(host, failedBefore)
-	ended := make(chan struct{})
-	patience := s.Clock.AfterFunc(loginPatience, func() { close(ended) })
-	defer patience.Stop()
-	select {
-	case <-attempt.turn:
-	case <-ended:
-		s.logins.leave(attempt, false)
-		return false, false
-	case <-ctx.Done():
-		s.logins.leave(attempt, false)
-		return false, false
-	}
-	right = s.rightPassword([]byte(user), []byte(password))
-	s.logins.leave(attempt, !right)
-	return right, true
-}
-
-func hostOf(addr net.Addr) string {
-	host, _, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		return addr.String()
-	}
-	return host
 }

@@ -202,7 +202,7 @@ func TestMemoryOfLoginsIsBounded(t *testing.T) {
 
 // The two doors take from the same tokens.
 func TestBothDoorsShareTheRate(t *testing.T) {
-	addr, server := openCoreDoor(t, Config{Password: "right"}, nil)
+	addr, server := openCoreDoor(t, testConfig{Password: "right"}, nil)
 	began := time.Now()
 	wrong := make(chan int, 40)
 	for i := range 40 {

@@ -12,7 +12,7 @@ import (
 // TestOwnMessagesComeBeforeTheEnd sends everything in one write: what a connection publishes to itself is delivered before it ends
 // the subscription, in the order of Redis.
 func TestOwnMessagesComeBeforeTheEnd(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	redisAddr := openRedis(t)
 	script := func(addr string, lines []string, replies int) (all []string) {
 		c := dialRaw(t, addr, 3)
@@ -52,7 +52,7 @@ func TestOwnMessagesComeBeforeTheEnd(t *testing.T) {
 // TestWhatIsAnsweredIsSeen: once a connection has its answer, every command that another one sends afterwards sees the effect, while
 // others keep the server busy with batches of their own.
 func TestWhatIsAnsweredIsSeen(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	stop := make(chan struct{})
 	var noise sync.WaitGroup
 	for i := range 3 {

@@ -18,62 +18,6 @@ import (
 	"github.com/nexobroker/nexo/resp"
 )
 
-// busDoor runs the pub/sub commands, and no others, behind the real door.
-type busDoor struct {
-	server   *Server
-	handlers map[string]Spec
-}
-
-func (d *busDoor) Open(c *resp.Conn) {
-	c.SetAuthenticated(true)
-	c.Context = &Context{Server: d.server, Conn: c, W: c.Writer(), Session: &Session{}}
-}
-
-func (d *busDoor) Command(c *resp.Conn, args [][]byte) {
-	ctx := c.Context.(*Context)
-	name := strings.ToLower(string(args[0]))
-	switch name {
-	case "hello":
-		ctx.W.SetProto(3)
-		ctx.W.OK()
-		return
-	case "name":
-		ctx.Session.Name = string(args[1])
-		ctx.W.OK()
-		return
-	case "quit":
-		ctx.W.OK()
-		ctx.Session.bus.closed(ctx, true)
-		c.CloseAfterReply()
-		return
-	case "reset":
-		ctx.Session.bus.reset(ctx)
-		ctx.W.OK()
-		return
-	}
-	spec, ok := d.handlers[name]
-	if ok && spec.Handler == nil && len(args) > 1 {
-		spec, ok = d.handlers[name+"|"+strings.ToLower(string(args[1]))]
-	}
-	if !ok || (spec.Arity > 0 && len(args) != spec.Arity) || len(args) < -spec.Arity {
-		ctx.W.Error("ERR not in this test")
-		return
-	}
-	spec.Handler(ctx, args)
-}
-
-func (d *busDoor) Refused(c *resp.Conn, refusal *resp.RefusedError) { c.Writer().Error(refusal.Text) }
-
-func (d *busDoor) Flush(c *resp.Conn) {
-	ctx := c.Context.(*Context)
-	ctx.Session.bus.flush(ctx)
-}
-
-func (d *busDoor) Closed(c *resp.Conn) {
-	ctx := c.Context.(*Context)
-	ctx.Session.bus.closed(ctx, false)
-}
-
 // openBus starts the door on a free port and returns its address.
 func openBus(t testing.TB, options pubsub.Options) (string, *pubsub.Broker) {
 	t.Helper()
@@ -85,18 +29,12 @@ func openBus(t testing.TB, options pubsub.Options) (string, *pubsub.Broker) {
 	if options.Clock != nil {
 		clock = options.Clock
 	}
-	server := &Server{Deps: Deps{PubSub: broker, Clock: clock}}
-	door := &busDoor{server: server, handlers: map[string]Spec{}}
-	for _, spec := range append(server.pubsubSpecs(), server.busSpecs()...) {
-		door.handlers[spec.Name] = spec
-		for _, sub := range spec.Subcommands {
-			door.handlers[spec.Name+"|"+sub.Name] = sub
-		}
-	}
-	listening, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0"}, door)
+	server := newServer(underTest{PubSub: broker, Clock: clock}, testConfig{})
+	listening, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0"}, server)
 	if err != nil {
 		t.Fatal(err)
 	}
+	server.Attach(listening)
 	served := make(chan error, 1)
 	go func() { served <- listening.Serve() }()
 	t.Cleanup(func() {

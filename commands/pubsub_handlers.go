@@ -5,9 +5,9 @@ import (
 	"github.com/nexobroker/nexo/brokers/pubsub"
 )
 
-// family is one of Redis' three kinds of subscription: which words confirm it, where a session keeps it, and
+// subscriptionKind is one of Redis' three kinds of subscription: which words confirm it, where a session keeps it, and
 // what its count is.
-type family struct {
+type subscriptionKind struct {
 	begun, ended string
 	event        eventKind
 	held         func(b *busSession) *map[string]*interest
@@ -16,13 +16,13 @@ type family struct {
 }
 
 var (
-	channelFamily = &family{
+	channelKind = &subscriptionKind{
 		begun: "subscribe", ended: "unsubscribe", event: eventMessage,
 		held:  func(b *busSession) *map[string]*interest { return &b.channels },
 		count: countChannelsAndPatterns,
 		kind:  func(string) pubsub.Kind { return pubsub.Channel },
 	}
-	patternFamily = &family{
+	patternKind = &subscriptionKind{
 		begun: "psubscribe", ended: "punsubscribe", event: eventPattern,
 		held:  func(b *busSession) *map[string]*interest { return &b.patterns },
 		count: countChannelsAndPatterns,
@@ -33,7 +33,7 @@ var (
 			return pubsub.Glob
 		},
 	}
-	shardFamily = &family{
+	shardKind = &subscriptionKind{
 		begun: "ssubscribe", ended: "sunsubscribe", event: eventShard,
 		held:  func(b *busSession) *map[string]*interest { return &b.shards },
 		count: func(b *busSession) int { return len(b.shards) },
@@ -44,22 +44,22 @@ var (
 func countChannelsAndPatterns(b *busSession) int { return len(b.channels) + len(b.patterns) }
 
 // subscribe is SUBSCRIBE, PSUBSCRIBE and SSUBSCRIBE: a confirmation per name, then what is retained, then what is published.
-func (f *family) subscribe(ctx *Context, args [][]byte) {
-	b := ctx.bus()
+func (f *Bus) subscribe(ctx *Context, k *subscriptionKind, args [][]byte) {
+	b := f.bus(ctx)
 	names := args[1:]
-	if err := f.admit(b, names); err != nil {
-		ctx.fail(err)
+	if err := k.admit(b, names); err != nil {
+		ctx.Fail(err)
 		return
 	}
 	taken := 0
 	for _, word := range names {
-		taken += subscriptionMemory(f.kind(string(word)), string(word))
+		taken += subscriptionMemory(k.kind(string(word)), string(word))
 	}
 	if err := b.take(taken); err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	held := f.held(b)
+	held := k.held(b)
 	if *held == nil {
 		*held = make(map[string]*interest, len(names))
 	}
@@ -67,20 +67,21 @@ func (f *family) subscribe(ctx *Context, args [][]byte) {
 	for _, word := range names {
 		if (*held)[string(word)] == nil {
 			name := string(word)
-			i := &interest{session: b, event: f.event, echo: name, memory: subscriptionMemory(f.kind(name), name)}
+			i := &interest{session: b, event: k.event, echo: name, memory: subscriptionMemory(k.kind(name), name)}
 			taken -= i.memory
-			i.Subscription = pubsub.Subscription{Subscriber: i, Owner: b.conn.ID(), Kind: f.kind(name), Name: name}
+			i.Subscription = pubsub.Subscription{Subscriber: i, Owner: b.conn.ID(), Kind: k.kind(name), Name: name}
 			(*held)[name] = i
+			b.session.Subscribed = true
 			added = append(added, i)
 		}
-		confirm(ctx, f.begun, word, f.count(b))
+		f.confirm(ctx, k.begun, word, k.count(b))
 	}
 	b.giveBack(taken) // of those that were there
 	b.begin(ctx, added, true)
 }
 
 // admit refuses names that would make too many subscriptions, or too long ones.
-func (f *family) admit(b *busSession, names [][]byte) error {
+func (k *subscriptionKind) admit(b *busSession, names [][]byte) error {
 	if b.total()+len(names) > subscriptionsMax {
 		return errTooManySubscriptions
 	}
@@ -88,12 +89,12 @@ func (f *family) admit(b *busSession, names [][]byte) error {
 		if len(name) > pubsub.NameMax {
 			return brokers.Errorf("ERR", "a channel or pattern has at most %d bytes", pubsub.NameMax)
 		}
-		switch f {
-		case channelFamily:
+		switch k {
+		case channelKind:
 			if err := pubsub.ValidateChannel(name); err != nil {
 				return err
 			}
-		case patternFamily:
+		case patternKind:
 			if err := pubsub.ValidatePattern(string(name)); err != nil {
 				return err
 			}
@@ -102,7 +103,7 @@ func (f *family) admit(b *busSession, names [][]byte) error {
 	return nil
 }
 
-func confirm(ctx *Context, word string, name []byte, count int) {
+func (f *Bus) confirm(ctx *Context, word string, name []byte, count int) {
 	ctx.W.Push(3)
 	ctx.W.BulkString(word)
 	if name == nil {
@@ -115,25 +116,25 @@ func confirm(ctx *Context, word string, name []byte, count int) {
 
 // unsubscribe is UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE: all when no names are given. What the connection has published before
 // and was told to have reached it is delivered first.
-func (f *family) unsubscribe(ctx *Context, args [][]byte) {
-	b := ctx.bus()
+func (f *Bus) unsubscribe(ctx *Context, k *subscriptionKind, args [][]byte) {
+	b := f.bus(ctx)
 	b.batch.Flush()
-	held := f.held(b)
+	held := k.held(b)
 	if len(args) > 1 {
 		for _, name := range args[1:] {
 			b.drop(*held, string(name))
-			confirm(ctx, f.ended, name, f.count(b))
+			f.confirm(ctx, k.ended, name, k.count(b))
 		}
 		return
 	}
 	b.admitEnds()
 	if len(*held) == 0 {
-		confirm(ctx, f.ended, nil, f.count(b))
+		f.confirm(ctx, k.ended, nil, k.count(b))
 		return
 	}
 	for _, name := range sortedNames(*held) {
 		b.drop(*held, name)
-		confirm(ctx, f.ended, []byte(name), f.count(b))
+		f.confirm(ctx, k.ended, []byte(name), k.count(b))
 	}
 }
 
@@ -150,76 +151,77 @@ func (b *busSession) drop(held map[string]*interest, name string) bool {
 			delete(b.shared, i.Name)
 		}
 	}
+	b.session.Subscribed = b.total() > 0
 	return true
 }
 
-func (ctx *Context) checkPayload(payload []byte) error {
-	if most := ctx.Server.PubSub.MaxPayload(); len(payload) > most {
+func (f *Bus) checkPayload(ctx *Context, payload []byte) error {
+	if most := f.broker.MaxPayload(); len(payload) > most {
 		return brokers.Errorf("TOOBIG", "payload %d > %d: a message is at most --max-payload long", len(payload), most)
 	}
 	return nil
 }
 
-func publish(ctx *Context, args [][]byte) {
+func (f *Bus) publish(ctx *Context, args [][]byte) {
 	err := pubsub.ValidateChannel(args[1])
 	if err == nil {
-		err = ctx.checkPayload(args[2])
+		err = f.checkPayload(ctx, args[2])
 	}
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.W.Int(int64(ctx.bus().batch.Publish(args[1], args[2], false)))
+	ctx.W.Int(int64(f.bus(ctx).batch.Publish(args[1], args[2], false)))
 }
 
-func publishShard(ctx *Context, args [][]byte) {
-	err := ctx.checkPayload(args[2])
+func (f *Bus) publishShard(ctx *Context, args [][]byte) {
+	err := f.checkPayload(ctx, args[2])
 	if len(args[1]) > pubsub.NameMax {
 		err = brokers.Errorf("ERR", "a channel has at most %d bytes", pubsub.NameMax)
 	}
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.W.Int(int64(ctx.bus().batch.PublishShard(args[1], args[2])))
+	ctx.W.Int(int64(f.bus(ctx).batch.PublishShard(args[1], args[2])))
 }
 
-func pubsubChannels(ctx *Context, args [][]byte)      { listChannels(ctx, args, false) }
-func pubsubShardChannels(ctx *Context, args [][]byte) { listChannels(ctx, args, true) }
+func (f *Bus) pubsubChannels(ctx *Context, args [][]byte)      { f.listChannels(ctx, args, false) }
+func (f *Bus) pubsubShardChannels(ctx *Context, args [][]byte) { f.listChannels(ctx, args, true) }
 
-func listChannels(ctx *Context, args [][]byte, shard bool) {
+func (f *Bus) listChannels(ctx *Context, args [][]byte, shard bool) {
 	if len(args) > 3 {
-		ctx.fail(brokers.Errorf("ERR", "unknown subcommand or wrong number of arguments for '%.128s'. Try PUBSUB HELP.", args[1]))
+		ctx.Fail(brokers.Errorf("ERR", "unknown subcommand or wrong number of arguments for '%.128s'. Try PUBSUB HELP.", args[1]))
 		return
 	}
 	var pattern []byte
 	if len(args) == 3 {
 		if pattern = args[2]; len(pattern) > pubsub.GlobMax {
-			ctx.fail(pubsub.ErrGlobLength)
+			ctx.Fail(pubsub.ErrGlobLength)
 			return
 		}
 	}
-	names := ctx.Server.PubSub.Channels(pattern, shard)
+	names := f.broker.Channels(pattern, shard)
 	ctx.W.Array(len(names))
 	for _, name := range names {
 		ctx.W.BulkString(name)
 	}
 }
 
-func pubsubNumSub(ctx *Context, args [][]byte)      { countSubscribers(ctx, args, false) }
-func pubsubShardNumSub(ctx *Context, args [][]byte) { countSubscribers(ctx, args, true) }
+func (f *Bus) pubsubNumSub(ctx *Context, args [][]byte)      { f.countSubscribers(ctx, args, false) }
+func (f *Bus) pubsubShardNumSub(ctx *Context, args [][]byte) { f.countSubscribers(ctx, args, true) }
 
-func countSubscribers(ctx *Context, args [][]byte, shard bool) {
+func (f *Bus) countSubscribers(ctx *Context, args [][]byte, shard bool) {
 	names := args[2:]
 	ctx.W.Array(2 * len(names))
 	for _, name := range names {
 		ctx.W.Bulk(name)
-		ctx.W.Int(int64(ctx.Server.PubSub.Subscribers(name, shard)))
+		ctx.W.Int(int64(f.broker.Subscribers(name, shard)))
 	}
 }
 
-func pubsubNumPat(ctx *Context, args [][]byte) {
-	ctx.W.Int(int64(ctx.Server.PubSub.Patterns()))
+func (f *Bus) pubsubNumPat(ctx *Context, args [][]byte) {
+	ctx.W.Int(int64(f.broker.Patterns()))
 }
 
 // pubsubHelp answers the lines of Redis.
@@ -240,7 +242,7 @@ var pubsubHelp = []string{
 	"    Prints this help.",
 }
 
-func pubsubPrintHelp(ctx *Context, args [][]byte) {
+func (f *Bus) pubsubPrintHelp(ctx *Context, args [][]byte) {
 	ctx.W.Array(len(pubsubHelp))
 	for _, line := range pubsubHelp {
 		ctx.W.SimpleString(line)
@@ -283,9 +285,9 @@ func (e retainExpiry) end() pubsub.Expiry {
 
 // parseExpiry reads the value of EX, PX, EXAT or PXAT; seconds and absolute tell which it is.
 func parseExpiry(word []byte, seconds, absolute bool, command string) (retainExpiry, error) {
-	n, ok := parseInt(word)
+	n, ok := ParseInt(word)
 	if !ok {
-		return retainExpiry{}, errNotInteger
+		return retainExpiry{}, ErrNotInteger
 	}
 	// 1<<52 milliseconds are far beyond every calendar and leave room for sums.
 	most := int64(1) << 52

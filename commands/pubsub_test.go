@@ -30,7 +30,7 @@ func TestConfirmationBytes(t *testing.T) {
 			"sunsubscribe", "*3|$12|sunsubscribe|$1|a|:0|",
 			"sunsubscribe", "*3|$12|sunsubscribe|$-1|:0|",
 			"nsub a", "*3|$10|nsubscribe|$1|a|:1|",
-			"publish a x", "*5|$8|nmessage|$1|a|$1|a|$1|x|:0|", ":1|",
+			"elsewhere publish a x", "*5|$8|nmessage|$1|a|$1|a|$1|x|:0|",
 		}},
 		{"RESP3", true, []string{
 			"subscribe a b", ">3|$9|subscribe|$1|a|:1|", ">3|$9|subscribe|$1|b|:2|",
@@ -59,7 +59,7 @@ func TestConfirmationBytes(t *testing.T) {
 			addr, _ := openBus(t, pubsub.Options{})
 			w := dialWire(t, addr)
 			if c.proto3 {
-				w.do("hello")
+				w.do("hello", "3")
 			}
 			script(t, w, c.steps)
 		})
@@ -67,12 +67,17 @@ func TestConfirmationBytes(t *testing.T) {
 }
 
 // script runs steps: a command's words, then the frames that answer it. Of the frames of one step only the set counts,
-// since events and the reply that belong to one command may come in either order.
+// since events and the reply that belong to one command may come in either order. What is sent elsewhere goes over a connection of its own,
+// whose reply does not matter.
 func script(t *testing.T, w *wire, steps []string) {
 	t.Helper()
 	for i := 0; i < len(steps); {
 		command := steps[i]
-		w.send(strings.Fields(command)...)
+		if words, elsewhere := strings.CutPrefix(command, "elsewhere "); elsewhere {
+			dialWire(t, w.RemoteAddr().String()).do(strings.Fields(words)...)
+		} else {
+			w.send(strings.Fields(command)...)
+		}
 		want := map[string]int{}
 		for i++; i < len(steps) && strings.ContainsRune(steps[i], '|'); i++ {
 			want[strings.ReplaceAll(steps[i], "|", "\r\n")]++
@@ -90,7 +95,7 @@ func script(t *testing.T, w *wire, steps []string) {
 func TestBusErrors(t *testing.T) {
 	addr, _ := openBus(t, pubsub.Options{})
 	w := dialWire(t, addr)
-	w.do("hello")
+	w.do("hello", "3")
 	long := strings.Repeat("x", pubsub.NameMax+1)
 	for _, c := range []struct {
 		command []string

@@ -3,27 +3,19 @@ package commands
 import (
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/queue"
-	"github.com/nexobroker/nexo/resp"
 )
 
 // replyBytes caps what a reply with jobs holds: fewer jobs are returned, never none.
 const replyBytes = 16 << 20
 
-// queueConn is what the queue commands need of a connection; *resp.Conn is one.
-type queueConn interface {
-	Await(b resp.Barrier, seq uint64, synced bool)
-	Block(timeout time.Duration, wake <-chan struct{}) resp.Wake
-	OnUndelivered(fn func())
-}
-
 // queueSession is the queue state of one connection: the leases bound to it, and buffers that its commands reuse.
 type queueSession struct {
-	conn  queueConn
-	owner *queue.Owner // nil until the first BIND
+	owner atomic.Pointer[queue.Owner] // of the leases bound to it; nil until the first BIND
 
 	push       queue.PushOptions
 	payload    [1][]byte
@@ -35,38 +27,28 @@ type queueSession struct {
 }
 
 // queueState is the session's queue state, made when first needed.
-func (ctx *Context) queueState() *queueSession {
-	if ctx.Session.queue == nil {
-		ctx.Session.queue = &queueSession{conn: ctx.Conn, cold: ctx.Conn.Admit}
+func (f *Queues) queueState(ctx *Context) *queueSession {
+	if q, ok := f.family.State(ctx.Session).(*queueSession); ok {
+		return q
 	}
-	return ctx.Session.queue
+	q := &queueSession{cold: ctx.Conn.Admit}
+	f.family.Keep(ctx.Session, q)
+	return q
 }
 
-// awaitQueue makes the reply wait for a change of a queue.
-func (ctx *Context) awaitQueue(r brokers.Receipt) {
-	if r.Journal == nil || r.Seq == 0 || r.Durability == brokers.Never {
-		return
+// closed gives back what the connection still holds: jobs leased with BIND return to their queues at once, uncounted.
+func (f *Queues) closed(ctx *Context) {
+	if q, ok := f.family.State(ctx.Session).(*queueSession); ok {
+		if owner := q.owner.Load(); owner != nil {
+			f.broker.CloseOwner(owner)
+		}
 	}
-	ctx.queueState().conn.Await(r.Journal, r.Seq, r.Durability == brokers.Always)
 }
 
-// answerCount answers with a number and makes it wait for the change.
-func (ctx *Context) answerCount(n int, r brokers.Receipt, err error) {
-	if err != nil {
-		ctx.fail(err)
-		return
-	}
-	ctx.W.Int(int64(n))
-	ctx.awaitQueue(r)
-}
-
-// queueClosed gives back what the connection still holds: jobs leased with BIND return to their queues at once,
-// uncounted. The dispatcher calls it once, when the connection has closed.
-func (s *Server) queueClosed(ctx *Context) {
-	if q := ctx.Session.queue; q != nil && q.owner != nil {
-		s.Queue.CloseOwner(q.owner)
-		q.owner = nil
-	}
+// shown: a connection that holds leases is there for a reason.
+func shownQueueState(state any) Shown {
+	owner := state.(*queueSession).owner.Load()
+	return Shown{Holds: owner != nil && owner.Leases() > 0}
 }
 
 // handlesMax is how many handles or ids one command may name.
@@ -85,10 +67,10 @@ func parseHandle(word []byte) (h queue.Handle, ok bool) {
 	if dash < 0 {
 		return h, false
 	}
-	if h.ID, ok = parseUint(word[:dash]); !ok {
+	if h.ID, ok = ParseUint(word[:dash]); !ok {
 		return h, false
 	}
-	h.Delivery, ok = parseUint(word[dash+1:])
+	h.Delivery, ok = ParseUint(word[dash+1:])
 	return h, ok
 }
 
@@ -120,7 +102,7 @@ func parseIDs(args [][]byte, first int) (ids []uint64, next int, err error) {
 		if next > first && (len(word) == 0 || word[0] < '0' || word[0] > '9') {
 			break
 		}
-		id, ok := parseUint(word)
+		id, ok := ParseUint(word)
 		if !ok {
 			return nil, next, brokers.Errorf("BADHANDLE", "'%s' is not a job id", cutWord(word))
 		}
@@ -136,9 +118,9 @@ func parseIDs(args [][]byte, first int) (ids []uint64, next int, err error) {
 func cutWord(word []byte) []byte { return word[:min(len(word), 64)] }
 
 // answerEach answers with a count, or with one number per handle.
-func (ctx *Context) answerEach(n int, each []bool, r brokers.Receipt, err error) {
+func (f *Queues) answerEach(ctx *Context, n int, each []bool, r brokers.Receipt, err error) {
 	if err != nil || each == nil {
-		ctx.answerCount(n, r, err)
+		ctx.Number(int64(n), r, err)
 		return
 	}
 	ctx.W.Array(len(each))
@@ -149,7 +131,7 @@ func (ctx *Context) answerEach(n int, each []bool, r brokers.Receipt, err error)
 			ctx.W.Int(0)
 		}
 	}
-	ctx.awaitQueue(r)
+	ctx.Await(r)
 }
 
 // eachFor is the buffer for one answer per handle.
@@ -163,24 +145,24 @@ func (q *queueSession) eachFor(n int) []bool {
 func milliseconds(d time.Duration) int64 { return int64(d / time.Millisecond) }
 
 // lease is an option's value as a lease: at least a millisecond.
-func (o *options) lease() int64 {
-	name := o.current
-	d := o.duration()
-	if o.err == nil && d == 0 {
-		o.err = brokers.Errorf("ERR", "%s must be at least 1 ms", name)
+func (o *Options) lease() int64 {
+	name := o.Current
+	d := o.Duration()
+	if o.Err == nil && d == 0 {
+		o.Err = brokers.Errorf("ERR", "%s must be at least 1 ms", name)
 	}
 	return milliseconds(d)
 }
 
 func parseQueueState(word []byte) (queue.States, bool) {
 	switch {
-	case is(word, "READY"):
+	case Is(word, "READY"):
 		return queue.Ready, true
-	case is(word, "DELAYED"):
+	case Is(word, "DELAYED"):
 		return queue.Delayed, true
-	case is(word, "INFLIGHT"):
+	case Is(word, "INFLIGHT"):
 		return queue.Inflight, true
-	case is(word, "DEAD"):
+	case Is(word, "DEAD"):
 		return queue.Dead, true
 	}
 	return 0, false

@@ -9,45 +9,45 @@ import (
 )
 
 // qexists is QEXISTS q [q ...].
-func qexists(ctx *Context, args [][]byte) {
-	n, err := ctx.Server.Queue.Exists(args[1:])
+func (f *Queues) qexists(ctx *Context, args [][]byte) {
+	n, err := f.broker.Exists(args[1:])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Int(int64(n))
 }
 
 // qlist is QLIST [MATCH glob] [COUNT n] [CURSOR c].
-func qlist(ctx *Context, args [][]byte) {
+func (f *Queues) qlist(ctx *Context, args [][]byte) {
 	count, cursor := 100, uint64(0)
 	var match func(string) bool
 	glob := brokers.NewGlob("*")
-	o := optionsFrom(args, 1)
-	for o.next() {
+	o := OptionsFrom(args, 1)
+	for o.Next() {
 		switch {
-		case o.word("MATCH", 1<<0):
-			glob = brokers.NewGlob(string(o.value()))
+		case o.Word("MATCH", 1<<0):
+			glob = brokers.NewGlob(string(o.Value()))
 			match = glob.Match
-		case o.word("COUNT", 1<<1):
-			count = int(o.integer(1, 10_000))
-		case o.word("CURSOR", 1<<2):
-			word := o.value()
+		case o.Word("COUNT", 1<<1):
+			count = int(o.Integer(1, 10_000))
+		case o.Word("CURSOR", 1<<2):
+			word := o.Value()
 			var ok bool
-			if cursor, ok = parseUint(word); o.err == nil && (!ok || cursor == math.MaxUint64) {
-				o.err = errInvalidQueueCursor
+			if cursor, ok = ParseUint(word); o.Err == nil && (!ok || cursor == math.MaxUint64) {
+				o.Err = errInvalidQueueCursor
 			}
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err != nil {
-		ctx.fail(o.err)
+	if o.Err != nil {
+		ctx.Fail(o.Err)
 		return
 	}
-	names, next := ctx.Server.Queue.List(cursor, count, match)
+	names, next := f.broker.List(cursor, count, match)
 	if err := glob.Err(); err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Array(2)
@@ -68,41 +68,41 @@ type queuePage struct {
 
 func parseQueuePage(args [][]byte, first int, anyState bool) (queuePage, error) {
 	p := queuePage{state: queue.Ready, count: 10}
-	o := optionsFrom(args, first)
-	for o.next() {
+	o := OptionsFrom(args, first)
+	for o.Next() {
 		switch {
-		case o.word("OFFSET", 1<<0):
-			p.offset = int(o.integer(0, math.MaxInt32))
-		case o.word("COUNT", 1<<1):
-			p.count = int(o.integer(1, 1000))
-		case o.word("MATCH", 1<<2):
-			p.match.Text = string(o.value())
-		case o.word("REASON", 1<<4):
-			p.match.Reason = string(o.value())
-		case anyState && o.word("STATE", 1<<3):
-			word := o.value()
+		case o.Word("OFFSET", 1<<0):
+			p.offset = int(o.Integer(0, math.MaxInt32))
+		case o.Word("COUNT", 1<<1):
+			p.count = int(o.Integer(1, 1000))
+		case o.Word("MATCH", 1<<2):
+			p.match.Text = string(o.Value())
+		case o.Word("REASON", 1<<4):
+			p.match.Reason = string(o.Value())
+		case anyState && o.Word("STATE", 1<<3):
+			word := o.Value()
 			state, ok := parseQueueState(word)
-			if !ok && o.err == nil {
-				o.err = syntaxErrorNear(word)
+			if !ok && o.Err == nil {
+				o.Err = SyntaxErrorNear(word)
 			}
 			p.state = state
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	return p, o.err
+	return p, o.Err
 }
 
 // qpeek is QPEEK q [STATE s] [OFFSET n] [COUNT n] [MATCH text] [REASON text].
-func qpeek(ctx *Context, args [][]byte) {
+func (f *Queues) qpeek(ctx *Context, args [][]byte) {
 	p, err := parseQueuePage(args, 2, true)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	views, total, next, err := ctx.Server.Queue.Peek(args[1], p.state, p.offset, p.count, p.match, replyBytes)
+	views, total, next, err := f.broker.Peek(args[1], p.state, p.offset, p.count, p.match, replyBytes)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Array(3)
@@ -110,29 +110,29 @@ func qpeek(ctx *Context, args [][]byte) {
 	ctx.W.Int(int64(next))
 	ctx.W.Array(len(views))
 	for i := range views {
-		ctx.writeView(&views[i])
+		f.writeView(ctx, &views[i])
 	}
 }
 
 // qget is QGET q id.
-func qget(ctx *Context, args [][]byte) {
+func (f *Queues) qget(ctx *Context, args [][]byte) {
 	ids, err := allIDs(args, 2)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	view, found, err := ctx.Server.Queue.Get(args[1], ids[0])
+	view, found, err := f.broker.Get(args[1], ids[0])
 	switch {
 	case err != nil:
-		ctx.fail(err)
+		ctx.Fail(err)
 	case !found:
 		ctx.W.NullArray()
 	default:
-		ctx.writeView(&view)
+		f.writeView(ctx, &view)
 	}
 }
 
-func (ctx *Context) writeView(v *queue.View) {
+func (f *Queues) writeView(ctx *Context, v *queue.View) {
 	w := ctx.W
 	w.Map(14)
 	w.BulkString("id")
@@ -141,7 +141,7 @@ func (ctx *Context) writeView(v *queue.View) {
 	w.BulkString(v.State)
 	w.BulkString("payload")
 	w.BulkString(v.Body)
-	ctx.writeNumbers([]queueNumber{
+	f.writeNumbers(ctx, []queueNumber{
 		{"priority", int64(v.Priority)}, {"attempts", v.Attempts}, {"max-attempts", v.MaxAttempts},
 		{"deliveries", int64(v.Deliveries)}, {"pushed-at", v.PushedAt}, {"due-at", v.DueAt},
 		{"lease-until", v.LeaseUntil}, {"expires-at", v.ExpiresAt}, {"failed-at", v.FailedAt},
@@ -158,7 +158,7 @@ type queueNumber struct {
 	value int64
 }
 
-func (ctx *Context) writeNumbers(numbers []queueNumber) {
+func (f *Queues) writeNumbers(ctx *Context, numbers []queueNumber) {
 	for _, n := range numbers {
 		ctx.W.BulkString(n.name)
 		ctx.W.Int(n.value)
@@ -166,10 +166,10 @@ func (ctx *Context) writeNumbers(numbers []queueNumber) {
 }
 
 // qinfo is QINFO q.
-func qinfo(ctx *Context, args [][]byte) {
-	info, err := ctx.Server.Queue.Info(args[1])
+func (f *Queues) qinfo(ctx *Context, args [][]byte) {
+	info, err := f.broker.Info(args[1])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	c := info.Counters
@@ -188,7 +188,7 @@ func qinfo(ctx *Context, args [][]byte) {
 	ctx.W.Map(3 + len(numbers) + len(fields))
 	ctx.W.BulkString("name")
 	ctx.W.Bulk(args[1])
-	ctx.writeNumbers(numbers)
+	f.writeNumbers(ctx, numbers)
 	ctx.W.BulkString("paused")
 	ctx.W.BulkString(pausedWord(info.PausedIn, info.PausedOut))
 	ctx.W.BulkString("priorities")
@@ -216,19 +216,19 @@ func pausedWord(in, out bool) string {
 }
 
 // qlen is QLEN q [state].
-func qlen(ctx *Context, args [][]byte) {
+func (f *Queues) qlen(ctx *Context, args [][]byte) {
 	states := queue.Ready
 	if len(args) > 2 {
 		state, ok := parseQueueState(args[2])
 		if !ok || len(args) > 3 {
-			ctx.fail(syntaxErrorNear(args[len(args)-1]))
+			ctx.Fail(SyntaxErrorNear(args[len(args)-1]))
 			return
 		}
 		states = state
 	}
-	n, err := ctx.Server.Queue.Len(args[1], states)
+	n, err := f.broker.Len(args[1], states)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Int(int64(n))

@@ -20,79 +20,76 @@ type queueTake struct {
 }
 
 // qpop is QPOP q [COUNT n] [BLOCK dur] [LEASE dur] [BIND] [META].
-func qpop(ctx *Context, args [][]byte) {
-	ctx.take(args[1:2], optionsFrom(args, 2), false)
+func (f *Queues) qpop(ctx *Context, args [][]byte) {
+	f.take(ctx, args[1:2], OptionsFrom(args, 2), false)
 }
 
 // qmpop is QMPOP n q*n [options].
-func qmpop(ctx *Context, args [][]byte) {
-	names, err := readCounted(args, 1, 1, queue.MaxBatch, "n")
+func (f *Queues) qmpop(ctx *Context, args [][]byte) {
+	names, err := ReadCounted(args, 1, 1, queue.MaxBatch, "n")
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.take(args[names.from:names.to], optionsBehind(args, names), true)
+	f.take(ctx, args[names.From:names.To], OptionsBehind(args, names), true)
 }
 
-func (ctx *Context) take(names [][]byte, o *options, named bool) {
+func (f *Queues) take(ctx *Context, names [][]byte, o *Options, named bool) {
 	t := queueTake{names: names, named: named}
 	t.Count = 1
 	bind := false
-	for o.next() {
+	for o.Next() {
 		switch {
-		case o.word("COUNT", 1<<0):
-			t.Count = int(o.integer(1, queue.MaxCount))
-		case o.word("BLOCK", 1<<1):
-			t.blocks, t.timeout = true, o.duration()
-		case o.word("LEASE", 1<<2):
+		case o.Word("COUNT", 1<<0):
+			t.Count = int(o.Integer(1, queue.MaxCount))
+		case o.Word("BLOCK", 1<<1):
+			t.blocks, t.timeout = true, o.Duration()
+		case o.Word("LEASE", 1<<2):
 			t.Lease = o.lease()
-		case o.word("BIND", 1<<3):
+		case o.Word("BIND", 1<<3):
 			bind = true
-		case o.word("META", 1<<4):
+		case o.Word("META", 1<<4):
 			t.meta = true
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err != nil {
-		ctx.fail(o.err)
+	if o.Err != nil {
+		ctx.Fail(o.Err)
 		return
 	}
-	q := ctx.queueState()
+	q := f.queueState(ctx)
 	if bind {
-		if q.owner == nil {
-			q.owner = queue.NewOwner()
-			ctx.Session.shown.Lock()
-			ctx.Session.shown.owner = q.owner
-			ctx.Session.shown.Unlock()
+		if q.owner.Load() == nil {
+			q.owner.Store(queue.NewOwner())
 		}
-		t.Owner = q.owner
+		t.Owner = q.owner.Load()
 	}
 	t.MaxBytes, t.Cold = replyBytes, q.cold
 	if t.meta {
 		t.MaxBytes -= t.Count * metaBytes
 	}
-	ctx.runTake(q, &t)
+	f.runTake(ctx, q, &t)
 }
 
 // metaBytes is an upper bound of the map that META adds to a job.
 const metaBytes = 400 + queue.MaxReasonBytes
 
-func (ctx *Context) runTake(q *queueSession, t *queueTake) {
-	broker := ctx.Server.Queue
+func (f *Queues) runTake(ctx *Context, q *queueSession, t *queueTake) {
+	broker := f.broker
 	jobs, index, receipt, err := broker.PopAny(t.names, &t.PopOptions, q.deliveries[:0])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	q.deliveries = jobs
 	if len(jobs) == 0 && t.blocks {
 		waiter, err := broker.Wait(t.names, &t.PopOptions)
 		if err != nil {
-			ctx.fail(err)
+			ctx.Fail(err)
 			return
 		}
-		switch q.conn.Block(t.timeout, waiter.C()) {
+		switch ctx.Conn.Block(t.timeout, waiter.C()) {
 		case resp.Gone:
 			broker.Return(waiter)
 			return
@@ -103,7 +100,7 @@ func (ctx *Context) runTake(q *queueSession, t *queueTake) {
 		}
 		// What a queue gave at the last moment is the answer, whatever ended the wait.
 		if jobs, index, receipt, err = waiter.Finish(); err != nil {
-			ctx.fail(err)
+			ctx.Fail(err)
 			return
 		}
 	}
@@ -111,27 +108,27 @@ func (ctx *Context) runTake(q *queueSession, t *queueTake) {
 		ctx.W.NullArray()
 		return
 	}
-	ctx.deliver(q, t, t.names[index], jobs, receipt)
+	f.deliver(ctx, q, t, t.names[index], jobs, receipt)
 	// The buffer must not keep the payloads alive.
 	clear(q.deliveries)
 }
 
 // deliver writes the jobs. If the reply cannot be written they go back.
-func (ctx *Context) deliver(q *queueSession, t *queueTake, name []byte, jobs []queue.Delivery, receipt brokers.Receipt) {
+func (f *Queues) deliver(ctx *Context, q *queueSession, t *queueTake, name []byte, jobs []queue.Delivery, receipt brokers.Receipt) {
 	if t.named {
 		ctx.W.Array(2)
 		ctx.W.Bulk(name)
 	}
 	ctx.W.Array(len(jobs))
 	for i := range jobs {
-		ctx.writeJob(&jobs[i], t.meta)
+		f.writeJob(ctx, &jobs[i], t.meta)
 	}
-	ctx.awaitQueue(receipt)
-	broker, copied, handles := ctx.Server.Queue, slices.Clone(name), queue.Handles(jobs)
-	q.conn.OnUndelivered(func() { broker.GiveBack(copied, handles) })
+	ctx.Await(receipt)
+	broker, copied, handles := f.broker, slices.Clone(name), queue.Handles(jobs)
+	ctx.Conn.OnUndelivered(func() { broker.GiveBack(copied, handles) })
 }
 
-func (ctx *Context) writeJob(d *queue.Delivery, meta bool) {
+func (f *Queues) writeJob(ctx *Context, d *queue.Delivery, meta bool) {
 	w := ctx.W
 	if meta {
 		w.Array(4)

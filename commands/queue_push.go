@@ -8,21 +8,21 @@ import (
 )
 
 // qpush is QPUSH q payload [options].
-func qpush(ctx *Context, args [][]byte) {
-	q := ctx.queueState()
+func (f *Queues) qpush(ctx *Context, args [][]byte) {
+	q := f.queueState(ctx)
 	q.push = queue.PushOptions{}
 	if len(args) > 3 {
-		if err := q.parsePush(optionsFrom(args, 3), 1); err != nil {
-			ctx.fail(err)
+		if err := q.parsePush(OptionsFrom(args, 3), 1); err != nil {
+			ctx.Fail(err)
 			return
 		}
 	}
 	q.payload[0] = args[2]
 	var receipt brokers.Receipt
 	var err error
-	q.pushed, receipt, err = ctx.Server.Queue.Push(args[1], q.payload[:], &q.push, q.pushed[:0])
+	q.pushed, receipt, err = f.broker.Push(args[1], q.payload[:], &q.push, q.pushed[:0])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	if q.push.Dedup != nil {
@@ -36,59 +36,59 @@ func qpush(ctx *Context, args [][]byte) {
 	} else {
 		ctx.W.BulkUint(q.pushed[0].ID)
 	}
-	ctx.awaitQueue(receipt)
+	ctx.Await(receipt)
 }
 
 // qmpush is QMPUSH q n payload*n [options].
-func qmpush(ctx *Context, args [][]byte) {
-	payloads, err := readCounted(args, 2, 1, queue.MaxBatch, "n")
+func (f *Queues) qmpush(ctx *Context, args [][]byte) {
+	payloads, err := ReadCounted(args, 2, 1, queue.MaxBatch, "n")
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	q := ctx.queueState()
+	q := f.queueState(ctx)
 	q.push = queue.PushOptions{}
-	if err := q.parsePush(optionsBehind(args, payloads), payloads.n); err != nil {
-		ctx.fail(err)
+	if err := q.parsePush(OptionsBehind(args, payloads), payloads.N); err != nil {
+		ctx.Fail(err)
 		return
 	}
 	var receipt brokers.Receipt
-	q.pushed, receipt, err = ctx.Server.Queue.Push(args[1], args[payloads.from:payloads.to], &q.push, q.pushed[:0])
+	q.pushed, receipt, err = f.broker.Push(args[1], args[payloads.From:payloads.To], &q.push, q.pushed[:0])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.W.Array(payloads.n)
+	ctx.W.Array(payloads.N)
 	for _, p := range q.pushed {
 		ctx.W.BulkUint(p.ID)
 	}
-	ctx.awaitQueue(receipt)
+	ctx.Await(receipt)
 }
 
 // parsePush reads the options of a push of n payloads. The keys alias the arguments.
-func (q *queueSession) parsePush(o *options, n int) error {
+func (q *queueSession) parsePush(o *Options, n int) error {
 	p := &q.push
-	for o.next() {
+	for o.Next() {
 		switch {
-		case o.word("PRIORITY", 1<<0):
-			p.Priority = uint8(o.integer(0, 255))
-		case o.word("DELAY", 1<<1):
-			p.Delay, p.HasDelay = milliseconds(o.duration()), true
-		case o.word("AT", 1<<1):
-			p.At, p.HasAt = o.integer(0, math.MaxInt64/2), true
-		case o.word("TTL", 1<<2):
-			p.TTL, p.HasTTL = milliseconds(o.duration()), true
-		case o.word("MAXATTEMPTS", 1<<3):
-			p.MaxAttempts = o.integer(1, queue.MaxAttempts)
-		case o.word("LEASE", 1<<4):
+		case o.Word("PRIORITY", 1<<0):
+			p.Priority = uint8(o.Integer(0, 255))
+		case o.Word("DELAY", 1<<1):
+			p.Delay, p.HasDelay = milliseconds(o.Duration()), true
+		case o.Word("AT", 1<<1):
+			p.At, p.HasAt = o.Integer(0, math.MaxInt64/2), true
+		case o.Word("TTL", 1<<2):
+			p.TTL, p.HasTTL = milliseconds(o.Duration()), true
+		case o.Word("MAXATTEMPTS", 1<<3):
+			p.MaxAttempts = o.Integer(1, queue.MaxAttempts)
+		case o.Word("LEASE", 1<<4):
 			p.Lease = o.lease()
-		case o.word("NOMKQ", 1<<5):
+		case o.Word("NOMKQ", 1<<5):
 			p.NoCreate = true
-		case o.word("DEDUP", 1<<6):
-			p.Dedup = o.several(n, "keys, one for each payload")
+		case o.Word("DEDUP", 1<<6):
+			p.Dedup = o.Several(n, "keys, one for each payload")
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	return o.err
+	return o.Err
 }

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -20,12 +21,25 @@ func openQueueDoor(t testing.TB) (addr string, broker *queue.Broker, clock *brok
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := New(Deps{Queue: broker, Clock: clock}, Config{})
+	server := newServer(underTest{Queue: broker, Clock: clock}, testConfig{})
+	door, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0"}, server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	closeAtEnd(t, broker.Close)
-	door := serveDoor(t, resp.Options{Addr: "127.0.0.1:0"}, server)
+	server.Attach(door)
+	served := make(chan error, 1)
+	go func() { served <- door.Serve() }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := door.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		<-served
+		if err := broker.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return door.Addr().String(), broker, clock
 }
 
@@ -125,12 +139,12 @@ var queueSteps = []string{
 
 // TestMultipleOption holds that a word in front of several values stands once, as it does on the wire.
 func TestMultipleOption(t *testing.T) {
-	keys := queueMany(queueOption("DEDUP", "key", "string"))
+	keys := Many(Option("DEDUP", "key", "string"))
 	if text := keys.usage(); text != "[DEDUP key [key ...]]" {
 		t.Fatal(text)
 	}
-	server, _ := New(Deps{}, Config{})
-	for _, spec := range server.queueSpecs() {
+	server := newServer(underTest{}, testConfig{})
+	for _, spec := range server.queues.Family().Specs {
 		if spec.Name == "qmpush" && !strings.HasSuffix(usage(spec.Arguments), " [DEDUP key [key ...]] [NOMKQ]") {
 			t.Fatal(usage(spec.Arguments))
 		}
@@ -296,54 +310,6 @@ func TestUnblock(t *testing.T) {
 	}
 }
 
-// FuzzQueueArguments: whatever the words, there is a reply and no panic, and the broker stays sound.
 func FuzzQueueArguments(f *testing.F) {
-	for i := 0; i < len(queueSteps); i += 2 {
-		if !strings.HasPrefix(queueSteps[i], "advance") {
-			f.Add(queueSteps[i])
-		}
-	}
-	clock := brokertest.NewClock(time.UnixMilli(1_700_000_000_000))
-	broker, err := queue.Open(queue.Options{Journal: brokertest.NewJournal(), Clock: clock, MaxQueues: 100})
-	if err != nil {
-		f.Fatal(err)
-	}
-	server, err := New(Deps{Queue: broker, Clock: clock}, Config{})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, line string) {
-		var args [][]byte
-		for _, w := range strings.Split(line, " ") {
-			args = append(args, []byte(w))
-		}
-		spec := find(server.table, args[0])
-		if spec == nil || spec.Group != "queue" {
-			return
-		}
-		if spec.Subcommands != nil {
-			if len(args) < 2 {
-				return
-			}
-			if spec = spec.subcommand(args[1]); spec == nil {
-				return
-			}
-		}
-		if n := len(args); (spec.Arity > 0 && n != spec.Arity) || n < -spec.Arity {
-			return
-		}
-		w := resp.NewWriter(2)
-		ctx := &Context{Server: server, W: w, Session: &Session{queue: &queueSession{conn: idleConn{}}}}
-		spec.Handler(ctx, args)
-		if w.Len() == 0 {
-			t.Fatalf("no reply to %q", line)
-		}
-	})
+	fuzzCommands(f, func(spec *Spec) bool { return spec != nil && spec.Group == "queue" })
 }
-
-// idleConn is a connection on which every wait times out.
-type idleConn struct{}
-
-func (idleConn) Await(resp.Barrier, uint64, bool)               {}
-func (idleConn) Block(time.Duration, <-chan struct{}) resp.Wake { return resp.TimedOut }
-func (idleConn) OnUndelivered(func())                           {}

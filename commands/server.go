@@ -1,140 +1,90 @@
 package commands
 
 import (
-	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/latency"
-	"github.com/nexobroker/nexo/brokers/pubsub"
-	"github.com/nexobroker/nexo/brokers/queue"
-	"github.com/nexobroker/nexo/brokers/store"
-	"github.com/nexobroker/nexo/brokers/stream"
 	"github.com/nexobroker/nexo/resp"
 )
 
-// Deps is what the commands work on.
-type Deps struct {
-	Store  *store.Broker
-	PubSub *pubsub.Broker
-	Queue  *queue.Broker
-	Stream *stream.Broker
-	Clock  brokers.Clock
-	// Shutdown asks the process to stop gracefully; nil refuses SHUTDOWN.
-	Shutdown func()
+const (
+	// RedisVersion is the level of Redis whose commands and replies are followed; client libraries choose their features
+	// by it.
+	RedisVersion = "7.2.0"
+	// Version is Nexo's own.
+	Version = "0.1.0"
+)
+
+// Config is what the process decides for the gates of the commands.
+type Config struct {
+	Clock         brokers.Clock // nil is the system's
+	Password      string        // "" is none
+	ProtectedMode bool
+	// Loading tells how far the logs are when the families get their brokers later, before Loaded; nil when they have them.
+	Loading func() Progress
 }
 
 // Server holds the command table and what all connections share. It implements resp.Handler.
 type Server struct {
-	Deps
+	Clock    brokers.Clock
+	Started  time.Time
+	Settings Settings
+	SlowLog  SlowLog
+
 	table    map[string]*Spec
-	docs     [2]docsCache // the whole of COMMAND DOCS, in RESP2 and in RESP3
-	config   *settings
+	families []*Family
+	flushes  []func(ctx *Context) // of the families that have one
+	sections []Section            // of INFO, in order
+	docs     [2]docsCache         // the whole of COMMAND DOCS, in RESP2 and in RESP3
 	door     *resp.Server
 	sessions sessions
 	counters counters
+	access   access
 	pause    pause
-	logins   logins
-	slow     slowLog
 	errors   errorStats
 	pace     pace
-	runID    string // 40 hexadecimal digits, of this run of the process
-	started  time.Time
 	own      struct{ open, accepted atomic.Int64 } // connections of the process to itself
 
-	retainedTTL time.Duration // of retained messages that say none; 0: none
 	// loading is set until the brokers are there. Before they are read it must have been seen to be nil.
 	loading   atomic.Pointer[func() Progress]
-	latencies latency.Histogram // of commands of the store
+	latencies latency.Histogram // of measured commands
 	tap       atomic.Pointer[func(Tapped)]
 }
 
-// Session is the state of one connection that commands know of.
-type Session struct {
-	Database int    // SELECT
-	Name     string // CLIENT SETNAME
-	User     string
-	bus      *busSession   // pub/sub state of the connection; nil until it is first needed
-	queue    *queueSession // queue state of the connection; nil until it is first needed
-	stream   *streamState  // memory for stream replies; nil until it is first needed
-
-	authenticated bool
-	wrongLogin    bool // the last password was wrong
-	denied        bool // by protected mode
-	own           bool // of the process itself, see OwnNetwork
-	quit          bool // QUIT was sent: the will is not published
-	replyOff      bool // CLIENT REPLY OFF
-	replySkip     bool // CLIENT REPLY SKIP: the next reply is left out
-
-	noTouch atomic.Bool // CLIENT NO-TOUCH: reads are no uses of the keys. CLIENT LIST of others shows it
-
-	workers atomic.Pointer[[]worker] // newest first, immutable; nil before the first XCONSUME
-
-	last atomic.Pointer[Spec] // the last command of the last batch
-
-	shown struct { // what other connections see in CLIENT LIST
-		sync.Mutex
-		name, libraryName, libraryVersion string
-		database                          int
-		proto                             int
-		bus                               *busSession
-		owner                             *queue.Owner // of the leases bound to the connection; nil before the first
+// New builds the command table of the families. A mistake in their descriptions is a mistake of the program and panics.
+func New(config Config, families ...*Family) *Server {
+	s := &Server{Clock: config.Clock, table: map[string]*Spec{}}
+	if s.Clock == nil {
+		s.Clock = brokers.SystemClock{}
 	}
-}
-
-// subscribed tells whether the connection held a subscription at the end of its last batch. Any goroutine.
-func (session *Session) subscribed() bool {
-	session.shown.Lock()
-	defer session.shown.Unlock()
-	channels, patterns, shards := session.shown.bus.counts()
-	return channels+patterns+shards > 0
-}
-
-// holds tells whether a connection that says nothing is there for a reason: it is subscribed, has leases bound to it or has left a
-// will, as of its last batch. Any goroutine.
-func (session *Session) holds() bool {
-	session.shown.Lock()
-	bus, owner := session.shown.bus, session.shown.owner
-	session.shown.Unlock()
-	if channels, patterns, shards := bus.counts(); channels+patterns+shards > 0 {
-		return true
+	s.Started = s.Clock.Now()
+	if config.Loading != nil {
+		s.loading.Store(&config.Loading)
 	}
-	return bus != nil && bus.shown.will.Load() || owner != nil && owner.Leases() > 0
-}
-
-// sessions finds the session of a connection for CLIENT LIST.
-type sessions struct {
-	mu   sync.Mutex
-	byID map[uint64]*Session
-}
-
-func (s *sessions) add(id uint64, session *Session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.byID == nil {
-		s.byID = map[uint64]*Session{}
+	s.access.logins.clock = s.Clock
+	s.access.guard.Store(config.ProtectedMode)
+	s.access.setPassword(config.Password)
+	s.SlowLog.setThreshold(slowerThanDefault)
+	s.SlowLog.setMax(slowEntriesDefault)
+	for _, family := range append(families, s.ownFamily()) {
+		s.add(family)
 	}
-	s.byID[id] = session
+	s.Settings.sort()
+	return s
 }
 
-func (s *sessions) remove(id uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.byID, id)
-}
+// Attach tells the commands of the door they serve, for CLIENT LIST, INFO and SHUTDOWN. It is called once, before the
+// door lets clients in.
+func (s *Server) Attach(door *resp.Server) { s.door = door }
 
-func (s *sessions) get(id uint64) *Session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.byID[id]
-}
+// Door is the door that is served; nil before it is attached.
+func (s *Server) Door() *resp.Server { return s.door }
 
 // counters are the figures of INFO; connections add theirs once a batch.
 type counters struct {
 	commands, rejected, measured atomic.Uint64
-	streamRead, streamAcked      atomic.Uint64 // entries
 }
 
 // add leaves out what the process does for the dashboard: watching must not change what is watched.
@@ -155,35 +105,4 @@ func (c *counters) add(ctx *Context) {
 		c.measured.Add(ctx.measured)
 		ctx.measured = 0
 	}
-}
-
-// pause is CLIENT PAUSE: commands wait until it is over.
-type pause struct {
-	mu     sync.Mutex
-	until  time.Time
-	writes bool // only commands that write
-	over   chan struct{}
-	active atomic.Bool
-}
-
-// fail writes an error reply: an error with a code word as it is, anything else under ERR.
-func (ctx *Context) fail(err error) {
-	var e *brokers.Error
-	if errors.As(err, &e) {
-		ctx.W.Error(e.Error())
-		return
-	}
-	if isCoded(err) {
-		ctx.W.Error(err.Error())
-		return
-	}
-	ctx.W.Error("ERR " + err.Error())
-}
-
-// await makes the reply of the current command wait until the change is as durable as its object asks.
-func (ctx *Context) await(r brokers.Receipt) {
-	if r.Journal == nil || r.Seq == 0 || r.Durability == brokers.Never {
-		return
-	}
-	ctx.Conn.Await(r.Journal, r.Seq, r.Durability == brokers.Always)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func TestSlowLogKeepsWhatTookLong(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{EnableDebug: true}, nil)
+	addr, _ := openCoreDoor(t, testConfig{EnableDebug: true}, nil)
 	client := dialRaw(t, addr, 2)
 	client.do("CLIENT", "SETNAME", "me")
 	client.do("CONFIG", "SET", "requirepass", "secret", "slowlog-log-slower-than", "0", "slowlog-max-len", "4")
@@ -50,7 +50,7 @@ func TestSlowLogKeepsWhatTookLong(t *testing.T) {
 }
 
 func TestSlowLogCutsLongCommands(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	client := dialRaw(t, addr, 2)
 	client.do("CONFIG", "SET", "slowlog-log-slower-than", "0")
 	words := []string{"COMMAND", "DOCS"}
@@ -65,7 +65,7 @@ func TestSlowLogCutsLongCommands(t *testing.T) {
 }
 
 func TestClientTypes(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	admin, subscriber := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
 	subscriber.do("CLIENT", "SETNAME", "subscriber")
 	subscriber.do("SUBSCRIBE", "c")
@@ -87,7 +87,7 @@ func TestClientTypes(t *testing.T) {
 }
 
 func TestTimeoutClosesIdleClients(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	admin, idle := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
 	idle.do("PING")
 	if got := admin.do("CONFIG", "SET", "timeout", "1"); got != "+OK\r\n" {
@@ -117,25 +117,22 @@ func ownAddress(t *testing.T) string {
 func TestProtectedMode(t *testing.T) {
 	for _, test := range []struct {
 		remote string
-		config Config
+		config testConfig
 		wanted string
 	}{
-		{"10.1.2.3:5", Config{ProtectedMode: true}, "denied"},
-		{"[2001:db8::1]:5", Config{ProtectedMode: true}, "denied"},
-		{"[fe80::1%eth0]:5", Config{ProtectedMode: true}, "denied"},
-		{"[::ffff:10.1.2.3]:5", Config{ProtectedMode: true}, "denied"},
-		{"[::ffff:127.0.0.1]:5", Config{ProtectedMode: true}, "admitted"},
-		{"127.0.0.1:5", Config{ProtectedMode: true}, "admitted"},
-		{"127.8.9.1:5", Config{ProtectedMode: true}, "admitted"},
-		{"[::1]:5", Config{ProtectedMode: true}, "admitted"},
-		{"@", Config{ProtectedMode: true}, "admitted"}, // a Unix socket
-		{"10.1.2.3:5", Config{ProtectedMode: true, Password: "secret"}, "admitted"},
-		{"10.1.2.3:5", Config{}, "admitted"},
+		{"10.1.2.3:5", testConfig{ProtectedMode: true}, "denied"},
+		{"[2001:db8::1]:5", testConfig{ProtectedMode: true}, "denied"},
+		{"[fe80::1%eth0]:5", testConfig{ProtectedMode: true}, "denied"},
+		{"[::ffff:10.1.2.3]:5", testConfig{ProtectedMode: true}, "denied"},
+		{"[::ffff:127.0.0.1]:5", testConfig{ProtectedMode: true}, "admitted"},
+		{"127.0.0.1:5", testConfig{ProtectedMode: true}, "admitted"},
+		{"127.8.9.1:5", testConfig{ProtectedMode: true}, "admitted"},
+		{"[::1]:5", testConfig{ProtectedMode: true}, "admitted"},
+		{"@", testConfig{ProtectedMode: true}, "admitted"}, // a Unix socket
+		{"10.1.2.3:5", testConfig{ProtectedMode: true, Password: "secret"}, "admitted"},
+		{"10.1.2.3:5", testConfig{}, "admitted"},
 	} {
-		server, err := New(Deps{}, test.config)
-		if err != nil {
-			t.Fatal(err)
-		}
+		server := newServer(underTest{}, test.config)
 		got := "admitted"
 		if server.deniesAddress(address(test.remote)) {
 			got = "denied"
@@ -148,7 +145,7 @@ func TestProtectedMode(t *testing.T) {
 	if host == "" {
 		t.Skip("this machine has the loopback interface alone: the refusal is not tried over a socket")
 	}
-	addr, _ := openCoreDoorAt(t, net.JoinHostPort(host, "0"), Config{ProtectedMode: true}, nil)
+	addr, _ := openCoreDoorAt(t, net.JoinHostPort(host, "0"), testConfig{ProtectedMode: true}, nil)
 	client := dialRaw(t, addr, 2)
 	if got := client.do("PING"); !strings.HasPrefix(got, "-DENIED ") {
 		t.Errorf("a stranger's PING: %q", got)
@@ -171,7 +168,7 @@ func (a address) Network() string {
 func (a address) String() string { return string(a) }
 
 func TestInfoHasWhatClientsRead(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{MaxClients: 77}, nil)
+	addr, _ := openCoreDoor(t, testConfig{MaxClients: 77}, nil)
 	for _, proto := range []int{2, 3} {
 		client := dialRaw(t, addr, proto)
 		client.do("SET", "k", "v", "EX", "100")
@@ -199,7 +196,7 @@ func TestInfoHasWhatClientsRead(t *testing.T) {
 }
 
 func TestSilencedBlockingCommandStaysSilent(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	client := dialRaw(t, addr, 2)
 	client.do("QCREATE", "q")
 	fmt.Fprint(client.conn, "ECHO "+strings.Repeat("x", 100)+"\r\nCLIENT REPLY SKIP\r\nQPOP q BLOCK 1ms\r\nECHO next\r\n")

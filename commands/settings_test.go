@@ -10,7 +10,7 @@ import (
 
 // TestConfigSetActsOrRefuses: what would not act is refused and changes nothing, whatever else the command sets.
 func TestConfigSetActsOrRefuses(t *testing.T) {
-	addr, server := openCoreDoor(t, Config{MaxClients: 100, Fsync: "always"}, nil)
+	addr, server := openCoreDoor(t, testConfig{MaxClients: 100, Fsync: "always"}, nil)
 	client := dialRaw(t, addr, 2)
 	for setting, why := range map[string]string{
 		"notify-keyspace-events Ex":     "no events of keys are published",
@@ -43,7 +43,7 @@ func TestConfigSetActsOrRefuses(t *testing.T) {
 		}
 	}
 	// What is so already may be said again.
-	for _, setting := range server.Settings() {
+	for _, setting := range server.Settings.List() {
 		if strings.Contains(setting.Note, "always") || setting.Note == "" && !setting.Mutable {
 			continue
 		}
@@ -59,15 +59,12 @@ func TestConfigSetActsOrRefuses(t *testing.T) {
 
 // TestMutableSettingsAct: what the dashboard offers to change has something that makes it act.
 func TestMutableSettingsAct(t *testing.T) {
-	s, err := New(Deps{}, Config{LogLevel: new(slog.LevelVar)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(underTest{}, testConfig{LogLevel: new(slog.LevelVar)})
 	mutable := map[string]bool{}
-	for _, shown := range s.Settings() {
+	for _, shown := range s.Settings.List() {
 		mutable[shown.Name] = shown.Mutable
-		one := s.config.table[shown.Name]
-		if shown.Mutable != (one.apply != nil) || !shown.Mutable && shown.Note == "" && one.effect != fixed {
+		one := s.Server.Settings.table[shown.Name]
+		if shown.Mutable != (one.Apply != nil) || !shown.Mutable && shown.Note == "" && one.Effect != Fixed {
 			t.Errorf("%+v", shown)
 		}
 	}
@@ -81,7 +78,7 @@ func TestMutableSettingsAct(t *testing.T) {
 
 func TestLogLevelActs(t *testing.T) {
 	level := new(slog.LevelVar)
-	addr, _ := openCoreDoor(t, Config{LogLevel: level}, nil)
+	addr, _ := openCoreDoor(t, testConfig{LogLevel: level}, nil)
 	client := dialRaw(t, addr, 2)
 	for _, step := range []struct {
 		word string
@@ -99,11 +96,8 @@ func TestLogLevelActs(t *testing.T) {
 
 func TestAppendonlyTellsTheTruth(t *testing.T) {
 	for durability, want := range map[string][2]string{"none": {"no", "no"}, "interval": {"yes", "everysec"}, "always": {"yes", "always"}} {
-		s, err := New(Deps{}, Config{Fsync: "never", StoreDurability: durability})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := [2]string{s.config.value("appendonly"), s.config.value("appendfsync")}; got != want {
+		s := newServer(underTest{}, testConfig{Fsync: "never", StoreDurability: durability})
+		if got := [2]string{s.Settings.Value("appendonly"), s.Settings.Value("appendfsync")}; got != want {
 			t.Errorf("%s: %q", durability, got)
 		}
 	}
@@ -111,7 +105,7 @@ func TestAppendonlyTellsTheTruth(t *testing.T) {
 
 // TestConfigGetKnowsWhatToolsAskFor holds the names that exporters, frameworks and consoles read.
 func TestConfigGetKnowsWhatToolsAskFor(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{DataDirectory: os.TempDir()}, nil)
+	addr, _ := openCoreDoor(t, testConfig{DataDirectory: os.TempDir()}, nil)
 	client := dialRaw(t, addr, 2)
 	for _, name := range strings.Fields("maxmemory maxmemory-policy maxclients timeout databases save appendonly appendfsync dir dbfilename port bind " +
 		"requirepass tcp-keepalive notify-keyspace-events slowlog-log-slower-than slowlog-max-len loglevel hz proto-max-bulk-len cluster-enabled " +

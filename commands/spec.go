@@ -100,18 +100,8 @@ const (
 	VariesInOrder  = "nondeterministic_output_order"
 )
 
-// gatedArguments is from how many arguments on a command is gated, whatever it does.
-const gatedArguments = 256
-
-// Argument describes one argument for COMMAND DOCS, as Redis' command arguments do.
-type Argument struct {
-	Name      string
-	Type      string // string integer double key pattern unix-time pure-token oneof block
-	Token     string // the option word in front, e.g. BLOCK; of a pure-token the word itself
-	Optional  bool
-	Multiple  bool
-	Arguments []Argument // of a oneof or block
-}
+// GatedArguments is from how many arguments on a command is gated, whatever it does.
+const GatedArguments = 256
 
 // Context is what a handler works with; there is one per connection.
 type Context struct {
@@ -129,5 +119,13 @@ type Context struct {
 	flushes            int       // how often the replies were flushed
 	timing             bool      // a command that may block is timed
 	waited             time.Time // when it began to wait
-	scratch            []byte    // memory for short values on their way from the store to the writer
+	scratch            []byte
+}
+
+// Scratch is memory for a value on its way from a broker to the writer; it is used up before the next command.
+func (ctx *Context) Scratch(size int) []byte {
+	if cap(ctx.scratch) < size {
+		ctx.scratch = make([]byte, 0, size)
+	}
+	return ctx.scratch[:0]
 }

@@ -114,7 +114,7 @@ func (s *Server) execute(ctx *Context, spec *Spec, args [][]byte) {
 		}
 	}
 	start, flushes := ctx.W.Len(), ctx.flushes
-	watched := spec.long || s.slow.everything.Load()
+	watched := spec.long || s.SlowLog.everything.Load()
 	if ctx.untilTimed > 0 && !watched {
 		ctx.untilTimed--
 		spec.Handler(ctx, args)
@@ -150,7 +150,7 @@ func (s *Server) timeCall(ctx *Context, spec *Spec, args [][]byte, watched bool)
 		s.latencies.Add(took)
 	}
 	if watched {
-		s.slow.consider(ctx, args, took)
+		s.SlowLog.consider(ctx, args, took)
 	}
 	return took
 }
@@ -224,8 +224,8 @@ const (
 	paceKept   = time.Minute // after the last question
 )
 
-// commandsPerSecond is the rate of the last second. To the first question it answers with the mean since the start.
-func (s *Server) commandsPerSecond() uint64 {
+// CommandsPerSecond is the rate of the last second. To the first question it answers with the mean since the start.
+func (s *Server) CommandsPerSecond() uint64 {
 	p := &s.pace
 	now := s.Clock.Now()
 	p.mu.Lock()
@@ -233,7 +233,7 @@ func (s *Server) commandsPerSecond() uint64 {
 	p.asked = now
 	if !p.running {
 		p.running, p.at, p.commands = true, now, s.counters.commands.Load()
-		p.rate = uint64(float64(p.commands) / max(1, now.Sub(s.started).Seconds()))
+		p.rate = uint64(float64(p.commands) / max(1, now.Sub(s.Started).Seconds()))
 		s.Clock.AfterFunc(pacePeriod, s.measurePace)
 	}
 	return p.rate

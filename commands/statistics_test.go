@@ -25,7 +25,7 @@ func infoField(c *rawClient, section, name string) string {
 // TestCallsAndErrorsAreCountedAsInRedis sends the same commands to a redis-server, and compares the counts of calls, of refusals
 // and of errors by their code words.
 func TestCallsAndErrorsAreCountedAsInRedis(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	redis, nexo := dialRaw(t, openRedis(t), 2), dialRaw(t, addr, 2)
 	counts := regexp.MustCompile(`(?m)^cmdstat_([^:]+):calls=(\d+),usec=\d+,usec_per_call=[\d.]+,(rejected_calls=\d+,failed_calls=\d+)`)
 	for _, c := range []*rawClient{redis, nexo} {
@@ -70,7 +70,7 @@ func TestCallsAndErrorsAreCountedAsInRedis(t *testing.T) {
 
 // TestErrorsOfAllKindsAreCounted: refused by the dispatcher, by a handler, in a pipeline, after a wait, for what the door cannot read.
 func TestErrorsOfAllKindsAreCounted(t *testing.T) {
-	addr, server := openCoreDoor(t, Config{}, nil)
+	addr, server := openCoreDoor(t, testConfig{}, nil)
 	c := dialRaw(t, addr, 2)
 	want := uint64(0)
 	step := func(what string, errors uint64) {
@@ -125,7 +125,7 @@ func TestRepliesWhoseJournalFailsAreCounted(t *testing.T) {
 
 // TestTimesAreThoseOfTheCommands: a call that takes long shows, a wait does not.
 func TestTimesAreThoseOfTheCommands(t *testing.T) {
-	addr, server := openCoreDoor(t, Config{EnableDebug: true}, nil)
+	addr, server := openCoreDoor(t, testConfig{EnableDebug: true}, nil)
 	c := dialRaw(t, addr, 2)
 	c.do("DEBUG", "SLEEP", "0.05")
 	c.do("QCREATE", "q")
@@ -157,7 +157,7 @@ func TestTimesAreThoseOfTheCommands(t *testing.T) {
 }
 
 func TestSlowLogOfEverything(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	c := dialRaw(t, addr, 2)
 	c.do("CONFIG", "SET", "slowlog-log-slower-than", "0")
 	c.do("SLOWLOG", "RESET")
@@ -185,7 +185,7 @@ func TestSlowLogOfEverything(t *testing.T) {
 }
 
 func TestInfoTellsWhatToolsRead(t *testing.T) {
-	addr, server := openCoreDoor(t, Config{}, nil)
+	addr, server := openCoreDoor(t, testConfig{}, nil)
 	c := dialRaw(t, addr, 2)
 	c.do("SET", "k", strings.Repeat("x", 100_000))
 	before := infoField(c, "memory", "used_memory")
@@ -229,18 +229,15 @@ func TestInfoTellsWhatToolsRead(t *testing.T) {
 
 func TestPaceOfTheLastSecond(t *testing.T) {
 	clock := brokertest.NewClock(time.Unix(1_700_000_000, 0))
-	s, err := New(Deps{Clock: clock}, Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(underTest{Clock: clock}, testConfig{})
 	clock.Advance(10 * time.Second)
 	s.counters.commands.Store(50)
-	if got := s.commandsPerSecond(); got != 5 {
+	if got := s.CommandsPerSecond(); got != 5 {
 		t.Errorf("%d a second on the average", got)
 	}
 	s.counters.commands.Add(300)
 	clock.Advance(time.Second)
-	if got := s.commandsPerSecond(); got != 300 {
+	if got := s.CommandsPerSecond(); got != 300 {
 		t.Errorf("%d in the last second", got)
 	}
 	clock.Advance(2 * paceKept)
@@ -251,7 +248,7 @@ func TestPaceOfTheLastSecond(t *testing.T) {
 
 func TestHumanBytes(t *testing.T) {
 	for n, want := range map[int64]string{0: "0B", 1023: "1023B", 1024: "1.00K", 1064536: "1.02M", 12460032: "11.88M", 25276502016: "23.54G"} {
-		if got := humanBytes(n); got != want {
+		if got := HumanBytes(n); got != want {
 			t.Errorf("%d is %s, want %s", n, got, want)
 		}
 	}
@@ -259,7 +256,7 @@ func TestHumanBytes(t *testing.T) {
 
 // TestClientListHasTheFieldsOfRedis compares the names and their order; the library's fields are those of Redis 7.2.
 func TestClientListHasTheFieldsOfRedis(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	names := func(line string) (names []string) {
 		for _, field := range strings.Fields(line)[1:] {
 			name, _, _ := strings.Cut(field, "=")
@@ -293,7 +290,7 @@ func TestClientListHasTheFieldsOfRedis(t *testing.T) {
 
 // TestPauseHoldsWhatRedisHolds: of everything all but what ends it, of writes what changes data or is noticed by others.
 func TestPauseHoldsWhatRedisHolds(t *testing.T) {
-	addr, server := openCoreDoor(t, Config{}, nil)
+	addr, server := openCoreDoor(t, testConfig{}, nil)
 	for _, spec := range server.sorted() {
 		for _, known := range []struct {
 			name string
@@ -342,11 +339,11 @@ func TestPauseHoldsWhatRedisHolds(t *testing.T) {
 	// The longer and the wider of two pauses holds.
 	admin.do("CLIENT", "PAUSE", "60000", "WRITE")
 	admin.do("CLIENT", "PAUSE", "1", "WRITE")
-	if left, _, writes := server.pause.remaining(server.Clock.Now()); left < 30*time.Second || !writes {
+	if left, _, writes := server.pause.remaining(server.Server.Clock.Now()); left < 30*time.Second || !writes {
 		t.Errorf("a shorter pause cuts one short: %v left", left)
 	}
 	admin.do("CLIENT", "PAUSE", "1", "ALL")
-	if left, _, writes := server.pause.remaining(server.Clock.Now()); left < 30*time.Second || writes {
+	if left, _, writes := server.pause.remaining(server.Server.Clock.Now()); left < 30*time.Second || writes {
 		t.Errorf("after a pause of all: %v left, of writes only %v", left, writes)
 	}
 	admin.do("CLIENT", "UNPAUSE")
@@ -354,7 +351,7 @@ func TestPauseHoldsWhatRedisHolds(t *testing.T) {
 
 // TestOverMaxmemoryIsRefusedBeforeAnything: what adds data to the store is refused whatever its arguments, as in Redis, and the rest is not.
 func TestOverMaxmemoryIsRefusedBeforeAnything(t *testing.T) {
-	addr, server := openCoreDoor(t, Config{}, nil)
+	addr, server := openCoreDoor(t, testConfig{}, nil)
 	redis, nexo := dialRaw(t, openRedis(t), 2), dialRaw(t, addr, 2)
 	for _, c := range []*rawClient{redis, nexo} {
 		c.do("SET", "k", "v")
@@ -374,7 +371,7 @@ func TestOverMaxmemoryIsRefusedBeforeAnything(t *testing.T) {
 
 // TestTotalMemoryOfAClient: what is kept for a connection shows in CLIENT LIST.
 func TestTotalMemoryOfAClient(t *testing.T) {
-	addr, _ := openCoreDoor(t, Config{}, nil)
+	addr, _ := openCoreDoor(t, testConfig{}, nil)
 	c := dialRaw(t, addr, 2)
 	total := func() (n int) {
 		found := regexp.MustCompile(` tot-mem=(\d+) `).FindStringSubmatch(c.do("CLIENT", "INFO"))

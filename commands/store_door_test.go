@@ -2,6 +2,7 @@ package commands
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -27,12 +28,25 @@ func openKeyspaceDoor(t testing.TB, options store.Options) (addr string) {
 	if clock == nil {
 		clock = brokers.SystemClock{}
 	}
-	server, err := New(Deps{Store: broker, Clock: clock}, Config{})
+	server := newServer(underTest{Store: broker, Clock: clock}, testConfig{})
+	door, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0"}, server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	closeAtEnd(t, broker.Close)
-	door := serveDoor(t, resp.Options{Addr: "127.0.0.1:0"}, server)
+	server.Attach(door)
+	served := make(chan error, 1)
+	go func() { served <- door.Serve() }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := door.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		<-served
+		if err := broker.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return door.Addr().String()
 }
 

@@ -7,43 +7,43 @@ import (
 	"github.com/nexobroker/nexo/resp"
 )
 
-func nset(ctx *Context, args [][]byte) {
-	request, err := parseSet(optionsFrom(args, 3))
+func (f *Keyspace) nset(ctx *Context, args [][]byte) {
+	request, err := parseSet(OptionsFrom(args, 3))
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	if request.expiryWord == nil && request.Expiry.Mode == store.ExpireNever {
-		request.Expiry = defaultExpiry(ctx)
+		request.Expiry = f.defaultExpiry(ctx)
 	}
-	ctx.set(args[1], args[2], request, "nset")
+	f.set(ctx, args[1], args[2], request, "nset")
 }
 
 // defaultExpiry is what --store-default-ttl gives a key that is set without a word about expiry.
-func defaultExpiry(ctx *Context) store.Expiry {
-	if ttl := ctx.Server.Store.DefaultTTL(); ttl > 0 {
+func (f *Keyspace) defaultExpiry(ctx *Context) store.Expiry {
+	if ttl := f.broker.DefaultTTL(); ttl > 0 {
 		return store.Expiry{Mode: store.ExpireIn, At: ttl.Milliseconds()}
 	}
 	return store.Expiry{}
 }
 
-func nget(ctx *Context, args [][]byte) {
+func (f *Keyspace) nget(ctx *Context, args [][]byte) {
 	if len(args) == 2 {
-		get(ctx, args)
+		f.get(ctx, args)
 		return
 	}
-	if !is(args[2], "WITHTTL") {
-		ctx.fail(syntaxErrorNear(args[2]))
+	if !Is(args[2], "WITHTTL") {
+		ctx.Fail(SyntaxErrorNear(args[2]))
 		return
 	}
 	if len(args) > 3 {
-		ctx.fail(syntaxErrorNear(args[3]))
+		ctx.Fail(SyntaxErrorNear(args[3]))
 		return
 	}
-	value, ttl, found, err := ctx.Server.Store.GetWithTTL(ctx.Session.Database, args[1], ctx.short(), ctx.touch())
+	value, ttl, found, err := f.broker.GetWithTTL(ctx.Session.Database, args[1], ctx.Scratch(store.ShortValue), touch(ctx))
 	switch {
 	case err != nil:
-		ctx.fail(err)
+		ctx.Fail(err)
 	case !found:
 		ctx.W.NullArray()
 	default:
@@ -53,82 +53,82 @@ func nget(ctx *Context, args [][]byte) {
 	}
 }
 
-func nmset(ctx *Context, args [][]byte) {
-	keys, err := readCounted(args, 1, 2, itemsMax, "n")
+func (f *Keyspace) nmset(ctx *Context, args [][]byte) {
+	keys, err := ReadCounted(args, 1, 2, ItemsMax, "n")
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	pairs := args[keys.from:keys.to]
+	pairs := args[keys.From:keys.To]
 	var request setRequest
-	o := optionsBehind(args, keys)
-	for o.next() {
+	o := OptionsBehind(args, keys)
+	for o.Next() {
 		switch {
-		case o.word("NX", bitCondition):
+		case o.Word("NX", bitCondition):
 			request.Condition = store.IfMissing
-		case o.word("XX", bitCondition):
+		case o.Word("XX", bitCondition):
 			request.Condition = store.IfPresent
 		default:
 			request.expiryWord, request.seconds, request.absolute = o.expiry(bitExpiry)
 		}
 	}
-	expiry, err := ctx.expiryWithin(o, &request, "nmset")
+	expiry, err := f.expiryWithin(ctx, o, &request, "nmset")
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	set, receipt, err := ctx.Server.Store.SetMany(ctx.Session.Database, pairs, request.Condition, expiry)
-	ctx.number(boolInt(set), receipt, err)
+	set, receipt, err := f.broker.SetMany(ctx.Session.Database, pairs, request.Condition, expiry)
+	ctx.Number(BoolInt(set), receipt, err)
 }
 
 // expiryWithin is the expiry that the options have asked for, or the error of the options.
-func (ctx *Context) expiryWithin(o *options, r *setRequest, command string) (store.Expiry, error) {
-	if o.err != nil || r.expiryWord == nil {
-		return store.Expiry{}, o.err
+func (f *Keyspace) expiryWithin(ctx *Context, o *Options, r *setRequest, command string) (store.Expiry, error) {
+	if o.Err != nil || r.expiryWord == nil {
+		return store.Expiry{}, o.Err
 	}
 	return expiryOption(r.expiryWord, r.seconds, r.absolute, command, ctx.Server.Clock)
 }
 
-func deletesIfEqual(args [][]byte) bool { return len(args) == 4 && is(args[2], "IFEQ") }
+func deletesIfEqual(args [][]byte) bool { return len(args) == 4 && Is(args[2], "IFEQ") }
 
-func ndel(ctx *Context, args [][]byte) {
+func (f *Keyspace) ndel(ctx *Context, args [][]byte) {
 	if !deletesIfEqual(args) {
-		del(ctx, args)
+		f.del(ctx, args)
 		return
 	}
-	deleted, receipt, err := ctx.Server.Store.DeleteIfEqual(ctx.Session.Database, args[1], args[3])
-	ctx.number(boolInt(deleted), receipt, err)
+	deleted, receipt, err := f.broker.DeleteIfEqual(ctx.Session.Database, args[1], args[3])
+	ctx.Number(BoolInt(deleted), receipt, err)
 }
 
-func nexpire(ctx *Context, args [][]byte) {
+func (f *Keyspace) nexpire(ctx *Context, args [][]byte) {
 	d, err := ParseDuration(args[2])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	var c store.ExpireCondition
-	o := optionsFrom(args, 3)
-	for o.next() {
+	o := OptionsFrom(args, 3)
+	for o.Next() {
 		switch {
-		case o.word("NX", bitCondition):
+		case o.Word("NX", bitCondition):
 			c = store.ExpireIfNone
-		case o.word("XX", bitCondition):
+		case o.Word("XX", bitCondition):
 			c = store.ExpireIfAny
-		case o.word("GT", bitCondition):
+		case o.Word("GT", bitCondition):
 			c = store.ExpireIfLater
-		case o.word("LT", bitCondition):
+		case o.Word("LT", bitCondition):
 			c = store.ExpireIfEarlier
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err != nil {
-		ctx.fail(o.err)
+	if o.Err != nil {
+		ctx.Fail(o.Err)
 		return
 	}
 	expiry := store.Expiry{Mode: store.ExpireIn, At: d.Milliseconds()}
-	changed, receipt := ctx.Server.Store.Expire(ctx.Session.Database, args[1], expiry, c)
-	ctx.number(boolInt(changed), receipt, nil)
+	changed, receipt := f.broker.Expire(ctx.Session.Database, args[1], expiry, c)
+	ctx.Number(BoolInt(changed), receipt, nil)
 }
 
 // incrementRequest is what the options of NINCR say.
@@ -139,38 +139,38 @@ type incrementRequest struct {
 	onlyCreated bool   // ENX
 }
 
-func parseIncrement(args [][]byte) (r incrementRequest, o *options) {
+func parseIncrement(args [][]byte) (r incrementRequest, o *Options) {
 	const bitAmount, bitENX = 1 << 10, 1 << 11
 	r.by = 1
-	o = optionsFrom(args, 2)
-	for o.next() {
+	o = OptionsFrom(args, 2)
+	for o.Next() {
 		switch {
-		case o.word("BY", bitAmount):
-			word := o.value()
-			by, ok := parseInt(word)
-			if o.err == nil && !ok {
-				o.err = errNotInteger
+		case o.Word("BY", bitAmount):
+			word := o.Value()
+			by, ok := ParseInt(word)
+			if o.Err == nil && !ok {
+				o.Err = ErrNotInteger
 			}
 			r.by = by
-		case o.word("BYFLOAT", bitAmount):
-			r.float = o.value()
-		case o.word("ENX", bitENX):
+		case o.Word("BYFLOAT", bitAmount):
+			r.float = o.Value()
+		case o.Word("ENX", bitENX):
 			r.onlyCreated = true
 		default:
 			r.expiryWord, r.seconds, r.absolute = o.expiry(bitExpiry)
 		}
 	}
-	if o.err == nil && r.onlyCreated && r.expiryWord == nil {
-		o.err = syntaxErrorNear([]byte("ENX"))
+	if o.Err == nil && r.onlyCreated && r.expiryWord == nil {
+		o.Err = SyntaxErrorNear([]byte("ENX"))
 	}
 	return r, o
 }
 
-func nincr(ctx *Context, args [][]byte) {
+func (f *Keyspace) nincr(ctx *Context, args [][]byte) {
 	request, o := parseIncrement(args)
-	expiry, err := ctx.expiryWithin(o, &request.setRequest, "nincr")
+	expiry, err := f.expiryWithin(ctx, o, &request.setRequest, "nincr")
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	counter := store.KeepExpiry
@@ -178,51 +178,51 @@ func nincr(ctx *Context, args [][]byte) {
 		counter = store.CounterExpiry{Expiry: expiry, OnlyCreated: request.onlyCreated}
 	}
 	if request.float == nil {
-		n, receipt, err := ctx.Server.Store.Increment(ctx.Session.Database, args[1], request.by, counter)
-		ctx.number(n, receipt, err)
+		n, receipt, err := f.broker.Increment(ctx.Session.Database, args[1], request.by, counter)
+		ctx.Number(n, receipt, err)
 		return
 	}
-	value, receipt, err := ctx.Server.Store.IncrementFloat(ctx.Session.Database, args[1], request.float, counter)
+	value, receipt, err := f.broker.IncrementFloat(ctx.Session.Database, args[1], request.float, counter)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.await(receipt)
+	ctx.Await(receipt)
 	ctx.W.Bulk(value)
 }
 
-func nlimit(ctx *Context, args [][]byte) {
-	limit, ok := parseInt(args[2])
+func (f *Keyspace) nlimit(ctx *Context, args [][]byte) {
+	limit, ok := ParseInt(args[2])
 	if !ok {
-		ctx.fail(errNotInteger)
+		ctx.Fail(ErrNotInteger)
 		return
 	}
 	window, err := ParseDuration(args[3])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	cost := int64(1)
-	o := optionsFrom(args, 4)
-	for o.next() {
-		if o.word("COST", 1) {
-			cost = o.integer(0, store.LimitMax)
+	o := OptionsFrom(args, 4)
+	for o.Next() {
+		if o.Word("COST", 1) {
+			cost = o.Integer(0, store.LimitMax)
 			continue
 		}
-		o.unknown()
+		o.Unknown()
 	}
-	if o.err != nil {
-		ctx.fail(o.err)
+	if o.Err != nil {
+		ctx.Fail(o.Err)
 		return
 	}
-	result, receipt, err := ctx.Server.Store.Limit(ctx.Session.Database, args[1], limit, window, cost)
+	result, receipt, err := f.broker.Limit(ctx.Session.Database, args[1], limit, window, cost)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.await(receipt)
+	ctx.Await(receipt)
 	ctx.W.Array(4)
-	ctx.W.Int(boolInt(result.Allowed))
+	ctx.W.Int(BoolInt(result.Allowed))
 	ctx.W.Int(result.Remaining)
 	ctx.W.Int(result.Retry)
 	ctx.W.Int(result.Reset)
@@ -240,26 +240,26 @@ type nscanRequest struct {
 func parseNScan(args [][]byte) (r nscanRequest, err error) {
 	const bitFilter, bitCount, bitType, bitValues, bitTTL = 1, 2, 4, 8, 16
 	r.count = 100
-	o := optionsFrom(args, 2)
-	for o.next() {
+	o := OptionsFrom(args, 2)
+	for o.Next() {
 		switch {
-		case o.word("PREFIX", bitFilter):
-			r.byPrefix, r.prefix = true, o.value()
-		case o.word("MATCH", bitFilter):
-			r.glob = newKeyGlob(o.value())
-		case o.word("COUNT", bitCount):
-			r.count = int(o.integer(1, scanCountMax))
-		case o.word("TYPE", bitType):
-			r.kind = string(o.value())
-		case o.word("WITHVALUES", bitValues):
+		case o.Word("PREFIX", bitFilter):
+			r.byPrefix, r.prefix = true, o.Value()
+		case o.Word("MATCH", bitFilter):
+			r.glob = newKeyGlob(o.Value())
+		case o.Word("COUNT", bitCount):
+			r.count = int(o.Integer(1, scanCountMax))
+		case o.Word("TYPE", bitType):
+			r.kind = string(o.Value())
+		case o.Word("WITHVALUES", bitValues):
 			r.withValues = true
-		case o.word("WITHTTL", bitTTL):
+		case o.Word("WITHTTL", bitTTL):
 			r.withTTL = true
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	return r, o.err
+	return r, o.Err
 }
 
 // scanPageMax is the size from which a page of NSCAN is full, whatever its COUNT.
@@ -305,10 +305,10 @@ func (p *scanPage) add(item store.Item) store.Verdict {
 	return store.Taken
 }
 
-func nscan(ctx *Context, args [][]byte) {
+func (f *Keyspace) nscan(ctx *Context, args [][]byte) {
 	request, err := parseNScan(args)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	page := &scanPage{request: &request, out: resp.NewWriter(ctx.W.Proto())}
@@ -316,20 +316,20 @@ func nscan(ctx *Context, args [][]byte) {
 	if request.byPrefix {
 		cursor, ok := store.ParsePrefixCursor(string(args[1]))
 		if !ok {
-			ctx.fail(errCursor)
+			ctx.Fail(errCursor)
 			return
 		}
-		next = ctx.Server.Store.ScanPrefix(ctx.Session.Database, string(request.prefix), cursor, request.count, page.add).String()
+		next = f.broker.ScanPrefix(ctx.Session.Database, string(request.prefix), cursor, request.count, page.add).String()
 	} else {
 		cursor, err := strconv.ParseUint(string(args[1]), 10, 64)
 		if err != nil {
-			ctx.fail(errCursor)
+			ctx.Fail(errCursor)
 			return
 		}
-		next = strconv.FormatUint(ctx.Server.Store.Scan(ctx.Session.Database, cursor, request.count, page.add), 10)
+		next = strconv.FormatUint(f.broker.Scan(ctx.Session.Database, cursor, request.count, page.add), 10)
 	}
 	if err := request.glob.problem(); err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Array(2)
@@ -338,8 +338,8 @@ func nscan(ctx *Context, args [][]byte) {
 	ctx.W.Raw(page.out.Bytes())
 }
 
-func nstat(ctx *Context, args [][]byte) {
-	c := ctx.Server.Store.Counters()
+func (f *Keyspace) nstat(ctx *Context, args [][]byte) {
+	c := f.broker.Counters()
 	fields := []struct {
 		name  string
 		value int64

@@ -138,8 +138,7 @@ func FuzzKeyspaceArguments(f *testing.F) {
 	// SETRANGE and APPEND may make values of 512 MiB, that is their right; the fuzzer need not.
 	heavy := map[string]bool{"SETRANGE": true}
 	families := map[string]bool{}
-	s := &Server{}
-	for _, spec := range append(append(s.genericSpecs(), s.stringSpecs()...), s.storeSpecs()...) {
+	for _, spec := range NewKeyspace(KeyspaceOptions{}).Family().Specs {
 		families[strings.ToUpper(spec.Name)] = !heavy[strings.ToUpper(spec.Name)]
 	}
 	f.Fuzz(func(t *testing.T, name, rest string) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nexobroker/nexo/brokers"
@@ -26,46 +27,49 @@ type streamState struct {
 	deliveries []stream.Delivery
 	payloads   [1][]byte
 	cold       func() // Conn.Admit: what comes from a file is not read in the connection's event loop
+
+	workers atomic.Pointer[[]worker] // newest first, immutable; nil before the first XCONSUME
 }
 
-func (ctx *Context) streams() *streamState {
-	if ctx.Session.stream == nil {
-		ctx.Session.stream = &streamState{cold: ctx.Conn.Admit}
+// state is made when first needed. There is nothing to give back: what a group delivered stays pending until it is acknowledged or
+// due again.
+func (f *Streams) streamState(ctx *Context) *streamState {
+	if st, ok := f.family.State(ctx.Session).(*streamState); ok {
+		return st
 	}
-	return ctx.Session.stream
+	st := &streamState{cold: ctx.Conn.Admit}
+	f.family.Keep(ctx.Session, st)
+	return st
 }
-
-// streamClosed has nothing to give back: what a group delivered stays pending until it is acknowledged or due again.
-func (s *Server) streamClosed(ctx *Context) { ctx.Session.stream = nil }
 
 func badPosition(word []byte) error {
-	return brokers.Errorf("ERR", "invalid position '%s': use an offset, #offset, ms-seq, @ms, first, last or next", shorten(word))
+	return brokers.Errorf("ERR", "invalid position '%s': use an offset, #offset, ms-seq, @ms, first, last or next", Shorten(word))
 }
 
 // parsePosition reads a pos of the native commands.
 func parsePosition(word []byte) (stream.Position, error) {
 	switch {
-	case is(word, "FIRST"):
+	case Is(word, "FIRST"):
 		return stream.Position{Kind: stream.First}, nil
-	case is(word, "LAST"):
+	case Is(word, "LAST"):
 		return stream.Position{Kind: stream.Last}, nil
-	case is(word, "NEXT"):
+	case Is(word, "NEXT"):
 		return stream.Position{Kind: stream.Next}, nil
 	case len(word) > 1 && word[0] == '@':
-		if ms, ok := parseInt(word[1:]); ok && ms >= 0 {
+		if ms, ok := ParseInt(word[1:]); ok && ms >= 0 {
 			return stream.Position{Kind: stream.AtTime, Ms: ms}, nil
 		}
 		return stream.Position{}, badPosition(word)
 	}
 	if ms, seq, found := bytes.Cut(word, []byte("-")); found {
-		m, ok := parseInt(ms)
-		q, also := parseUint(seq)
+		m, ok := ParseInt(ms)
+		q, also := ParseUint(seq)
 		if !ok || !also || m < 0 {
 			return stream.Position{}, badPosition(word)
 		}
 		return stream.Position{Kind: stream.AtID, Ms: m, Seq: q}, nil
 	}
-	offset, ok := parseUint(bytes.TrimPrefix(word, []byte("#")))
+	offset, ok := ParseUint(bytes.TrimPrefix(word, []byte("#")))
 	if !ok {
 		return stream.Position{}, badPosition(word)
 	}
@@ -73,14 +77,14 @@ func parsePosition(word []byte) (stream.Position, error) {
 }
 
 // position is the option's value as a pos.
-func (o *options) position() stream.Position {
-	word := o.value()
-	if o.err != nil {
+func (o *Options) position() stream.Position {
+	word := o.Value()
+	if o.Err != nil {
 		return stream.Position{}
 	}
 	p, err := parsePosition(word)
 	if err != nil {
-		o.err = err
+		o.Err = err
 	}
 	return p
 }
@@ -127,7 +131,7 @@ func (a *acks) resolve(exact func(stream.Position) (uint64, bool)) []stream.Rang
 func acksFrom(args [][]byte, first int) (a acks, next int, err error) {
 	for next = first; next < len(args); next++ {
 		word := args[next]
-		if next > first && (is(word, "EPOCH") || is(word, "DROP")) {
+		if next > first && (Is(word, "EPOCH") || Is(word, "DROP")) {
 			break
 		}
 		if err := a.add(word); err != nil {
@@ -140,167 +144,158 @@ func acksFrom(args [][]byte, first int) (a acks, next int, err error) {
 // missingStream tells an error apart that Redis' words answer with 0.
 func missingStream(err error) bool { return errors.Is(err, &brokers.Error{Code: "NOSTREAM"}) }
 
-func (ctx *Context) answerStreamCount(n int, r brokers.Receipt, err error) {
-	if err != nil {
-		ctx.fail(err)
-		return
-	}
-	ctx.await(r)
-	ctx.W.Int(int64(n))
-}
-
 // parseExpect reads ANY, NONE, EXISTS or the last offset.
 func parseExpect(word []byte) (stream.Expect, bool) {
 	switch {
-	case is(word, "ANY"):
+	case Is(word, "ANY"):
 		return stream.Expect{}, true
-	case is(word, "NONE"):
+	case Is(word, "NONE"):
 		return stream.Expect{Kind: stream.ExpectNone}, true
-	case is(word, "EXISTS"):
+	case Is(word, "EXISTS"):
 		return stream.Expect{Kind: stream.ExpectExists}, true
 	}
-	offset, ok := parseUint(bytes.TrimPrefix(word, []byte("#")))
+	offset, ok := ParseUint(bytes.TrimPrefix(word, []byte("#")))
 	return stream.Expect{Kind: stream.ExpectOffset, Offset: offset}, ok
 }
 
-func (o *options) expect() stream.Expect {
-	word := o.value()
-	if o.err != nil {
+func (o *Options) expect() stream.Expect {
+	word := o.Value()
+	if o.Err != nil {
 		return stream.Expect{}
 	}
 	x, ok := parseExpect(word)
 	if !ok {
-		o.err = syntaxErrorNear(word)
+		o.Err = SyntaxErrorNear(word)
 	}
 	return x
 }
 
-func xappend(ctx *Context, args [][]byte) {
+func (f *Streams) xappend(ctx *Context, args [][]byte) {
 	var x stream.Expect
 	var dedup []byte
 	create := true
-	o := optionsFrom(args, 3)
-	for o.next() {
+	o := OptionsFrom(args, 3)
+	for o.Next() {
 		switch {
-		case o.word("EXPECT", 1<<0):
+		case o.Word("EXPECT", 1<<0):
 			x = o.expect()
-		case o.word("DEDUP", 1<<1):
-			if dedup = o.value(); o.err == nil && (len(dedup) == 0 || len(dedup) > 512) {
-				o.err = brokers.Errorf("ERR", "a DEDUP key has 1 to 512 bytes")
+		case o.Word("DEDUP", 1<<1):
+			if dedup = o.Value(); o.Err == nil && (len(dedup) == 0 || len(dedup) > 512) {
+				o.Err = brokers.Errorf("ERR", "a DEDUP key has 1 to 512 bytes")
 			}
-		case o.word("NOMK", 1<<2):
+		case o.Word("NOMK", 1<<2):
 			create = false
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err != nil {
-		ctx.fail(o.err)
+	if o.Err != nil {
+		ctx.Fail(o.Err)
 		return
 	}
-	st := ctx.streams()
+	st := f.streamState(ctx)
 	st.payloads[0] = args[2]
-	result, r, err := ctx.Server.Stream.Append(args[1], st.payloads[:], x, dedup, create)
+	result, r, err := f.broker.Append(args[1], st.payloads[:], x, dedup, create)
 	st.payloads[0] = nil
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.await(r)
+	ctx.Await(r)
 	if dedup == nil {
 		ctx.W.Int(int64(result.First))
 		return
 	}
 	ctx.W.Array(2)
 	ctx.W.Int(int64(result.First))
-	ctx.W.Int(boolInt(!result.Duplicate))
+	ctx.W.Int(BoolInt(!result.Duplicate))
 }
 
-func xmappend(ctx *Context, args [][]byte) {
-	payloads, err := readCounted(args, 2, 1, streamCountMax, "n")
+func (f *Streams) xmappend(ctx *Context, args [][]byte) {
+	payloads, err := ReadCounted(args, 2, 1, streamCountMax, "n")
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	var x stream.Expect
-	o := optionsBehind(args, payloads)
-	for o.next() {
-		if o.word("EXPECT", 1<<0) {
+	o := OptionsBehind(args, payloads)
+	for o.Next() {
+		if o.Word("EXPECT", 1<<0) {
 			x = o.expect()
 		} else {
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err != nil {
-		ctx.fail(o.err)
+	if o.Err != nil {
+		ctx.Fail(o.Err)
 		return
 	}
-	result, r, err := ctx.Server.Stream.Append(args[1], args[payloads.from:payloads.to], x, nil, true)
+	result, r, err := f.broker.Append(args[1], args[payloads.From:payloads.To], x, nil, true)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.await(r)
+	ctx.Await(r)
 	ctx.W.Array(2)
 	ctx.W.Int(int64(result.First))
 	ctx.W.Int(int64(result.Last))
 }
 
-func xfetch(ctx *Context, args [][]byte) {
+func (f *Streams) xfetch(ctx *Context, args [][]byte) {
 	from, err := parsePosition(args[2])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	f := stream.FetchOptions{Count: streamPage, MaxBytes: streamBytes}
+	fetch := stream.FetchOptions{Count: streamPage, MaxBytes: streamBytes}
 	blocks, timeout := false, time.Duration(0)
-	o := optionsFrom(args, 3)
-	for o.next() {
+	o := OptionsFrom(args, 3)
+	for o.Next() {
 		switch {
-		case o.word("TO", 1<<0):
+		case o.Word("TO", 1<<0):
 			to := o.position()
-			f.To = &to
-		case o.word("COUNT", 1<<1):
-			f.Count = int(o.integer(1, streamCountMax))
-		case o.word("MAXBYTES", 1<<2):
-			f.MaxBytes = int(o.integer(1, streamBytesMax))
-		case o.word("BLOCK", 1<<3):
-			blocks, timeout = true, o.duration()
-		case o.word("REV", 1<<4):
-			f.Reverse = true
-		case o.word("STRICT", 1<<5):
-			f.Strict = true
+			fetch.To = &to
+		case o.Word("COUNT", 1<<1):
+			fetch.Count = int(o.Integer(1, streamCountMax))
+		case o.Word("MAXBYTES", 1<<2):
+			fetch.MaxBytes = int(o.Integer(1, streamBytesMax))
+		case o.Word("BLOCK", 1<<3):
+			blocks, timeout = true, o.Duration()
+		case o.Word("REV", 1<<4):
+			fetch.Reverse = true
+		case o.Word("STRICT", 1<<5):
+			fetch.Strict = true
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err != nil {
-		ctx.fail(o.err)
+	if o.Err != nil {
+		ctx.Fail(o.Err)
 		return
 	}
-	f.Watch = blocks && !f.Reverse && f.To == nil
-	st := ctx.streams()
-	f.Cold = st.cold
-	if f.Count > streamPage {
+	fetch.Watch = blocks && !fetch.Reverse && fetch.To == nil
+	st := f.streamState(ctx)
+	fetch.Cold = st.cold
+	if fetch.Count > streamPage {
 		ctx.Conn.Admit()
 	}
 	deadline := ctx.Server.Clock.Now().Add(timeout)
 	for {
-		page, err := ctx.Server.Stream.Fetch(args[1], from, f, st.entries[:0])
+		page, err := f.broker.Fetch(args[1], from, fetch, st.entries[:0])
 		if err != nil {
-			ctx.fail(err)
+			ctx.Fail(err)
 			return
 		}
 		st.entries = page.Entries[:0]
 		if page.Changed == nil {
-			ctx.Server.counters.streamRead.Add(uint64(len(page.Entries)))
-			ctx.writePage(&page)
+			f.read.Add(uint64(len(page.Entries)))
+			f.writePage(ctx, &page)
 			clear(page.Entries)
 			return
 		}
 		// The end of the stream is a place, not a moving word, while waiting.
 		from = stream.Position{Offset: page.Next}
-		switch ctx.blockUntil(deadline, timeout, page.Changed) {
+		switch ctx.BlockUntil(deadline, timeout, page.Changed) {
 		case resp.Gone:
 			return
 		case resp.UnblockedWithError:
@@ -308,24 +303,12 @@ func xfetch(ctx *Context, args [][]byte) {
 			return
 		case resp.Woken:
 		default:
-			f.Watch = false
+			fetch.Watch = false
 		}
 	}
 }
 
-// blockUntil waits for what is left of a timeout; 0 waits for ever.
-func (ctx *Context) blockUntil(deadline time.Time, timeout time.Duration, wake <-chan struct{}) resp.Wake {
-	if timeout == 0 {
-		return ctx.Conn.Block(0, wake)
-	}
-	left := deadline.Sub(ctx.Server.Clock.Now())
-	if left <= 0 {
-		return resp.TimedOut
-	}
-	return ctx.Conn.Block(left, wake)
-}
-
-func (ctx *Context) writePage(page *stream.Fetch) {
+func (f *Streams) writePage(ctx *Context, page *stream.Fetch) {
 	w := ctx.W
 	w.Array(4)
 	w.Int(int64(page.Next))
@@ -341,55 +324,55 @@ func (ctx *Context) writePage(page *stream.Fetch) {
 	}
 }
 
-func xconsume(ctx *Context, args [][]byte) {
+func (f *Streams) xconsume(ctx *Context, args [][]byte) {
 	c := stream.ConsumeOptions{Count: streamPage, MaxBytes: streamBytes}
 	blocks, timeout := false, time.Duration(0)
-	o := optionsFrom(args, 4)
-	for o.next() {
+	o := OptionsFrom(args, 4)
+	for o.Next() {
 		switch {
-		case o.word("COUNT", 1<<0):
-			c.Count = int(o.integer(1, streamCountMax))
-		case o.word("MAXBYTES", 1<<1):
-			c.MaxBytes = int(o.integer(1, streamBytesMax))
-		case o.word("BLOCK", 1<<2):
-			blocks, timeout = true, o.duration()
-		case o.word("NOACK", 1<<3):
+		case o.Word("COUNT", 1<<0):
+			c.Count = int(o.Integer(1, streamCountMax))
+		case o.Word("MAXBYTES", 1<<1):
+			c.MaxBytes = int(o.Integer(1, streamBytesMax))
+		case o.Word("BLOCK", 1<<2):
+			blocks, timeout = true, o.Duration()
+		case o.Word("NOACK", 1<<3):
 			c.NoAck = true
-		case o.word("MK", 1<<4):
+		case o.Word("MK", 1<<4):
 			c.Make = true
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err != nil {
-		ctx.fail(o.err)
+	if o.Err != nil {
+		ctx.Fail(o.Err)
 		return
 	}
 	c.Wait = blocks
 	deadline := ctx.Server.Clock.Now().Add(timeout)
-	st := ctx.streams()
+	st := f.streamState(ctx)
 	c.Cold = st.cold
 	if c.Count > streamPage {
 		ctx.Conn.Admit()
 	}
 	for {
-		got, err := ctx.Server.Stream.Consume(args[1], args[2], args[3], c, st.deliveries[:0])
+		got, err := f.broker.Consume(args[1], args[2], args[3], c, st.deliveries[:0])
 		if err != nil {
-			ctx.fail(err)
+			ctx.Fail(err)
 			return
 		}
 		st.deliveries = got.Entries[:0]
-		ctx.Session.worksAs(args[1], args[2], args[3])
+		st.worksAs(args[1], args[2], args[3])
 		if got.Waiter == nil {
-			ctx.Server.counters.streamRead.Add(uint64(len(got.Entries)))
-			ctx.writeConsumed(args, c.NoAck, &got)
+			f.read.Add(uint64(len(got.Entries)))
+			f.writeConsumed(ctx, args, c.NoAck, &got)
 			return
 		}
-		reason := ctx.blockUntil(deadline, timeout, got.Waiter.C)
+		reason := ctx.BlockUntil(deadline, timeout, got.Waiter.C)
 		if reason == resp.Woken {
 			continue
 		}
-		ctx.Server.Stream.Cancel(got.Waiter)
+		f.broker.Cancel(got.Waiter)
 		switch reason {
 		case resp.Gone:
 			return
@@ -401,9 +384,9 @@ func xconsume(ctx *Context, args [][]byte) {
 	}
 }
 
-func (ctx *Context) writeConsumed(args [][]byte, noAck bool, got *stream.Consumed) {
+func (f *Streams) writeConsumed(ctx *Context, args [][]byte, noAck bool, got *stream.Consumed) {
 	w := ctx.W
-	ctx.await(got.Receipt)
+	ctx.Await(got.Receipt)
 	w.Array(3)
 	w.Int(int64(got.Epoch))
 	w.Int(int64(got.Lag))
@@ -423,159 +406,159 @@ func (ctx *Context) writeConsumed(args [][]byte, noAck bool, got *stream.Consume
 		for i, d := range got.Entries {
 			back[i] = stream.Delivery{Entry: stream.Entry{Offset: d.Offset}, Deliveries: d.Deliveries}
 		}
-		broker := ctx.Server.Stream
+		broker := f.broker
 		ctx.Conn.OnUndelivered(func() { broker.Return(name, group, back) })
 	}
 	clear(got.Entries)
 }
 
-func xack(ctx *Context, args [][]byte) {
-	n, r, err := ctx.acknowledge(args)
-	if err != nil && !ctx.Server.Stream.HasGroup(args[1], args[2]) {
+func (f *Streams) xack(ctx *Context, args [][]byte) {
+	n, r, err := f.acknowledge(ctx, args)
+	if err != nil && !f.broker.HasGroup(args[1], args[2]) {
 		ctx.W.Int(0) // as in Redis, where nobody looks at the ids then
 		return
 	}
-	ctx.Server.counters.streamAcked.Add(uint64(n))
+	f.acked.Add(uint64(n))
 	if err != nil {
-		ctx.await(r) // a fence tells the epoch
+		ctx.Await(r) // a fence tells the epoch
 	}
-	ctx.answerStreamCount(n, r, err)
+	ctx.Number(int64(n), r, err)
 }
 
-func (ctx *Context) acknowledge(args [][]byte) (n int, r brokers.Receipt, err error) {
+func (f *Streams) acknowledge(ctx *Context, args [][]byte) (n int, r brokers.Receipt, err error) {
 	a, next, err := acksFrom(args, 3)
 	if err != nil {
 		return 0, r, err
 	}
 	var epoch uint64
-	o := optionsFrom(args, next)
-	for o.next() {
-		if o.word("EPOCH", 1<<0) {
-			epoch = uint64(o.integer(1, 1<<62))
+	o := OptionsFrom(args, next)
+	for o.Next() {
+		if o.Word("EPOCH", 1<<0) {
+			epoch = uint64(o.Integer(1, 1<<62))
 		} else {
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err != nil {
-		return 0, r, o.err
+	if o.Err != nil {
+		return 0, r, o.Err
 	}
-	return ctx.Server.Stream.Ack(args[1], args[2], a.resolve, epoch)
+	return f.broker.Ack(args[1], args[2], a.resolve, epoch)
 }
 
 // xnack is XNACK s g SILENT|FAIL|FATAL IDS n acks.. [DELAY dur] [REASON t].
-func xnack(ctx *Context, args [][]byte) {
+func (f *Streams) xnack(ctx *Context, args [][]byte) {
 	var mode stream.NackMode
 	switch {
-	case is(args[3], "SILENT"):
+	case Is(args[3], "SILENT"):
 		mode = stream.NackSilent
-	case is(args[3], "FAIL"):
+	case Is(args[3], "FAIL"):
 		mode = stream.NackFail
-	case is(args[3], "FATAL"):
+	case Is(args[3], "FATAL"):
 		mode = stream.NackFatal
 	default:
-		ctx.fail(syntaxErrorNear(args[3]))
+		ctx.Fail(SyntaxErrorNear(args[3]))
 		return
 	}
-	if !is(args[4], "IDS") {
-		ctx.fail(syntaxErrorNear(args[4]))
+	if !Is(args[4], "IDS") {
+		ctx.Fail(SyntaxErrorNear(args[4]))
 		return
 	}
-	ids, err := readCounted(args, 5, 1, itemsMax, "IDS")
+	ids, err := ReadCounted(args, 5, 1, ItemsMax, "IDS")
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	var a acks
-	for _, word := range args[ids.from:ids.to] {
+	for _, word := range args[ids.From:ids.To] {
 		if err := a.add(word); err != nil {
-			ctx.fail(err)
+			ctx.Fail(err)
 			return
 		}
 	}
 	delay, reason := time.Duration(0), "given up by the consumer"
-	o := optionsBehind(args, ids)
-	for o.next() {
+	o := OptionsBehind(args, ids)
+	for o.Next() {
 		switch {
-		case o.word("DELAY", 1<<0):
-			delay = o.duration()
-		case o.word("REASON", 1<<1):
-			if text := o.value(); len(text) > 1024 {
-				o.err = brokers.Errorf("ERR", "REASON is over 1024 bytes")
+		case o.Word("DELAY", 1<<0):
+			delay = o.Duration()
+		case o.Word("REASON", 1<<1):
+			if text := o.Value(); len(text) > 1024 {
+				o.Err = brokers.Errorf("ERR", "REASON is over 1024 bytes")
 			} else {
 				reason = string(text)
 			}
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err != nil {
-		ctx.fail(o.err)
+	if o.Err != nil {
+		ctx.Fail(o.Err)
 		return
 	}
-	count, r, err := ctx.Server.Stream.Nack(args[1], args[2], mode, a.resolve, delay, reason)
-	ctx.answerStreamCount(count, r, err)
+	count, r, err := f.broker.Nack(args[1], args[2], mode, a.resolve, delay, reason)
+	ctx.Number(int64(count), r, err)
 }
 
-func xextend(ctx *Context, args [][]byte) {
+func (f *Streams) xextend(ctx *Context, args [][]byte) {
 	d, err := ParseDuration(args[3])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	var a acks
 	for _, word := range args[4:] {
 		if err := a.add(word); err != nil {
-			ctx.fail(err)
+			ctx.Fail(err)
 			return
 		}
 	}
-	n, err := ctx.Server.Stream.Extend(args[1], args[2], d, a.resolve)
-	ctx.answerStreamCount(n, brokers.Receipt{}, err)
+	n, err := f.broker.Extend(args[1], args[2], d, a.resolve)
+	ctx.Number(int64(n), brokers.Receipt{}, err)
 }
 
-func xleave(ctx *Context, args [][]byte) {
-	ctx.Session.worksNoMore(args[1], args[2], args[3])
-	n, err := ctx.Server.Stream.Leave(args[1], args[2], args[3])
-	ctx.answerStreamCount(n, brokers.Receipt{}, err)
+func (f *Streams) xleave(ctx *Context, args [][]byte) {
+	f.streamState(ctx).worksNoMore(args[1], args[2], args[3])
+	n, err := f.broker.Leave(args[1], args[2], args[3])
+	ctx.Number(int64(n), brokers.Receipt{}, err)
 }
 
-func xseek(ctx *Context, args [][]byte) {
+func (f *Streams) xseek(ctx *Context, args [][]byte) {
 	p, err := parsePosition(args[3])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	epoch, next, r, err := ctx.Server.Stream.Seek(args[1], args[2], p)
+	epoch, next, r, err := f.broker.Seek(args[1], args[2], p)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.await(r)
+	ctx.Await(r)
 	ctx.W.Array(2)
 	ctx.W.Int(int64(epoch))
 	ctx.W.Int(int64(next))
 }
 
-func xparked(ctx *Context, args [][]byte) {
+func (f *Streams) xparked(ctx *Context, args [][]byte) {
 	count, from := 50, stream.Position{Kind: stream.First}
-	o := optionsFrom(args, 3)
-	for o.next() {
+	o := OptionsFrom(args, 3)
+	for o.Next() {
 		switch {
-		case o.word("COUNT", 1<<0):
-			count = int(o.integer(1, streamCountMax))
-		case o.word("FROM", 1<<1):
+		case o.Word("COUNT", 1<<0):
+			count = int(o.Integer(1, streamCountMax))
+		case o.Word("FROM", 1<<1):
 			from = o.position()
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err != nil {
-		ctx.fail(o.err)
+	if o.Err != nil {
+		ctx.Fail(o.Err)
 		return
 	}
-	list, _, err := ctx.Server.Stream.ParkedEntries(args[1], args[2], from, count, math.MaxInt)
+	list, _, err := f.broker.ParkedEntries(args[1], args[2], from, count, math.MaxInt)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Array(len(list))
@@ -590,61 +573,61 @@ func xparked(ctx *Context, args [][]byte) {
 	}
 }
 
-func xunpark(ctx *Context, args [][]byte) {
+func (f *Streams) xunpark(ctx *Context, args [][]byte) {
 	var which stream.Resolver
 	next := 4
-	if !is(args[3], "ALL") {
+	if !Is(args[3], "ALL") {
 		var a acks
 		var err error
 		if a, next, err = acksFrom(args, 3); err != nil {
-			ctx.fail(err)
+			ctx.Fail(err)
 			return
 		}
 		which = a.resolve
 	}
 	drop := false
-	o := optionsFrom(args, next)
-	for o.next() {
-		if o.word("DROP", 1<<0) {
+	o := OptionsFrom(args, next)
+	for o.Next() {
+		if o.Word("DROP", 1<<0) {
 			drop = true
 		} else {
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err != nil {
-		ctx.fail(o.err)
+	if o.Err != nil {
+		ctx.Fail(o.Err)
 		return
 	}
-	n, r, err := ctx.Server.Stream.Unpark(args[1], args[2], which, drop)
-	ctx.answerStreamCount(n, r, err)
+	n, r, err := f.broker.Unpark(args[1], args[2], which, drop)
+	ctx.Number(int64(n), r, err)
 }
 
-func xverify(ctx *Context, args [][]byte) {
+func (f *Streams) xverify(ctx *Context, args [][]byte) {
 	from, to := stream.Position{Kind: stream.First}, stream.Position{Kind: stream.Last}
-	o := optionsFrom(args, 2)
-	for o.next() {
+	o := OptionsFrom(args, 2)
+	for o.Next() {
 		switch {
-		case o.word("FROM", 1<<0):
+		case o.Word("FROM", 1<<0):
 			from = o.position()
-		case o.word("TO", 1<<1):
+		case o.Word("TO", 1<<1):
 			to = o.position()
 		default:
-			o.unknown()
+			o.Unknown()
 		}
 	}
-	if o.err != nil {
-		ctx.fail(o.err)
+	if o.Err != nil {
+		ctx.Fail(o.Err)
 		return
 	}
-	v, err := ctx.Server.Stream.Verify(args[1], from, to)
+	v, err := f.broker.Verify(args[1], from, to)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	w := ctx.W
 	w.Map(5)
 	w.BulkString("ok")
-	w.Int(boolInt(v.OK))
+	w.Int(BoolInt(v.OK))
 	w.BulkString("from")
 	w.Int(int64(v.From))
 	w.BulkString("to")
@@ -659,10 +642,10 @@ func xverify(ctx *Context, args [][]byte) {
 	}
 }
 
-func xhead(ctx *Context, args [][]byte) {
-	offset, ms, seq, hash, err := ctx.Server.Stream.Head(args[1])
+func (f *Streams) xhead(ctx *Context, args [][]byte) {
+	offset, ms, seq, hash, err := f.broker.Head(args[1])
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Array(3)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/store"
+	"github.com/nexobroker/nexo/resp"
 )
 
 var (
@@ -20,60 +21,52 @@ func errArity(command string) error {
 	return brokers.Errorf("ERR", "wrong number of arguments for '%s' command", command)
 }
 
-// value writes a string that the store has returned, or null. A value of ordinary size was copied into the scratch, which
+// writeValue writes a string that the store has returned, or null. A value of ordinary size was copied into the scratch, which
 // is kept for the next.
-func (ctx *Context) value(value []byte, found bool) {
+func writeValue(w *resp.Writer, value []byte, found bool) {
 	if !found {
-		ctx.W.Null()
+		w.Null()
 		return
 	}
-	ctx.W.Bulk(value)
-}
-
-// short is the memory that the store copies a short value into; it is used up by the writer before the next command.
-func (ctx *Context) short() []byte {
-	if ctx.scratch == nil {
-		ctx.scratch = make([]byte, 0, store.ShortValue)
-	}
-	return ctx.scratch[:0]
+	w.Bulk(value)
 }
 
 // touch tells whether the connection's reads count as uses of the keys.
-func (ctx *Context) touch() store.Touch { return store.Touch(!ctx.Session.noTouch.Load()) }
+func touch(ctx *Context) store.Touch { return store.Touch(!ctx.Session.NoTouch.Load()) }
 
-func get(ctx *Context, args [][]byte) {
-	value, found, err := ctx.Server.Store.Get(ctx.Session.Database, args[1], ctx.short(), ctx.touch())
+func (f *Keyspace) get(ctx *Context, args [][]byte) {
+	value, found, err := f.broker.Get(ctx.Session.Database, args[1], ctx.Scratch(store.ShortValue), touch(ctx))
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.value(value, found)
+	writeValue(ctx.W, value, found)
 }
 
-func mget(ctx *Context, args [][]byte) {
+func (f *Keyspace) mget(ctx *Context, args [][]byte) {
 	ctx.W.Array(len(args) - 1)
-	ctx.Server.Store.GetMany(ctx.Session.Database, args[1:], ctx.touch(), ctx.value)
+	f.broker.GetMany(ctx.Session.Database, args[1:], touch(ctx), func(value []byte, found bool) { writeValue(ctx.W, value, found) })
 }
 
-func strlen(ctx *Context, args [][]byte) {
-	n, err := ctx.Server.Store.Length(ctx.Session.Database, args[1], ctx.touch())
+func (f *Keyspace) strlen(ctx *Context, args [][]byte) {
+	n, err := f.broker.Length(ctx.Session.Database, args[1], touch(ctx))
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Int(int64(n))
 }
 
-func getrange(ctx *Context, args [][]byte) {
-	start, ok := parseInt(args[2])
-	end, okEnd := parseInt(args[3])
+func (f *Keyspace) getrange(ctx *Context, args [][]byte) {
+	start, ok := ParseInt(args[2])
+	end, okEnd := ParseInt(args[3])
 	if !ok || !okEnd {
-		ctx.fail(errNotInteger)
+		ctx.Fail(ErrNotInteger)
 		return
 	}
-	value, _, err := ctx.Server.Store.Get(ctx.Session.Database, args[1], ctx.short(), ctx.touch())
+	value, _, err := f.broker.Get(ctx.Session.Database, args[1], ctx.Scratch(store.ShortValue), touch(ctx))
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
 	ctx.W.Bulk(part(value, start, end))
@@ -100,9 +93,9 @@ func part(value []byte, start, end int64) []byte {
 
 // expiryOption reads the value of EX, PX, EXAT or PXAT (seconds, absolute) as Redis does for the command.
 func expiryOption(word []byte, seconds, absolute bool, command string, clock brokers.Clock) (store.Expiry, error) {
-	n, ok := parseInt(word)
+	n, ok := ParseInt(word)
 	if !ok {
-		return store.Expiry{}, errNotInteger
+		return store.Expiry{}, ErrNotInteger
 	}
 	if n <= 0 || (seconds && n > math.MaxInt64/1000) {
 		return store.Expiry{}, errInvalidExpire(command)
@@ -133,88 +126,78 @@ const (
 )
 
 // parseSet reads the options of SET and NSET.
-func parseSet(o *options) (*setRequest, error) {
+func parseSet(o *Options) (*setRequest, error) {
 	r := &setRequest{}
-	for o.next() {
+	for o.Next() {
 		switch {
-		case o.word("NX", bitCondition):
+		case o.Word("NX", bitCondition):
 			r.Condition = store.IfMissing
-		case o.word("XX", bitCondition):
+		case o.Word("XX", bitCondition):
 			r.Condition = store.IfPresent
-		case o.word("IFEQ", bitCondition):
-			r.Condition, r.Compare = store.IfEqual, o.value()
-		case o.word("IFNE", bitCondition):
-			r.Condition, r.Compare = store.IfNotEqual, o.value()
-		case o.word("GET", bitGet):
+		case o.Word("IFEQ", bitCondition):
+			r.Condition, r.Compare = store.IfEqual, o.Value()
+		case o.Word("IFNE", bitCondition):
+			r.Condition, r.Compare = store.IfNotEqual, o.Value()
+		case o.Word("GET", bitGet):
 			r.Old = true
-		case o.word("KEEPTTL", bitExpiry):
+		case o.Word("KEEPTTL", bitExpiry):
 			r.Expiry.Mode = store.ExpireKeep
 		default:
 			r.expiryWord, r.seconds, r.absolute = o.expiry(bitExpiry)
 		}
 	}
-	return r, o.err
+	return r, o.Err
 }
 
 // expiry takes EX, PX, EXAT or PXAT with its value, or the current word is unknown.
-func (o *options) expiry(bit uint64) (word []byte, seconds, absolute bool) {
+func (o *Options) expiry(bit uint64) (word []byte, seconds, absolute bool) {
 	switch {
-	case o.word("EX", bit):
-		return o.value(), true, false
-	case o.word("PX", bit):
-		return o.value(), false, false
-	case o.word("EXAT", bit):
-		return o.value(), true, true
-	case o.word("PXAT", bit):
-		return o.value(), false, true
+	case o.Word("EX", bit):
+		return o.Value(), true, false
+	case o.Word("PX", bit):
+		return o.Value(), false, false
+	case o.Word("EXAT", bit):
+		return o.Value(), true, true
+	case o.Word("PXAT", bit):
+		return o.Value(), false, true
 	}
-	o.unknown()
+	o.Unknown()
 	return nil, false, false
 }
 
-func setCommand(ctx *Context, args [][]byte) {
+func (f *Keyspace) setCommand(ctx *Context, args [][]byte) {
 	if len(args) == 3 {
-		receipt, err := ctx.Server.Store.Put(ctx.Session.Database, args[1], args[2])
-		ctx.stored(receipt, err)
+		receipt, err := f.broker.Put(ctx.Session.Database, args[1], args[2])
+		ctx.Stored(receipt, err)
 		return
 	}
-	request, err := parseSet(optionsFrom(args, 3).repeatedly())
+	request, err := parseSet(OptionsFrom(args, 3).Repeatedly())
 	if err != nil {
-		ctx.fail(errSyntax)
+		ctx.Fail(ErrSyntax)
 		return
 	}
-	ctx.set(args[1], args[2], request, "set")
+	f.set(ctx, args[1], args[2], request, "set")
 }
 
-// stored answers +OK or the error.
-func (ctx *Context) stored(receipt brokers.Receipt, err error) {
-	if err != nil {
-		ctx.fail(err)
-		return
-	}
-	ctx.await(receipt)
-	ctx.W.OK()
-}
-
-func (ctx *Context) set(key, value []byte, request *setRequest, command string) {
+func (f *Keyspace) set(ctx *Context, key, value []byte, request *setRequest, command string) {
 	if request.expiryWord != nil {
 		expiry, err := expiryOption(request.expiryWord, request.seconds, request.absolute, command, ctx.Server.Clock)
 		if err != nil {
-			ctx.fail(err)
+			ctx.Fail(err)
 			return
 		}
 		request.Expiry = expiry
 	}
-	request.Scratch = ctx.short()
-	result, receipt, err := ctx.Server.Store.Set(ctx.Session.Database, key, value, request.SetOptions)
+	request.Scratch = ctx.Scratch(store.ShortValue)
+	result, receipt, err := f.broker.Set(ctx.Session.Database, key, value, request.SetOptions)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.await(receipt)
+	ctx.Await(receipt)
 	switch {
 	case request.Old:
-		ctx.value(result.Previous, result.Existed)
+		writeValue(ctx.W, result.Previous, result.Existed)
 	case result.Set:
 		ctx.W.OK()
 	default:
@@ -222,168 +205,158 @@ func (ctx *Context) set(key, value []byte, request *setRequest, command string) 
 	}
 }
 
-func setnx(ctx *Context, args [][]byte) {
-	result, receipt, err := ctx.Server.Store.Set(ctx.Session.Database, args[1], args[2], store.SetOptions{Condition: store.IfMissing})
+func (f *Keyspace) setnx(ctx *Context, args [][]byte) {
+	result, receipt, err := f.broker.Set(ctx.Session.Database, args[1], args[2], store.SetOptions{Condition: store.IfMissing})
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.await(receipt)
-	ctx.W.Int(boolInt(result.Set))
+	ctx.Await(receipt)
+	ctx.W.Int(BoolInt(result.Set))
 }
 
-func setex(ctx *Context, args [][]byte)  { setWithTTL(ctx, args, true, "setex") }
-func psetex(ctx *Context, args [][]byte) { setWithTTL(ctx, args, false, "psetex") }
+func (f *Keyspace) setex(ctx *Context, args [][]byte)  { f.setWithTTL(ctx, args, true, "setex") }
+func (f *Keyspace) psetex(ctx *Context, args [][]byte) { f.setWithTTL(ctx, args, false, "psetex") }
 
-func setWithTTL(ctx *Context, args [][]byte, seconds bool, command string) {
-	ctx.set(args[1], args[3], &setRequest{expiryWord: args[2], seconds: seconds}, command)
+func (f *Keyspace) setWithTTL(ctx *Context, args [][]byte, seconds bool, command string) {
+	f.set(ctx, args[1], args[3], &setRequest{expiryWord: args[2], seconds: seconds}, command)
 }
 
-func getset(ctx *Context, args [][]byte) {
-	ctx.set(args[1], args[2], &setRequest{SetOptions: store.SetOptions{Old: true}}, "getset")
+func (f *Keyspace) getset(ctx *Context, args [][]byte) {
+	f.set(ctx, args[1], args[2], &setRequest{SetOptions: store.SetOptions{Old: true}}, "getset")
 }
 
-func getdel(ctx *Context, args [][]byte) {
-	value, found, receipt, err := ctx.Server.Store.GetDelete(ctx.Session.Database, args[1], ctx.short())
+func (f *Keyspace) getdel(ctx *Context, args [][]byte) {
+	value, found, receipt, err := f.broker.GetDelete(ctx.Session.Database, args[1], ctx.Scratch(store.ShortValue))
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.await(receipt)
-	ctx.value(value, found)
+	ctx.Await(receipt)
+	writeValue(ctx.W, value, found)
 }
 
-func getex(ctx *Context, args [][]byte) {
+func (f *Keyspace) getex(ctx *Context, args [][]byte) {
 	expiry := store.Expiry{Mode: store.ExpireKeep}
 	var word []byte
 	var seconds, absolute bool
-	o := optionsFrom(args, 2).repeatedly()
-	for o.next() {
-		if o.word("PERSIST", bitExpiry) {
+	o := OptionsFrom(args, 2).Repeatedly()
+	for o.Next() {
+		if o.Word("PERSIST", bitExpiry) {
 			expiry.Mode = store.ExpireNever
 			continue
 		}
 		word, seconds, absolute = o.expiry(bitExpiry)
 	}
-	if o.err != nil {
-		ctx.fail(errSyntax)
+	if o.Err != nil {
+		ctx.Fail(ErrSyntax)
 		return
 	}
 	if word != nil {
 		var err error
-		if expiry, err = ctx.getexExpiry(args[1], word, seconds, absolute); err != nil {
-			ctx.fail(err)
+		if expiry, err = f.getexExpiry(ctx, args[1], word, seconds, absolute); err != nil {
+			ctx.Fail(err)
 			return
 		}
 	}
-	value, found, receipt, err := ctx.Server.Store.GetExpire(ctx.Session.Database, args[1], ctx.short(), expiry, ctx.touch())
+	value, found, receipt, err := f.broker.GetExpire(ctx.Session.Database, args[1], ctx.Scratch(store.ShortValue), expiry, touch(ctx))
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.await(receipt)
-	ctx.value(value, found)
+	ctx.Await(receipt)
+	writeValue(ctx.W, value, found)
 }
 
 // getexExpiry reads the expiry of GETEX: of a missing key Redis does not look at it.
-func (ctx *Context) getexExpiry(key, word []byte, seconds, absolute bool) (store.Expiry, error) {
+func (f *Keyspace) getexExpiry(ctx *Context, key, word []byte, seconds, absolute bool) (store.Expiry, error) {
 	expiry, err := expiryOption(word, seconds, absolute, "getex", ctx.Server.Clock)
 	if err != nil {
-		if _, found := ctx.Server.Store.Inspect(ctx.Session.Database, key); !found {
+		if _, found := f.broker.Inspect(ctx.Session.Database, key); !found {
 			return store.Expiry{Mode: store.ExpireKeep}, nil
 		}
 	}
 	return expiry, err
 }
 
-func mset(ctx *Context, args [][]byte) {
+func (f *Keyspace) mset(ctx *Context, args [][]byte) {
 	if len(args)%2 == 0 {
-		ctx.fail(errArity("mset"))
+		ctx.Fail(errArity("mset"))
 		return
 	}
-	_, receipt, err := ctx.Server.Store.SetMany(ctx.Session.Database, args[1:], store.Always, store.Expiry{})
-	ctx.stored(receipt, err)
+	_, receipt, err := f.broker.SetMany(ctx.Session.Database, args[1:], store.Always, store.Expiry{})
+	ctx.Stored(receipt, err)
 }
 
-func msetnx(ctx *Context, args [][]byte) {
+func (f *Keyspace) msetnx(ctx *Context, args [][]byte) {
 	if len(args)%2 == 0 {
-		ctx.fail(errArity("msetnx"))
+		ctx.Fail(errArity("msetnx"))
 		return
 	}
-	set, receipt, err := ctx.Server.Store.SetMany(ctx.Session.Database, args[1:], store.IfMissing, store.Expiry{})
+	set, receipt, err := f.broker.SetMany(ctx.Session.Database, args[1:], store.IfMissing, store.Expiry{})
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.await(receipt)
-	ctx.W.Int(boolInt(set))
+	ctx.Await(receipt)
+	ctx.W.Int(BoolInt(set))
 }
 
-func appendCommand(ctx *Context, args [][]byte) {
-	length, receipt, err := ctx.Server.Store.Append(ctx.Session.Database, args[1], args[2])
-	ctx.number(int64(length), receipt, err)
+func (f *Keyspace) appendCommand(ctx *Context, args [][]byte) {
+	length, receipt, err := f.broker.Append(ctx.Session.Database, args[1], args[2])
+	ctx.Number(int64(length), receipt, err)
 }
 
-// number answers an integer once the change behind it is durable, or the error.
-func (ctx *Context) number(n int64, receipt brokers.Receipt, err error) {
-	if err != nil {
-		ctx.fail(err)
-		return
-	}
-	ctx.await(receipt)
-	ctx.W.Int(n)
-}
-
-func setrange(ctx *Context, args [][]byte) {
-	offset, ok := parseInt(args[2])
+func (f *Keyspace) setrange(ctx *Context, args [][]byte) {
+	offset, ok := ParseInt(args[2])
 	if !ok {
-		ctx.fail(errNotInteger)
+		ctx.Fail(ErrNotInteger)
 		return
 	}
 	if offset < 0 {
-		ctx.fail(errOffset)
+		ctx.Fail(errOffset)
 		return
 	}
-	length, receipt, err := ctx.Server.Store.SetRange(ctx.Session.Database, args[1], int(offset), args[3])
-	ctx.number(int64(length), receipt, err)
+	length, receipt, err := f.broker.SetRange(ctx.Session.Database, args[1], int(offset), args[3])
+	ctx.Number(int64(length), receipt, err)
 }
 
-func incr(ctx *Context, args [][]byte) { increment(ctx, args[1], 1) }
-func decr(ctx *Context, args [][]byte) { increment(ctx, args[1], -1) }
+func (f *Keyspace) incr(ctx *Context, args [][]byte) { f.increment(ctx, args[1], 1) }
+func (f *Keyspace) decr(ctx *Context, args [][]byte) { f.increment(ctx, args[1], -1) }
 
-func incrby(ctx *Context, args [][]byte) {
-	by, ok := parseInt(args[2])
+func (f *Keyspace) incrby(ctx *Context, args [][]byte) {
+	by, ok := ParseInt(args[2])
 	if !ok {
-		ctx.fail(errNotInteger)
+		ctx.Fail(ErrNotInteger)
 		return
 	}
-	increment(ctx, args[1], by)
+	f.increment(ctx, args[1], by)
 }
 
-func decrby(ctx *Context, args [][]byte) {
-	by, ok := parseInt(args[2])
+func (f *Keyspace) decrby(ctx *Context, args [][]byte) {
+	by, ok := ParseInt(args[2])
 	if !ok {
-		ctx.fail(errNotInteger)
+		ctx.Fail(ErrNotInteger)
 		return
 	}
 	if by == math.MinInt64 {
-		ctx.fail(errDecrementOverflow)
+		ctx.Fail(errDecrementOverflow)
 		return
 	}
-	increment(ctx, args[1], -by)
+	f.increment(ctx, args[1], -by)
 }
 
-func increment(ctx *Context, key []byte, by int64) {
-	n, receipt, err := ctx.Server.Store.Increment(ctx.Session.Database, key, by, store.KeepExpiry)
-	ctx.number(n, receipt, err)
+func (f *Keyspace) increment(ctx *Context, key []byte, by int64) {
+	n, receipt, err := f.broker.Increment(ctx.Session.Database, key, by, store.KeepExpiry)
+	ctx.Number(n, receipt, err)
 }
 
-func incrbyfloat(ctx *Context, args [][]byte) {
-	value, receipt, err := ctx.Server.Store.IncrementFloat(ctx.Session.Database, args[1], args[2], store.KeepExpiry)
+func (f *Keyspace) incrbyfloat(ctx *Context, args [][]byte) {
+	value, receipt, err := f.broker.IncrementFloat(ctx.Session.Database, args[1], args[2], store.KeepExpiry)
 	if err != nil {
-		ctx.fail(err)
+		ctx.Fail(err)
 		return
 	}
-	ctx.await(receipt)
+	ctx.Await(receipt)
 	ctx.W.Bulk(value)
 }

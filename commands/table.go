@@ -1,11 +1,10 @@
 package commands
 
 import (
-	"slices"
 	"strings"
 )
 
-// Family is a set of commands that work on the same thing.
+// Family is a set of commands that work on the same thing, and what else they bring to the server. What is nil is not needed.
 type Family struct {
 	Specs []Spec
 	// MakeRoom is asked before a command runs that may be refused for want of memory (DenyOOM): it makes room, or says why there is
@@ -13,22 +12,28 @@ type Family struct {
 	MakeRoom func() error
 	// Measured families have their calls counted by themselves, and a sample of them timed.
 	Measured bool
+
+	// Flush is called when a batch of commands is over, Reset by RESET, Closed when the connection has gone; on its goroutine.
+	Flush, Reset, Closed func(ctx *Context)
+	// Shown tells what others may know of a state that the family keeps. Any goroutine.
+	Shown func(state any) Shown
+
+	Settings        []Setting // of CONFIG
+	Sections        []Section // of INFO
+	ResetStatistics func()    // CONFIG RESETSTAT
+
+	server *Server
+	index  int // of its state in a session
 }
 
-// families are all of the server's.
-func (s *Server) families() []Family {
-	return []Family{
-		{Specs: s.connectionSpecs()}, {Specs: s.serverSpecs()}, {Specs: s.introspectionSpecs()}, {Specs: s.diagnosisSpecs()},
-		{
-			Specs:    slices.Concat(s.genericSpecs(), s.stringSpecs(), s.storeSpecs()),
-			MakeRoom: func() error { return s.Store.MakeRoom() }, Measured: true,
-		},
-		{Specs: s.pubsubSpecs()}, {Specs: s.busSpecs()}, {Specs: s.queueSpecs()}, {Specs: s.streamSpecs()},
-	}
-}
+// Server is the one that the family belongs to, once it was made.
+func (f *Family) Server() *Server { return f.server }
 
-// described says of the commands, and their subcommands, what they have in common and do not say themselves.
-func described(specs []Spec, group, since, categories string) []Spec {
+// familiesMax is how many there may be.
+const familiesMax = 8
+
+// Described says of the commands, and their subcommands, what they have in common and do not say themselves.
+func Described(specs []Spec, group, since, categories string) []Spec {
 	for i := range specs {
 		spec := &specs[i]
 		if spec.Group == "" {
@@ -40,13 +45,23 @@ func described(specs []Spec, group, since, categories string) []Spec {
 		if spec.Categories == "" && spec.Handler != nil {
 			spec.Categories = categories
 		}
-		described(spec.Subcommands, spec.Group, spec.Since, categories)
+		Described(spec.Subcommands, spec.Group, spec.Since, categories)
 	}
 	return specs
 }
 
-// add takes the commands of a family into the table. A mistake in their descriptions is a mistake of the program and panics.
+// add takes a family into the server.
 func (s *Server) add(family *Family) {
+	if family.index = len(s.families); family.index == familiesMax {
+		panic("BUG: there is no place for another family of commands")
+	}
+	family.server = s
+	s.families = append(s.families, family)
+	if family.Flush != nil {
+		s.flushes = append(s.flushes, family.Flush)
+	}
+	s.Settings.add(family.Settings)
+	s.addSections(family.Sections)
 	for _, spec := range family.Specs {
 		if s.table[spec.Name] != nil {
 			panic("BUG: two commands are named " + spec.Name)
@@ -81,4 +96,15 @@ func (spec *Spec) prepare(prefix string, family *Family) {
 	for i := range spec.Subcommands {
 		spec.Subcommands[i].prepare(spec.Name+"|", family)
 	}
+}
+
+// GatedUnlessSaid lets what queues and streams do at length take a slot of the gate, but for what says where it runs.
+func GatedUnlessSaid(specs []Spec) []Spec {
+	for i := range specs {
+		if spec := &specs[i]; spec.Runs == byFast && spec.Flags&Fast == 0 {
+			spec.Runs = Gated
+		}
+		GatedUnlessSaid(specs[i].Subcommands)
+	}
+	return specs
 }

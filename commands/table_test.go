@@ -6,10 +6,7 @@ import (
 )
 
 func TestEveryCommandIsDescribed(t *testing.T) {
-	s, err := New(Deps{}, Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(underTest{}, testConfig{})
 	seen := map[string]bool{}
 	var check func(prefix string, spec *Spec)
 	check = func(prefix string, spec *Spec) {
@@ -46,10 +43,7 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 }
 
 func TestReferenceHoldsEveryCommand(t *testing.T) {
-	s, err := New(Deps{}, Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(underTest{}, testConfig{})
 	text := s.Reference()
 	for name, spec := range s.table {
 		if !strings.Contains(text, "\n### "+strings.ToUpper(name)+"\n") {
@@ -65,10 +59,7 @@ func TestReferenceHoldsEveryCommand(t *testing.T) {
 
 // TestSearchesTakeNoSlotOfTheGate: on a machine with two processors there is one, and a push would wait for the page to end.
 func TestSearchesTakeNoSlotOfTheGate(t *testing.T) {
-	s, err := New(Deps{}, Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(underTest{}, testConfig{})
 	list, replay := s.table["qdlq"].subcommand([]byte("list")), s.table["qdlq"].subcommand([]byte("replay"))
 	if s.table["qpeek"].Runs != Beside || list.Runs != Beside {
 		t.Error("a search takes a slot, or runs in the event loop")

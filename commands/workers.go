@@ -12,7 +12,7 @@ type worker struct{ stream, group, consumer string }
 const workersPerConnection = 8
 
 // worksAs notes that the connection takes entries of a group. What is noted already costs a comparison.
-func (s *Session) worksAs(stream, group, consumer []byte) {
+func (s *streamState) worksAs(stream, group, consumer []byte) {
 	list := s.workers.Load()
 	if list != nil && slices.ContainsFunc(*list, func(w worker) bool {
 		return w.stream == string(stream) && w.group == string(group) && w.consumer == string(consumer)
@@ -27,7 +27,7 @@ func (s *Session) worksAs(stream, group, consumer []byte) {
 }
 
 // worksNoMore takes a consumer out that has left its group.
-func (s *Session) worksNoMore(stream, group, consumer []byte) {
+func (s *streamState) worksNoMore(stream, group, consumer []byte) {
 	if list := s.workers.Load(); list != nil {
 		left := slices.DeleteFunc(slices.Clone(*list), func(w worker) bool {
 			return w.stream == string(stream) && w.group == string(group) && w.consumer == string(consumer)
@@ -38,23 +38,19 @@ func (s *Session) worksNoMore(stream, group, consumer []byte) {
 
 // Workers counts the consumers of each group that work now: those that an open connection takes entries as, whether it waits for
 // the next, has some in hand, or neither at the moment. A consumer of two connections is one.
-func (s *Server) Workers() map[GroupName]int {
-	s.sessions.mu.Lock()
-	var lists [][]worker
-	for _, session := range s.sessions.byID {
-		if list := session.workers.Load(); list != nil {
-			lists = append(lists, *list)
-		}
-	}
-	s.sessions.mu.Unlock()
+func (f *Streams) Workers() map[GroupName]int {
 	seen, counts := map[worker]bool{}, map[GroupName]int{}
-	for _, list := range lists {
-		for _, w := range list {
+	f.family.EachState(func(state any) {
+		list := state.(*streamState).workers.Load()
+		if list == nil {
+			return
+		}
+		for _, w := range *list {
 			if !seen[w] {
 				seen[w] = true
 				counts[GroupName{w.stream, w.group}]++
 			}
 		}
-	}
+	})
 	return counts
 }

@@ -10,7 +10,7 @@ import (
 // The consumers of a group that work are those with an open connection, whether they hold entries or not; one that has gone with
 // entries in hand is no worker.
 func TestWorkers(t *testing.T) {
-	addr, server := openCoreDoor(t, Config{}, nil)
+	addr, server := openCoreDoor(t, testConfig{}, nil)
 	c := dialRaw(t, addr, 2)
 	for _, line := range [][]string{
 		{"XAPPEND", "orders", "1"}, {"XAPPEND", "orders", "2"}, {"XGCREATE", "orders", "billing", "START", "first"}, {"XGCREATE", "orders", "fraud", "START", "next"},
@@ -21,7 +21,7 @@ func TestWorkers(t *testing.T) {
 		t.Helper()
 		var got map[GroupName]int
 		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-			if got = server.Workers(); maps.Equal(got, want) {
+			if got = server.streams.Workers(); maps.Equal(got, want) {
 				return
 			}
 		}
@@ -48,7 +48,7 @@ func TestWorkers(t *testing.T) {
 		again.do("XGCREATE", "orders", fmt.Sprint("group-", i))
 		again.do("XCONSUME", "orders", fmt.Sprint("group-", i), "many")
 	}
-	if got := len(server.Workers()); got != 2+workersPerConnection {
+	if got := len(server.streams.Workers()); got != 2+workersPerConnection {
 		t.Errorf("%d groups have workers", got)
 	}
 }

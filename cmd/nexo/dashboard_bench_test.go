@@ -44,7 +44,7 @@ func benchFeed(b *testing.B, l *liveServer) *websocket.Conn {
 func BenchmarkDashboardWindow(b *testing.B) {
 	l := startLive(b, inMemory)
 	for i := range 10_000 {
-		if _, _, err := l.s.source.deps.Queue.Push(fmt.Appendf(nil, "queue-%05d", i), [][]byte{[]byte("job")}, &queue.PushOptions{}, nil); err != nil {
+		if _, _, err := l.s.source.brokers.queue.Push(fmt.Appendf(nil, "queue-%05d", i), [][]byte{[]byte("job")}, &queue.PushOptions{}, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -129,7 +129,7 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 // benchJobs fills the queue big, and lets all its jobs die.
 func benchJobs(b *testing.B, l *liveServer, dead bool) {
-	broker, name := l.s.source.deps.Queue, []byte("big")
+	broker, name := l.s.source.brokers.queue, []byte("big")
 	payloads := make([][]byte, queue.MaxBatch)
 	for first := 0; first < benchedJobs; first += len(payloads) {
 		for i := range payloads {

@@ -18,9 +18,9 @@ const (
 
 func (s *source) Queues() (list []ui.Queue) {
 	for cursor := uint64(0); ; {
-		names, next := s.deps.Queue.List(cursor, namesPage, func(string) bool { return true })
+		names, next := s.brokers.queue.List(cursor, namesPage, func(string) bool { return true })
 		for _, name := range names {
-			if info, err := s.deps.Queue.Info([]byte(name)); err == nil { // else dropped meanwhile
+			if info, err := s.brokers.queue.Info([]byte(name)); err == nil { // else dropped meanwhile
 				list = append(list, queueOf(name, &info))
 			}
 		}
@@ -52,7 +52,7 @@ func queueOf(name string, info *queue.Info) ui.Queue {
 }
 
 func (s *source) Queue(name string) (ui.QueueDetail, error) {
-	info, err := s.deps.Queue.Info([]byte(name))
+	info, err := s.brokers.queue.Info([]byte(name))
 	if err != nil {
 		return ui.QueueDetail{}, err
 	}
@@ -78,7 +78,7 @@ func (s *source) Jobs(name, state string, offset, count int) (rows []ui.Job, tot
 	if err != nil {
 		return nil, 0, err
 	}
-	views, total, _, err := s.deps.Queue.Peek([]byte(name), wanted, offset, count, queue.Match{}, pageBytesMax)
+	views, total, _, err := s.brokers.queue.Peek([]byte(name), wanted, offset, count, queue.Match{}, pageBytesMax)
 	return jobsOf(views), total, err
 }
 
@@ -91,7 +91,7 @@ func (s *source) SearchJobs(name, state, cursor string, count int, match ui.JobM
 	if !ok {
 		return ui.JobSearch{}, badCursor(cursor)
 	}
-	page, err := s.deps.Queue.Search([]byte(name), wanted, from, count, queue.Match(match), pageBytesMax)
+	page, err := s.brokers.queue.Search([]byte(name), wanted, from, count, queue.Match(match), pageBytesMax)
 	found := ui.JobSearch{Rows: jobsOf(page.Jobs), Total: page.Total, Scanned: page.Scanned}
 	if page.More {
 		found.Next = page.Next.String()
@@ -116,7 +116,7 @@ func jobsOf(views []queue.View) []ui.Job {
 }
 
 func (s *source) Job(name string, id uint64) (ui.Job, error) {
-	view, found, err := s.deps.Queue.Get([]byte(name), id)
+	view, found, err := s.brokers.queue.Get([]byte(name), id)
 	if err == nil && !found {
 		err = ui.NotFound("NOJOB", "queue '%s' has no job %d: it was acknowledged or deleted", name, id)
 	}
@@ -132,10 +132,10 @@ func jobOf(v *queue.View) ui.Job {
 }
 
 func (s *source) Streams() (list []ui.Stream) {
-	workers := s.commands.Workers()
+	workers := s.streams.Workers()
 	for after, more := "", true; more; {
 		var names []string
-		names, more = s.deps.Stream.Names(after, namesPage, func(string) bool { return true })
+		names, more = s.brokers.stream.Names(after, namesPage, func(string) bool { return true })
 		for _, name := range names {
 			after = name
 			if row, _, _, err := s.stream(name, workers); err == nil { // else dropped meanwhile
@@ -148,7 +148,7 @@ func (s *source) Streams() (list []ui.Stream) {
 }
 
 func (s *source) stream(name string, workers map[commands.GroupName]int) (row ui.Stream, groups []ui.Group, config stream.Config, err error) {
-	stats, err := s.deps.Stream.Stats([]byte(name))
+	stats, err := s.brokers.stream.Stats([]byte(name))
 	if err != nil {
 		return row, nil, config, err
 	}
@@ -157,7 +157,7 @@ func (s *source) stream(name string, workers map[commands.GroupName]int) (row ui
 		Groups: len(stats.Groups), Chain: stats.Config.Chain, Appended: stats.Appended,
 	}
 	for _, group := range stats.Groups {
-		g, err := s.deps.Stream.GroupStats([]byte(name), []byte(group))
+		g, err := s.brokers.stream.GroupStats([]byte(name), []byte(group))
 		if err != nil { // dropped meanwhile
 			continue
 		}
@@ -174,7 +174,7 @@ func (s *source) stream(name string, workers map[commands.GroupName]int) (row ui
 }
 
 func (s *source) Stream(name string) (ui.StreamDetail, error) {
-	row, groups, config, err := s.stream(name, s.commands.Workers())
+	row, groups, config, err := s.stream(name, s.streams.Workers())
 	return ui.StreamDetail{Stream: row, Config: commands.StreamFields(config), Groups: groups}, err
 }
 
@@ -183,7 +183,7 @@ func (s *source) Entries(name, from string, count int, reverse bool) (rows []ui.
 	if err != nil {
 		return nil, 0, 0, err
 	}
-	page, err := s.deps.Stream.Fetch([]byte(name), position, stream.FetchOptions{Count: count, MaxBytes: pageBytesMax, Reverse: reverse}, nil)
+	page, err := s.brokers.stream.Fetch([]byte(name), position, stream.FetchOptions{Count: count, MaxBytes: pageBytesMax, Reverse: reverse}, nil)
 	if err != nil {
 		return nil, 0, 0, err
 	}
@@ -198,7 +198,7 @@ func (s *source) Entries(name, from string, count int, reverse bool) (rows []ui.
 	case !reverse && last < page.High:
 		next = last + 1
 	case reverse:
-		stats, err := s.deps.Stream.Stats([]byte(name))
+		stats, err := s.brokers.stream.Stats([]byte(name))
 		if err != nil {
 			return nil, 0, 0, err
 		}
@@ -221,7 +221,7 @@ func (s *source) Parked(name, group, from string, count int) (rows []ui.ParkedEn
 	if err != nil {
 		return nil, 0, err
 	}
-	list, next, err := s.deps.Stream.ParkedEntries([]byte(name), []byte(group), position, count, pageBytesMax)
+	list, next, err := s.brokers.stream.ParkedEntries([]byte(name), []byte(group), position, count, pageBytesMax)
 	for i := range list {
 		rows = append(rows, ui.ParkedEntry{Entry: entryOf(&list[i].Entry), Deliveries: list[i].Deliveries, ParkedMS: list[i].ParkedMs, Reason: list[i].Reason})
 	}

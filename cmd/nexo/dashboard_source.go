@@ -23,8 +23,9 @@ import (
 // source is the server as the dashboard sees it: ui.Source over the brokers for what is read, and over the door for what is
 // changed.
 type source struct {
-	deps     commands.Deps
+	brokers  opened
 	commands *commands.Server
+	streams  *commands.Streams
 	door     *resp.Server
 	own      *loopback
 	journals []*aof.Log
@@ -93,7 +94,8 @@ func (s *source) Port() int {
 }
 
 func (s *source) Totals() ui.Totals {
-	activity, counters, bus, door := s.commands.Activity(), s.deps.Store.Counters(), s.deps.PubSub.Stats(), s.commands.DoorCounters()
+	activity, counters, bus, door := s.commands.Activity(), s.brokers.store.Counters(), s.brokers.pubsub.Stats(), s.commands.DoorCounters()
+	read, acked := s.streams.Activity()
 	var fsyncs latency.Counts
 	for _, journal := range s.journals {
 		for bucket, n := range journal.Fsyncs() {
@@ -104,9 +106,9 @@ func (s *source) Totals() ui.Totals {
 		Commands: activity.Commands, StoreCommands: activity.Measured, Hits: counters.Hits, Misses: counters.Misses, Keys: counters.Keys,
 		StoreLatency: ui.Latency{Counts: activity.Latency[:], Bound: latency.Bound}, FsyncLatency: ui.Latency{Counts: fsyncs[:], Bound: latency.Bound},
 		Published: bus.Published, Delivered: bus.Delivered, Subscriptions: bus.Subscriptions, Retained: int64(bus.Retained),
-		StreamRead: activity.StreamRead, StreamAcked: activity.StreamAcked,
+		StreamRead: read, StreamAcked: acked,
 		Connected: door.Connected, Refused: door.Refused, Errors: activity.Errors, Expired: counters.Expired, Evicted: counters.Evicted,
-		Memory: residentMemory(), Disk: s.disk.bytes(s.data, s.deps.Clock.Now()),
+		Memory: residentMemory(), Disk: s.disk.bytes(s.data, s.brokers.clock.Now()),
 		StoreMemory: counters.Memory, StoreMemoryMaximum: counters.MaxMemory,
 	}
 }
@@ -138,17 +140,24 @@ func (d *diskUse) bytes(dir string, now time.Time) int64 {
 }
 
 func (s *source) Clients() (list []ui.Client) {
-	for _, p := range s.commands.Peers() {
+	now := s.brokers.clock.Now()
+	for _, c := range s.commands.Clients() {
+		if c.Own {
+			continue
+		}
+		stats := c.Stats()
 		list = append(list, ui.Client{
-			ID: strconv.FormatUint(p.ID, 10), Name: p.Name, Addr: p.Addr, AgeMS: p.Age.Milliseconds(), IdleMS: p.Idle.Milliseconds(), Library: p.Library,
-			Command: p.Command, Database: p.Database, User: p.User, Subs: p.Subscriptions, InBytes: p.BytesIn, OutBytes: p.BytesOut, Protocol: p.Protocol,
+			ID: strconv.FormatUint(c.ID(), 10), Name: c.Name, Addr: c.RemoteAddr().String(), User: c.User, Command: c.Command, Database: c.Database,
+			AgeMS: now.Sub(c.Created()).Milliseconds(), IdleMS: max(0, now.Sub(c.LastCommand()).Milliseconds()),
+			Library: strings.TrimSpace(c.LibraryName + " " + c.LibraryVersion), Subs: c.Subscriptions(), Protocol: c.Protocol,
+			InBytes: stats.BytesIn, OutBytes: stats.BytesOut,
 		})
 	}
 	return list
 }
 
 func (s *source) SlowCommands() (list []ui.SlowCommand) {
-	for _, c := range s.commands.SlowCommands() {
+	for _, c := range s.commands.SlowLog.Newest(-1) {
 		list = append(list, ui.SlowCommand{
 			ID: strconv.FormatInt(c.ID, 10), At: c.At.UnixMilli(), Micros: c.Took.Microseconds(), Args: c.Args,
 			Client: c.Client, Name: c.Name, Naming: s.commands.NamingWords([]byte(c.Args[0])),
@@ -158,7 +167,7 @@ func (s *source) SlowCommands() (list []ui.SlowCommand) {
 }
 
 func (s *source) Settings() (list []ui.Setting) {
-	for _, setting := range s.commands.Settings() {
+	for _, setting := range s.commands.Settings.List() {
 		list = append(list, ui.Setting{Name: setting.Name, Value: setting.Value, Mutable: setting.Mutable, Note: setting.Note})
 	}
 	return list
@@ -235,13 +244,13 @@ func (s *source) Keys(ctx context.Context, db int, prefix, cursor string, budget
 			if err != nil {
 				return "", badCursor(cursor)
 			}
-			cursor = strconv.FormatUint(s.deps.Store.Scan(db, at, keysSlice, pass), 10)
+			cursor = strconv.FormatUint(s.brokers.store.Scan(db, at, keysSlice, pass), 10)
 		} else {
 			at, ok := store.ParsePrefixCursor(cursor)
 			if !ok {
 				return "", badCursor(cursor)
 			}
-			cursor = s.deps.Store.ScanPrefix(db, prefix, at, keysSlice, pass).String()
+			cursor = s.brokers.store.ScanPrefix(db, prefix, at, keysSlice, pass).String()
 		}
 		switch {
 		case cursor == "0":
@@ -256,23 +265,23 @@ func badCursor(cursor string) error {
 	return &ui.Problem{Status: 400, Code: "BADCURSOR", Message: "the cursor " + strconv.Quote(cursor) + " is none of this search"}
 }
 
-func (s *source) CountKeys(db int) int { return s.deps.Store.Size(db) }
+func (s *source) CountKeys(db int) int { return s.brokers.store.Size(db) }
 
 func (s *source) Key(db int, key string) (row ui.KeyRow, value []byte, found bool, err error) {
-	info, found := s.deps.Store.Inspect(db, []byte(key))
+	info, found := s.brokers.store.Inspect(db, []byte(key))
 	if !found {
 		return row, nil, false, nil
 	}
 	row = ui.KeyRow{Key: key, Type: info.Kind.String(), TTL: info.TTL}
 	if info.Kind == store.String {
-		value, found, err = s.deps.Store.Peek(db, []byte(key))
+		value, found, err = s.brokers.store.Peek(db, []byte(key))
 		row.Size = len(value)
 	}
 	return row, value, found, err
 }
 
 func (s *source) Topics(filter, after string, count int) (rows []ui.Topic, more bool, err error) {
-	page, more, err := s.deps.PubSub.TopicsPage(filter, after, count)
+	page, more, err := s.brokers.pubsub.TopicsPage(filter, after, count)
 	for _, t := range page {
 		rows = append(rows, ui.Topic{Topic: t.Name, Subscribers: t.Subscribers, Retained: t.Retained})
 	}
@@ -280,7 +289,7 @@ func (s *source) Topics(filter, after string, count int) (rows []ui.Topic, more 
 }
 
 func (s *source) Retained(filter, after string, count int) (rows []ui.Retained, more bool, err error) {
-	page, more, err := s.deps.PubSub.RetainedPage(filter, after, count)
+	page, more, err := s.brokers.pubsub.RetainedPage(filter, after, count)
 	for _, m := range page {
 		rows = append(rows, ui.Retained{Topic: m.Topic, Payload: ui.NewPayload(m.Payload), TTL: m.TTLMillis})
 	}
@@ -288,7 +297,7 @@ func (s *source) Retained(filter, after string, count int) (rows []ui.Retained, 
 }
 
 func (s *source) Wildcards(filter, after string, count int) (rows []ui.Wildcard, more bool, err error) {
-	page, more, err := s.deps.PubSub.WildcardsPage(filter, after, count)
+	page, more, err := s.brokers.pubsub.WildcardsPage(filter, after, count)
 	for _, w := range page {
 		rows = append(rows, ui.Wildcard{Name: w.Name, Pattern: w.Glob, Subscribers: w.Subscribers})
 	}
@@ -320,7 +329,7 @@ func (s *source) Subscribers(filter string, exact bool) (rows []ui.Subscriber, e
 const tailRetainedMax = 1000
 
 func (s *source) TailMessages(filter string, see func(topic, payload []byte, retained bool)) (stop func(), err error) {
-	return s.deps.PubSub.Watch(filter, func(retained *pubsub.Cursor) {
+	return s.brokers.pubsub.Watch(filter, func(retained *pubsub.Cursor) {
 		for range tailRetainedMax {
 			topic, payload, ok := retained.Next()
 			if !ok {

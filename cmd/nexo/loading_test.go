@@ -29,7 +29,7 @@ func startOn(t *testing.T, dir string, logger *slog.Logger) *server {
 func TestLoadingStopsAndLeavesTheLogs(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	push := func(s *server) {
-		_, receipt, err := s.source.deps.Queue.Push([]byte("q"), [][]byte{[]byte("job")}, &queue.PushOptions{}, nil)
+		_, receipt, err := s.source.brokers.queue.Push([]byte("q"), [][]byte{[]byte("job")}, &queue.PushOptions{}, nil)
 		if err := errors.Join(err, receipt.Wait()); err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +56,7 @@ func TestLoadingStopsAndLeavesTheLogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	push(s)
-	if n, err := s.source.deps.Queue.Len([]byte("q"), queue.Ready); n != 2 || err != nil {
+	if n, err := s.source.brokers.queue.Len([]byte("q"), queue.Ready); n != 2 || err != nil {
 		t.Errorf("%d jobs after a stopped load and one more push, want 2: %v", n, err)
 	}
 	stop(s)

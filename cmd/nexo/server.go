@@ -16,7 +16,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/nexobroker/nexo/aof"
-	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/pubsub"
 	"github.com/nexobroker/nexo/brokers/queue"
 	"github.com/nexobroker/nexo/brokers/store"
@@ -80,15 +79,16 @@ func newLogger(word string) (*slog.Logger, *slog.LevelVar, error) {
 // server is everything that runs, in the order it was opened; it is closed the other way round. What has no note is there when
 // openDoors has returned, and not changed after; the rest belongs to load until that has ended.
 type server struct {
-	options options
-	logger  *slog.Logger
-	loading *loading
-	lock    *aof.Lock // of the data directory
-	table   *commands.Server
-	door    *resp.Server
-	own     *loopback
-	pages   *dashboard    // nil when there is none
-	stop    chan struct{} // SHUTDOWN was given
+	options  options
+	logger   *slog.Logger
+	loading  *loading
+	lock     *aof.Lock // of the data directory
+	families families
+	table    *commands.Server
+	door     *resp.Server
+	own      *loopback
+	pages    *dashboard    // nil when there is none
+	stop     chan struct{} // SHUTDOWN was given
 
 	source   *source        // load's: what the dashboard shows
 	journals []*aof.Log     // load's
@@ -124,22 +124,13 @@ func openDoors(o options, logger *slog.Logger) (s *server, err error) {
 		s.closes = append(s.closes, closer)
 		logger.Info("profiles are served", "address", "http://"+at.String()+"/debug/pprof/")
 	}
-	deps := commands.Deps{Clock: brokers.SystemClock{}, Shutdown: func() {
+	s.families = newFamilies(o, func() {
 		select {
 		case s.stop <- struct{}{}:
 		default:
 		}
-	}}
-	s.table, err = commands.New(deps, commands.Config{
-		Password: o.password, ProtectedMode: o.protected, EnableDebug: o.debug, MaxClients: o.maxClients, MaxMemory: o.maxMemory,
-		MaxMemoryRule: o.maxMemoryPolicy, BulkMax: o.bulkMax, QueryBufferMax: o.queryBuffer,
-		ClientMemory: o.clientMemory, Port: o.port, Bind: o.host, DataDirectory: o.data, Fsync: o.fsync.String(), Timeout: o.timeout,
-		UnixSocket: o.unixSocket, StoreDurability: o.storeDurabilityWord(), LogLevel: o.level,
-		RetainedTTL: o.retainedDefaultTTL, Loading: s.loading.progress,
 	})
-	if err != nil {
-		return s, err
-	}
+	s.table = s.families.table(commands.Config{Password: o.password, ProtectedMode: o.protected, Loading: s.loading.progress})
 	s.door, err = resp.Listen(resp.Options{
 		Listeners: []net.Listener{s.own},
 		Addr:      net.JoinHostPort(o.host, strconv.Itoa(o.port)), MaxClients: o.maxClients, IdleTimeout: o.timeout, Logger: logger,
@@ -165,17 +156,18 @@ func (s *server) load() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go s.loading.tell(ctx, s.logger)
-	deps := s.table.Deps
-	if err := s.openBrokers(s.options, &deps); err != nil {
+	opened, err := s.openBrokers(s.options)
+	if err != nil {
 		return err
 	}
-	s.source = &source{deps: deps, commands: s.table, door: s.door, own: s.own, journals: s.journals, data: s.options.data}
+	s.source = &source{brokers: opened, commands: s.table, streams: s.families.streams, door: s.door, own: s.own, journals: s.journals, data: s.options.data}
 	if s.pages != nil {
 		if err := s.pages.show(s.source); err != nil {
 			return err
 		}
 	}
-	s.table.Loaded(deps)
+	s.families.serve(opened)
+	s.table.Loaded()
 	s.logger.Info("nexo serves", "version", commands.Version, "resp", s.door.Addr().String(), "data", s.options.data,
 		"fsync", s.options.fsync.String(), "started_in", time.Since(s.loading.began).Round(time.Millisecond))
 	return nil
@@ -216,69 +208,70 @@ func (s *server) startLog(log *aof.Log) error {
 }
 
 // openBrokers gives each broker a journal of its own, so that none waits for another's.
-func (s *server) openBrokers(o options, deps *commands.Deps) (err error) {
+func (s *server) openBrokers(o options) (b opened, err error) {
+	b.clock = s.table.Clock
 	logs, err := s.inspectLogs(o)
 	if err != nil {
-		return err
+		return b, err
 	}
 	journal := func(name string) (*aof.Log, error) { return logs[name], s.startLog(logs[name]) }
 	keep := func(closer func() error) { s.closes = append(s.closes, closer) }
 
 	freed := new(handBack).begin
-	storeOptions := store.Options{Clock: deps.Clock, Durability: o.storeDurability, MaxMemory: o.maxMemory,
+	storeOptions := store.Options{Clock: b.clock, Durability: o.storeDurability, MaxMemory: o.maxMemory,
 		MaxMemoryPolicy: o.maxMemoryPolicy, DefaultTTL: o.storeDefaultTTL, Freed: freed}
 	if o.storeJournaled {
 		if storeOptions.Journal, err = journal("store"); err != nil {
-			return err
+			return b, err
 		}
 	}
-	if deps.Store, err = store.Open(storeOptions); err != nil {
-		return err
+	if b.store, err = store.Open(storeOptions); err != nil {
+		return b, err
 	}
-	keep(deps.Store.Close)
+	keep(b.store.Close)
 
 	log, err := journal("retained")
 	if err != nil {
-		return err
+		return b, err
 	}
-	deps.PubSub, err = pubsub.Open(pubsub.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, MaxPayload: o.maxPayload})
+	b.pubsub, err = pubsub.Open(pubsub.Options{Journal: log, Clock: b.clock, Durability: o.fsync, MaxPayload: o.maxPayload})
 	if err != nil {
-		return err
+		return b, err
 	}
-	keep(deps.PubSub.Close)
+	keep(b.pubsub.Close)
 
 	if log, err = journal("queue"); err != nil {
-		return err
+		return b, err
 	}
-	deps.Queue, err = queue.Open(queue.Options{Journal: log, Clock: deps.Clock, Durability: o.fsync, Defaults: o.queueDefaults,
+	b.queue, err = queue.Open(queue.Options{Journal: log, Clock: b.clock, Durability: o.fsync, Defaults: o.queueDefaults,
 		MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
 		ReadyMemory: o.queueMemory, MaxMemory: o.queueMaxMemory, SpillDirectory: backlogDirectory(o.data),
 		Failed: func(err error) {
 			s.logger.Error("background work of the queues failed and will be tried again; nothing is lost", "error", err)
 		}, Freed: freed})
 	if err != nil {
-		return err
+		return b, err
 	}
-	keep(deps.Queue.Close)
-	if n := deps.Queue.PassedOver(); n > 0 {
+	keep(b.queue.Close)
+	if n := b.queue.PassedOver(); n > 0 {
 		s.logger.Warn("the log tells of jobs or queues that a repair has lost; these changes were passed over", "changes", n)
 	}
 
 	if log, err = journal("stream"); err != nil {
-		return err
+		return b, err
 	}
 	id := log.ID()
-	deps.Stream, err = stream.Open(stream.Options{Journal: log, Log: segment.Log(id[:]), Directory: segmentDirectory(o.data), Clock: deps.Clock,
+	b.stream, err = stream.Open(stream.Options{Journal: log, Log: segment.Log(id[:]), Directory: segmentDirectory(o.data), Clock: b.clock,
 		Durability: o.fsync, MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
 		Defaults: o.streamDefaults, GroupDefaults: o.groupDefaults,
 		Failed: func(err error) {
 			s.logger.Error("work on the stream's files failed; what they hold stays as it was", "error", err)
 		}})
 	if err != nil {
-		return err
+		return b, err
 	}
-	keep(deps.Stream.Close)
-	return nil
+	keep(b.stream.Close)
+	return b, nil
 }
 
 // backlogDirectory is where the ready jobs of long queues are.

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/pubsub"
+	"github.com/nexobroker/nexo/brokers/queue"
+	"github.com/nexobroker/nexo/brokers/store"
+	"github.com/nexobroker/nexo/brokers/stream"
+	"github.com/nexobroker/nexo/commands"
+)
+
+// families are all that the server has of commands.
+type families struct {
+	administration *commands.Administration
+	keyspace       *commands.Keyspace
+	bus            *commands.Bus
+	queues         *commands.Queues
+	streams        *commands.Streams
+}
+
+func newFamilies(o options, shutdown func()) families {
+	return families{
+		administration: commands.NewAdministration(commands.AdministrationConfig{
+			EnableDebug: o.debug, MaxClients: o.maxClients, BulkMax: o.bulkMax, QueryBufferMax: o.queryBuffer, ClientMemory: o.clientMemory,
+			Port: o.port, Bind: o.host, UnixSocket: o.unixSocket, DataDirectory: o.data, Fsync: o.fsync.String(),
+			StoreDurability: o.storeDurabilityWord(), Timeout: o.timeout, LogLevel: o.level, Shutdown: shutdown,
+		}),
+		keyspace: commands.NewKeyspace(commands.KeyspaceOptions{MaxMemory: o.maxMemory, MaxMemoryRule: o.maxMemoryPolicy}),
+		bus:      commands.NewBus(o.retainedDefaultTTL),
+		queues:   commands.NewQueues(),
+		streams:  commands.NewStreams(),
+	}
+}
+
+// table makes the server of them.
+func (f families) table(config commands.Config) *commands.Server {
+	return commands.New(config, f.administration.Family(), f.keyspace.Family(), f.bus.Family(), f.queues.Family(), f.streams.Family())
+}
+
+// opened are the brokers, once they are there.
+type opened struct {
+	clock  brokers.Clock
+	store  *store.Broker
+	pubsub *pubsub.Broker
+	queue  *queue.Broker
+	stream *stream.Broker
+}
+
+// serve gives the families their brokers.
+func (f families) serve(b opened) {
+	f.keyspace.Serve(b.store)
+	f.bus.Serve(b.pubsub)
+	f.queues.Serve(b.queue)
+	f.streams.Serve(b.stream)
+}
