@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/brokertest"
 	"github.com/nexobroker/nexo/brokers/pubsub"
+	"github.com/nexobroker/nexo/commands/commandstest"
 )
 
 // lines writes a frame with '|' for line ends.
@@ -287,4 +288,12 @@ func TestLargeReplayToSlowReader(t *testing.T) {
 		}
 	}
 	slow.want(lines("*4|$8|pmessage|$3|r/+|$6|r/live|$3|now|"))
+}
+
+func FuzzBusArguments(f *testing.F) {
+	commandstest.RunFuzz(f, []string{
+		"NPUB a/b x RETAIN EX 5\nNSUB a/+ #\nNPUB a/c y NOECHO\nNRETAINED # COUNT 1\nNTOPICS\nNWHO #\nNUNSUB",
+		"SUBSCRIBE a b\nPSUBSCRIBE a/+ x*\nSSUBSCRIBE s\nUNSUBSCRIBE\nPUNSUBSCRIBE x*\nPUBLISH a b",
+		"NSUB $share/g/a SHARE h\nNMPUB 2 a 1 b 2\nNWILL a x RETAIN PX 1\nNRDEL #\nPUBSUB NUMSUB a\nRESET",
+	}, func(group string) bool { return group == "pubsub" || group == "bus" })
 }

@@ -1,7 +1,6 @@
-package commands
+package commands_test
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os/exec"
@@ -10,58 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nexobroker/nexo/brokers"
-	"github.com/nexobroker/nexo/brokers/brokertest"
-	"github.com/nexobroker/nexo/brokers/pubsub"
-	"github.com/nexobroker/nexo/brokers/queue"
-	"github.com/nexobroker/nexo/brokers/store"
-	"github.com/nexobroker/nexo/brokers/stream"
-	"github.com/nexobroker/nexo/resp"
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/commandstest"
 )
-
-// openCoreDoor serves every command over brokers with journals in memory.
-func openCoreDoor(t testing.TB, config testConfig, shutdown func()) (addr string, server *testServer) {
-	t.Helper()
-	return openCoreDoorAt(t, "127.0.0.1:0", config, shutdown)
-}
-
-func openCoreDoorAt(t testing.TB, at string, config testConfig, shutdown func()) (addr string, server *testServer) {
-	t.Helper()
-	clock := brokers.SystemClock{}
-	deps := underTest{Clock: clock, Shutdown: shutdown}
-	var problems [4]error
-	deps.Store, problems[0] = store.Open(store.Options{Clock: clock})
-	deps.PubSub, problems[1] = pubsub.Open(pubsub.Options{Journal: brokertest.NewJournal(), Clock: clock})
-	deps.Queue, problems[2] = queue.Open(queue.Options{Journal: brokertest.NewJournal(), Clock: clock})
-	deps.Stream, problems[3] = stream.Open(stream.Options{Journal: brokertest.NewJournal(), Directory: t.TempDir(), Clock: clock})
-	for _, err := range problems {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	server = newServer(deps, config)
-	door, err := resp.Listen(resp.Options{Addr: at}, server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server.Attach(door)
-	served := make(chan error, 1)
-	go func() { served <- door.Serve() }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := door.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-		<-served
-		for _, closer := range []func() error{deps.Stream.Close, deps.Queue.Close, deps.PubSub.Close, deps.Store.Close} {
-			if err := closer(); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	return door.Addr().String(), server
-}
 
 // coreTable goes to a real redis-server and to us; the raw replies must be equal.
 const coreTable = `
@@ -298,29 +248,29 @@ ECHO a
 `
 
 func TestCoreRepliesAreThoseOfRedis(t *testing.T) {
-	redisAddr := openRedis(t)
+	redisAddr := commandstest.OpenRedis(t)
 	for _, proto := range []int{2, 3} {
 		t.Run(fmt.Sprintf("RESP%d", proto), func(t *testing.T) {
-			addr, _ := openCoreDoor(t, testConfig{}, nil)
-			redis, nexo := dialRaw(t, redisAddr, proto), dialRaw(t, addr, proto)
+			addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+			redis, nexo := commandstest.Dial(t, redisAddr, proto), commandstest.Dial(t, addr, proto)
 			for _, line := range strings.Split(strings.TrimSpace(coreTable), "\n") {
-				compareReplies(t, redis, nexo, fields(t, line))
+				commandstest.CompareReplies(t, redis, nexo, commandstest.Fields(t, line))
 			}
 		})
 	}
 	t.Run("subscribed", func(t *testing.T) {
-		addr, _ := openCoreDoor(t, testConfig{}, nil)
-		redis, nexo := dialRaw(t, redisAddr, 2), dialRaw(t, addr, 2)
+		addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+		redis, nexo := commandstest.Dial(t, redisAddr, 2), commandstest.Dial(t, addr, 2)
 		for _, line := range strings.Split(strings.TrimSpace(subscribedTable), "\n") {
-			compareReplies(t, redis, nexo, fields(t, line))
+			commandstest.CompareReplies(t, redis, nexo, commandstest.Fields(t, line))
 		}
 	})
 }
 
 func TestEveryCommandRefusesAWrongNumberOfArguments(t *testing.T) {
-	addr, server := openCoreDoor(t, testConfig{}, nil)
-	client := dialRaw(t, addr, 2)
-	check := func(spec *Spec, words []string, name string) {
+	addr, server := commandstest.Open(t, commandstest.Process{}, nil)
+	client := commandstest.Dial(t, addr, 2)
+	check := func(spec *commands.Spec, words []string, name string) {
 		given := max(spec.Arity, -spec.Arity) - 1 // one less than the least
 		if spec.Handler == nil {
 			given = 1 // a second word would be an unknown subcommand
@@ -335,11 +285,11 @@ func TestEveryCommandRefusesAWrongNumberOfArguments(t *testing.T) {
 			words = append(words, "1")
 		}
 		want := "-ERR wrong number of arguments for '" + name + "' command\r\n"
-		if got := client.do(words...); got != want {
+		if got := client.Do(words...); got != want {
 			t.Errorf("%q: %q, want %q", words, got, want)
 		}
 	}
-	for _, spec := range server.sorted() {
+	for _, spec := range server.Sorted() {
 		check(spec, []string{spec.Name}, spec.Name)
 		for i := range spec.Subcommands {
 			sub := &spec.Subcommands[i]
@@ -349,18 +299,18 @@ func TestEveryCommandRefusesAWrongNumberOfArguments(t *testing.T) {
 }
 
 func TestPasswordGuardsEverything(t *testing.T) {
-	addr, server := openCoreDoor(t, testConfig{Password: "secret"}, nil)
-	client := dialRaw(t, addr, 2)
+	addr, server := commandstest.Open(t, commandstest.Process{Password: "secret"}, nil)
+	client := commandstest.Dial(t, addr, 2)
 	const noauth = "-NOAUTH Authentication required.\r\n"
-	for _, spec := range server.sorted() {
-		if spec.Flags&NoAuth != 0 || spec.Handler == nil {
+	for _, spec := range server.Sorted() {
+		if spec.Flags&commands.NoAuth != 0 || spec.Handler == nil {
 			continue
 		}
 		words := []string{spec.Name}
 		for len(words) < max(spec.Arity, -spec.Arity) {
 			words = append(words, "1")
 		}
-		if got := client.do(words...); got != noauth {
+		if got := client.Do(words...); got != noauth {
 			t.Errorf("%q: %q", words, got)
 		}
 	}
@@ -379,23 +329,23 @@ func TestPasswordGuardsEverything(t *testing.T) {
 		{"CLIENT GETNAME", "$2\r\nme"},
 		{"CONFIG GET requirepass", "%1\r\n$11\r\nrequirepass\r\n$0\r\n"},
 	} {
-		if got := client.do(strings.Fields(step.command)...); !strings.HasPrefix(got, step.want) {
+		if got := client.Do(strings.Fields(step.command)...); !strings.HasPrefix(got, step.want) {
 			t.Errorf("%s: %q, want %q", step.command, got, step.want)
 		}
 	}
 }
 
 func TestCommandDocsParse(t *testing.T) {
-	addr, server := openCoreDoor(t, testConfig{}, nil)
-	for proto, head := range map[int]string{2: fmt.Sprintf("*%d\r\n", 2*len(server.table)), 3: fmt.Sprintf("%%%d\r\n", len(server.table))} {
-		client := dialRaw(t, addr, proto)
+	addr, server := commandstest.Open(t, commandstest.Process{}, nil)
+	for proto, head := range map[int]string{2: fmt.Sprintf("*%d\r\n", 2*len(server.Table())), 3: fmt.Sprintf("%%%d\r\n", len(server.Table()))} {
+		client := commandstest.Dial(t, addr, proto)
 		for _, command := range []string{"COMMAND", "COMMAND INFO", "COMMAND DOCS", "COMMAND LIST"} {
-			reply := client.do(strings.Fields(command)...)
+			reply := client.Do(strings.Fields(command)...)
 			if command == "COMMAND DOCS" && !strings.HasPrefix(reply, head) {
 				t.Errorf("%s in RESP%d begins with %q", command, proto, reply[:10])
 			}
 			// What follows must be the next reply, not a rest of this one.
-			if next := client.do("ECHO", "mark"); next != "$4\r\nmark\r\n" {
+			if next := client.Do("ECHO", "mark"); next != "$4\r\nmark\r\n" {
 				t.Fatalf("%s in RESP%d is out of step: %q follows", command, proto, next)
 			}
 		}
@@ -407,7 +357,7 @@ func TestRedisCLIWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal("this test needs redis-cli: install it with `apt-get install redis-tools` or `brew install redis`")
 	}
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
 	_, port, _ := net.SplitHostPort(addr)
 	output, err := exec.Command(path, "-p", port, "command", "docs", "qpush").CombinedOutput()
 	if err != nil || !strings.Contains(string(output), "qpush") || !strings.Contains(string(output), "summary") {
@@ -423,80 +373,70 @@ func TestRedisCLIWorks(t *testing.T) {
 	}
 }
 
-// until asks again and again for what another connection is about to see.
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it never happens: ", what)
-		}
-	}
-}
-
 func TestClientPause(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
-	admin, reader, writer := dialRaw(t, addr, 2), dialRaw(t, addr, 2), dialRaw(t, addr, 2)
-	id := strings.Trim(writer.do("CLIENT", "ID"), ":\r\n")
-	if got := admin.do("CLIENT", "PAUSE", "60000", "WRITE"); got != "+OK\r\n" {
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+	admin, reader, writer := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
+	id := strings.Trim(writer.Do("CLIENT", "ID"), ":\r\n")
+	if got := admin.Do("CLIENT", "PAUSE", "60000", "WRITE"); got != "+OK\r\n" {
 		t.Fatal(got)
 	}
-	if got := reader.do("GET", "k"); got != "$-1\r\n" {
+	if got := reader.Do("GET", "k"); got != "$-1\r\n" {
 		t.Errorf("a read waits or sees something: %q", got)
 	}
 	replies := make(chan string, 1)
-	go func() { replies <- writer.do("SET", "k", "v") }()
+	go func() { replies <- writer.Do("SET", "k", "v") }()
 	blocked := regexp.MustCompile(`(?m)^id=` + id + ` .*flags=b`)
-	until(t, "the write waits", func() bool { return blocked.MatchString(admin.do("CLIENT", "LIST")) })
-	if got := reader.do("GET", "k"); got != "$-1\r\n" {
+	commandstest.Until(t, "the write waits", func() bool { return blocked.MatchString(admin.Do("CLIENT", "LIST")) })
+	if got := reader.Do("GET", "k"); got != "$-1\r\n" {
 		t.Errorf("the write came through a pause: %q", got)
 	}
-	if got := admin.do("CLIENT", "UNPAUSE"); got != "+OK\r\n" {
+	if got := admin.Do("CLIENT", "UNPAUSE"); got != "+OK\r\n" {
 		t.Fatal(got)
 	}
 	if got := <-replies; got != "+OK\r\n" {
 		t.Errorf("after the pause: %q", got)
 	}
-	admin.do("CLIENT", "PAUSE", "30")
+	admin.Do("CLIENT", "PAUSE", "30")
 	began := time.Now()
-	if got := reader.do("GET", "k"); got != "$1\r\nv\r\n" || time.Since(began) > 5*time.Second {
+	if got := reader.Do("GET", "k"); got != "$1\r\nv\r\n" || time.Since(began) > 5*time.Second {
 		t.Errorf("a pause does not end by itself: %q after %v", got, time.Since(began))
 	}
 }
 
 func TestClientKillAndUnblock(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
-	admin, victim := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
-	id := strings.Trim(victim.do("CLIENT", "ID"), ":\r\n")
-	admin.do("QCREATE", "q")
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+	admin, victim := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
+	id := strings.Trim(victim.Do("CLIENT", "ID"), ":\r\n")
+	admin.Do("QCREATE", "q")
 	for _, step := range []struct{ how, want string }{{"TIMEOUT", "$-1\r\n"}, {"ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"}} {
 		replies := make(chan string, 1)
-		go func() { replies <- victim.do("QPOP", "q", "BLOCK", "60s") }()
-		until(t, "the client is unblocked", func() bool { return admin.do("CLIENT", "UNBLOCK", id, step.how) == ":1\r\n" })
+		go func() { replies <- victim.Do("QPOP", "q", "BLOCK", "60s") }()
+		commandstest.Until(t, "the client is unblocked", func() bool { return admin.Do("CLIENT", "UNBLOCK", id, step.how) == ":1\r\n" })
 		if got := <-replies; got != step.want && !(step.how == "TIMEOUT" && got == "*-1\r\n") {
 			t.Errorf("UNBLOCK %s: %q", step.how, got)
 		}
 	}
-	if got := admin.do("CLIENT", "KILL", "ID", id); got != ":1\r\n" {
+	if got := admin.Do("CLIENT", "KILL", "ID", id); got != ":1\r\n" {
 		t.Errorf("KILL: %q", got)
 	}
-	victim.conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := victim.in.ReadByte(); err == nil {
+	victim.Conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := victim.In.ReadByte(); err == nil {
 		t.Error("the killed connection is open")
 	}
 }
 
 func TestClientReplyLeavesOutReplies(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
-	client := dialRaw(t, addr, 2)
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+	client := commandstest.Dial(t, addr, 2)
 	for _, silent := range []string{"CLIENT REPLY OFF", "SET k v", "FOO", "GET", "PING"} {
-		fmt.Fprintf(client.conn, "%s\r\n", silent)
+		fmt.Fprintf(client.Conn, "%s\r\n", silent)
 	}
-	if got := client.do("CLIENT", "REPLY", "ON"); got != "+OK\r\n" {
+	if got := client.Do("CLIENT", "REPLY", "ON"); got != "+OK\r\n" {
 		t.Errorf("after OFF: %q", got)
 	}
 	for _, silent := range []string{"PING", "FOO", "GET"} {
-		fmt.Fprintf(client.conn, "CLIENT REPLY SKIP\r\n%s\r\n", silent)
-		if got := client.do("ECHO", "next"); got != "$4\r\nnext\r\n" {
+		fmt.Fprintf(client.Conn, "CLIENT REPLY SKIP\r\n%s\r\n", silent)
+		if got := client.Do("ECHO", "next"); got != "$4\r\nnext\r\n" {
 			t.Errorf("SKIP before %s: %q", silent, got)
 		}
 	}
@@ -504,32 +444,32 @@ func TestClientReplyLeavesOutReplies(t *testing.T) {
 
 func TestShutdownAsksTheProcess(t *testing.T) {
 	asked := make(chan struct{}, 1)
-	addr, _ := openCoreDoor(t, testConfig{}, func() { asked <- struct{}{} })
-	client := dialRaw(t, addr, 2)
-	fmt.Fprint(client.conn, "SHUTDOWN NOSAVE\r\n")
+	addr, _ := commandstest.Open(t, commandstest.Process{}, func() { asked <- struct{}{} })
+	client := commandstest.Dial(t, addr, 2)
+	fmt.Fprint(client.Conn, "SHUTDOWN NOSAVE\r\n")
 	select {
 	case <-asked:
 	case <-time.After(10 * time.Second):
 		t.Fatal("nobody was asked")
 	}
-	client.conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if line, err := client.in.ReadString('\n'); err == nil {
+	client.Conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if line, err := client.In.ReadString('\n'); err == nil {
 		t.Errorf("SHUTDOWN answers %q", line)
 	}
-	refused, _ := openCoreDoor(t, testConfig{}, nil)
-	if got := dialRaw(t, refused, 2).do("SHUTDOWN"); !strings.HasPrefix(got, "-ERR ") {
+	refused, _ := commandstest.Open(t, commandstest.Process{}, nil)
+	if got := commandstest.Dial(t, refused, 2).Do("SHUTDOWN"); !strings.HasPrefix(got, "-ERR ") {
 		t.Errorf("a server that nobody can stop: %q", got)
 	}
 }
 
 func TestMemoryUsageIsTheAccount(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
-	client := dialRaw(t, addr, 2)
-	client.do("SET", "small", "v")
-	client.do("SET", "large", strings.Repeat("x", 100_000))
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+	client := commandstest.Dial(t, addr, 2)
+	client.Do("SET", "small", "v")
+	client.Do("SET", "large", strings.Repeat("x", 100_000))
 	var small, large int
-	fmt.Sscanf(client.do("MEMORY", "USAGE", "small"), ":%d", &small)
-	fmt.Sscanf(client.do("MEMORY", "USAGE", "large", "SAMPLES", "5"), ":%d", &large)
+	fmt.Sscanf(client.Do("MEMORY", "USAGE", "small"), ":%d", &small)
+	fmt.Sscanf(client.Do("MEMORY", "USAGE", "large", "SAMPLES", "5"), ":%d", &large)
 	if small < 10 || small > 1000 || large < 100_000 || large > 200_000 {
 		t.Errorf("MEMORY USAGE: small %d, large %d", small, large)
 	}

@@ -1,13 +1,16 @@
-package commands
+package commands_test
 
 import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/commandstest"
 )
 
 func TestSecret(t *testing.T) {
-	s := newServer(underTest{}, testConfig{})
+	s := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{})
 	for line, want := range map[string]bool{
 		"AUTH x": true, "auth default x": true, "HELLO 3": false, "hello 3 auth default x": true, "CONFIG SET requirepass x": true,
 		"config set timeout 1 RequirePass x": true, "CONFIG GET timeout": false, "GET auth": false,
@@ -23,7 +26,7 @@ func TestSecret(t *testing.T) {
 }
 
 func TestHelpKnowsEveryCommand(t *testing.T) {
-	s := newServer(underTest{}, testConfig{})
+	s := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{})
 	for _, help := range s.Help() {
 		found, ok := s.HelpFor(append(strings.Fields(help.Name), "x"))
 		if !ok || found.Name != help.Name || !strings.HasPrefix(help.Syntax, strings.ToUpper(help.Name)) {
@@ -38,21 +41,21 @@ func TestHelpKnowsEveryCommand(t *testing.T) {
 }
 
 func TestTapAndActivity(t *testing.T) {
-	addr, server := openCoreDoor(t, testConfig{}, nil)
+	addr, server := commandstest.Open(t, commandstest.Process{}, nil)
 	seen := make(chan string, 100)
-	server.SetTap(func(c Tapped) { seen <- string(c.Args[0]) })
-	c := dialRaw(t, addr, 2)
-	c.do("SET", "a", "b")
-	c.do("GET", "a")
-	c.do("GET", "c")
-	c.do("PING")
+	server.SetTap(func(c commands.Tapped) { seen <- string(c.Args[0]) })
+	c := commandstest.Dial(t, addr, 2)
+	c.Do("SET", "a", "b")
+	c.Do("GET", "a")
+	c.Do("GET", "c")
+	c.Do("PING")
 	for _, want := range []string{"SET", "GET", "GET", "PING"} {
 		if got := <-seen; got != want {
 			t.Errorf("the tap saw %s, want %s", got, want)
 		}
 	}
 	server.SetTap(nil)
-	c.do("PING")
+	c.Do("PING")
 	if len(seen) != 0 {
 		t.Error("a tap that was taken away still sees")
 	}
@@ -69,9 +72,9 @@ func TestTapAndActivity(t *testing.T) {
 // What follows the name of a command is a name too, or the command is known to begin with a payload. A new kind of first argument has
 // to be looked at.
 func TestNamingWords(t *testing.T) {
-	s := newServer(underTest{}, testConfig{})
+	s := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{})
 	names := strings.Fields("section will index n cursor save-selector key arguments channel queue glob flush-type pattern shardchannel numreplicas stream topic filter username source")
-	for _, spec := range s.sorted() {
+	for _, spec := range s.Sorted() {
 		got := s.NamingWords([]byte(spec.Name))
 		first := ""
 		if len(spec.Arguments) > 0 {

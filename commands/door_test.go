@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"github.com/nexobroker/nexo/brokers/brokertest"
 	"github.com/nexobroker/nexo/brokers/pubsub"
 	"github.com/nexobroker/nexo/brokers/queue"
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/commandstest"
 	"github.com/nexobroker/nexo/resp"
 )
 
@@ -25,7 +27,7 @@ func openDoor(t testing.TB, options resp.Options) (addr string, door *resp.Serve
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := newServer(underTest{Queue: jobs, PubSub: bus}, testConfig{})
+	server := commandstest.NewServer(commandstest.Brokers{Queue: jobs, PubSub: bus}, commandstest.Process{})
 	options.Addr = "127.0.0.1:0"
 	if door, err = resp.Listen(options, server); err != nil {
 		t.Fatal(err)
@@ -62,16 +64,16 @@ func eventually(t testing.TB, what string, condition func() bool) {
 // TestIdleClientsHoldNothing: who holds a bound lease, waits for a job, listens or has left a will is not idle; who did once is.
 func TestIdleClientsHoldNothing(t *testing.T) {
 	addr, door := openDoor(t, resp.Options{IdleTimeout: 300 * time.Millisecond})
-	lease, wait, listen, filter, will, idle := dialRaw(t, addr, 2), dialRaw(t, addr, 2), dialRaw(t, addr, 2), dialRaw(t, addr, 2), dialRaw(t, addr, 2), dialRaw(t, addr, 2)
-	lease.do("QCREATE", "other")
-	lease.do("QPUSH", "q", "x")
-	lease.do("QPOP", "q", "BIND", "LEASE", "1h")
-	listen.do("SUBSCRIBE", "news")
-	filter.do("NSUB", "news/#")
-	will.do("NWILL", "last", "words")
+	lease, wait, listen, filter, will, idle := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
+	lease.Do("QCREATE", "other")
+	lease.Do("QPUSH", "q", "x")
+	lease.Do("QPOP", "q", "BIND", "LEASE", "1h")
+	listen.Do("SUBSCRIBE", "news")
+	filter.Do("NSUB", "news/#")
+	will.Do("NWILL", "last", "words")
 	answer := make(chan string, 1)
-	go func() { answer <- wait.do("QPOP", "other", "BLOCK", "10s") }()
-	idle.do("PING")
+	go func() { answer <- wait.Do("QPOP", "other", "BLOCK", "10s") }()
+	idle.Do("PING")
 	began := time.Now()
 	eventually(t, "the idle one is closed", func() bool { return door.Counters().Connected == 5 })
 	if took := time.Since(began); took < 200*time.Millisecond { // the door's clock ticks each 75 ms
@@ -81,24 +83,24 @@ func TestIdleClientsHoldNothing(t *testing.T) {
 	if n := door.Counters(); n.Connected != 5 || n.CutForTime != 1 {
 		t.Fatalf("%+v", n)
 	}
-	if got := lease.do("QACK", "q", "1-1"); got != ":1\r\n" {
+	if got := lease.Do("QACK", "q", "1-1"); got != ":1\r\n" {
 		t.Error(got)
 	}
-	lease.do("QPUSH", "other", "y")
+	lease.Do("QPUSH", "other", "y")
 	if got := <-answer; got != "*1\r\n*3\r\n$3\r\n2-1\r\n$1\r\ny\r\n:1\r\n" {
 		t.Errorf("%q", got)
 	}
-	will.do("NWILL", "CLEAR")
+	will.Do("NWILL", "CLEAR")
 	eventually(t, "these are idle now", func() bool { return door.Counters().Connected == 2 })
 }
 
 // TestNamesAreBounded: what a client calls itself and its library is kept for each connection and told to whoever asks.
 func TestNamesAreBounded(t *testing.T) {
 	addr, door := openDoor(t, resp.Options{})
-	c := dialRaw(t, addr, 2)
-	name, long := strings.Repeat("n", clientNameMax), strings.Repeat("n", 30<<20)
+	c := commandstest.Dial(t, addr, 2)
+	name, long := strings.Repeat("n", commands.ClientNameMax), strings.Repeat("n", 30<<20)
 	for _, words := range [][]string{{"CLIENT", "SETNAME", name}, {"CLIENT", "SETINFO", "LIB-NAME", name}, {"CLIENT", "SETINFO", "LIB-VER", name}} {
-		if got := c.do(words...); got != "+OK\r\n" {
+		if got := c.Do(words...); got != "+OK\r\n" {
 			t.Errorf("%q: %q", words[:2], got)
 		}
 	}
@@ -107,17 +109,17 @@ func TestNamesAreBounded(t *testing.T) {
 		"-ERR lib-name cannot be longer than 512 bytes.\r\n":     {"CLIENT", "SETINFO", "LIB-NAME", long},
 		"-ERR lib-ver cannot be longer than 512 bytes.\r\n":      {"CLIENT", "SETINFO", "lib-ver", name + "n"},
 	} {
-		if got := c.do(words...); got != want {
+		if got := c.Do(words...); got != want {
 			t.Errorf("%q: %q", words[:2], got)
 		}
 	}
-	if got := c.do("HELLO", "3", "SETNAME", long); got != "-ERR Client names cannot be longer than 512 bytes.\r\n" {
+	if got := c.Do("HELLO", "3", "SETNAME", long); got != "-ERR Client names cannot be longer than 512 bytes.\r\n" {
 		t.Errorf("%q", got)
 	}
-	if got := c.do("CLIENT", "GETNAME"); got != "$512\r\n"+name+"\r\n" {
+	if got := c.Do("CLIENT", "GETNAME"); got != "$512\r\n"+name+"\r\n" {
 		t.Errorf("the name changed: %.20q", got)
 	}
-	if got := c.do("CLIENT", "LIST"); len(got) > 4*clientNameMax {
+	if got := c.Do("CLIENT", "LIST"); len(got) > 4*commands.ClientNameMax {
 		t.Errorf("CLIENT LIST of %d bytes", len(got))
 	}
 	eventually(t, "nothing is held", func() bool { return door.Counters().Memory <= 64<<10 })
@@ -127,30 +129,30 @@ func TestNamesAreBounded(t *testing.T) {
 func TestWillsCount(t *testing.T) {
 	addr, door := openDoor(t, resp.Options{MemoryMax: 7 << 20}) // of which seven eighths are for wills
 	payload := strings.Repeat("w", 1_000_000)
-	if got := dialRaw(t, addr, 2).do("NWILL", "last", payload+payload); got != "-TOOBIG a will has at most 1048576 bytes\r\n" {
+	if got := commandstest.Dial(t, addr, 2).Do("NWILL", "last", payload+payload); got != "-TOOBIG a will has at most 1048576 bytes\r\n" {
 		t.Errorf("%q", got)
 	}
-	var clients []*rawClient
+	var clients []*commandstest.Client
 	for range 5 {
-		c := dialRaw(t, addr, 2)
-		if got := c.do("NWILL", "last", payload); got != "+OK\r\n" {
+		c := commandstest.Dial(t, addr, 2)
+		if got := c.Do("NWILL", "last", payload); got != "+OK\r\n" {
 			t.Errorf("%q", got)
 		}
 		clients = append(clients, c)
 	}
-	over := dialRaw(t, addr, 2)
-	if got := over.do("NWILL", "last", payload); got != "-OOM the memory for all clients (--maxmemory-clients) is used up\r\n" {
+	over := commandstest.Dial(t, addr, 2)
+	if got := over.Do("NWILL", "last", payload); got != "-OOM the memory for all clients (--maxmemory-clients) is used up\r\n" {
 		t.Errorf("%q", got)
 	}
 	for _, c := range clients {
-		if got := c.do("NWILL", "CLEAR"); got != "+OK\r\n" {
+		if got := c.Do("NWILL", "CLEAR"); got != "+OK\r\n" {
 			t.Errorf("%q", got)
 		}
 	}
-	if got := over.do("NWILL", "last", payload); got != "+OK\r\n" {
+	if got := over.Do("NWILL", "last", payload); got != "+OK\r\n" {
 		t.Errorf("%q", got)
 	}
-	over.do("RESET")
+	over.Do("RESET")
 	eventually(t, "nothing is held", func() bool { return door.Counters().Memory == 0 })
 }
 
@@ -166,19 +168,19 @@ func TestSubscriptionsCount(t *testing.T) {
 		{"deep filters", "NSUB", "%d" + strings.Repeat("/x", 100) + "/#"},
 		{"deep filters that share most levels", "NSUB", strings.Repeat("x/", 100) + "%d/#"},
 	} {
-		c := dialRaw(t, addr, 3)
+		c := commandstest.Dial(t, addr, 3)
 		before := heap()
 		for i := 0; i < count; i += 50 {
 			words := []string{shape.word}
 			for k := range 50 {
 				words = append(words, fmt.Sprintf(shape.pattern, i+k))
 			}
-			if got := c.do(words...); strings.HasPrefix(got, "-") {
+			if got := c.Do(words...); strings.HasPrefix(got, "-") {
 				t.Fatalf("%s: %q", shape.name, got)
 			}
 			if shape.word != "NSUB" { // a confirmation each
 				for range 49 {
-					if _, err := readRaw(c.in); err != nil {
+					if _, err := commandstest.ReadReply(c.In); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -189,18 +191,18 @@ func TestSubscriptionsCount(t *testing.T) {
 		if takes > 2*counted {
 			t.Errorf("%s: a subscription takes %d bytes, %d are counted", shape.name, takes/count, counted/count)
 		}
-		c.do("RESET")
+		c.Do("RESET")
 		eventually(t, "all is given back but for read buffers", func() bool { return door.Counters().Memory <= 1<<20 })
 	}
 
 	fill := func() (got string) { // with deep filters, until one is refused
-		c := dialRaw(t, addr, 3)
+		c := commandstest.Dial(t, addr, 3)
 		for i := 0; !strings.HasPrefix(got, "-"); i++ {
 			words := []string{"NSUB"}
 			for k := range 20 {
 				words = append(words, fmt.Sprint(i, "/", k, strings.Repeat("/x", 120), "/#"))
 			}
-			got = c.do(words...)
+			got = c.Do(words...)
 		}
 		return got
 	}
@@ -229,11 +231,11 @@ func heap() uint64 {
 // TestNoEvict: a client that asks for it is not closed for the memory of all; the next largest is.
 func TestNoEvict(t *testing.T) {
 	addr, door := openDoor(t, resp.Options{MemoryMax: 8 << 20})
-	spared, other := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
-	if got := spared.do("CLIENT", "NO-EVICT", "ON"); got != "+OK\r\n" {
+	spared, other := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
+	if got := spared.Do("CLIENT", "NO-EVICT", "ON"); got != "+OK\r\n" {
 		t.Error(got)
 	}
-	other.do("PING")
+	other.Do("PING")
 	left := 6
 	door.Each(func(c *resp.Conn) bool {
 		c.Hold(left << 20)
@@ -241,7 +243,7 @@ func TestNoEvict(t *testing.T) {
 		return true
 	})
 	eventually(t, "one has gone", func() bool { n := door.Counters(); return n.CutForMemory == 1 && n.Connected == 1 })
-	if got := spared.do("PING"); got != "+PONG\r\n" {
+	if got := spared.Do("PING"); got != "+PONG\r\n" {
 		t.Error(got)
 	}
 }

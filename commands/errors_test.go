@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"go/ast"
@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/commandstest"
 )
 
 var (
@@ -23,13 +26,14 @@ var (
 // with is in the list, and each word of the list is made somewhere.
 func TestErrorWordsAreThoseOfTheSources(t *testing.T) {
 	listed := map[string]bool{}
-	for i, e := range errorWords {
-		listed[e.word] = true
-		if i > 0 && errorWords[i-1].word >= e.word {
-			t.Errorf("%s is not in its place", e.word)
+	words := commands.WordsOfErrors()
+	for i, word := range words {
+		listed[word] = true
+		if i > 0 && words[i-1] >= word {
+			t.Errorf("%s is not in its place", word)
 		}
 	}
-	s := newServer(underTest{}, testConfig{})
+	s := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{})
 	made := map[string]string{} // the file by word
 	for _, directory := range []string{"../commands", "../brokers", "../aof", "../resp"} {
 		err := filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
@@ -39,7 +43,7 @@ func TestErrorWordsAreThoseOfTheSources(t *testing.T) {
 			file, err := parser.ParseFile(gotoken.NewFileSet(), path, nil, 0)
 			if err == nil {
 				errorWordsOf(file, func(word string, certain bool) {
-					if certain || directory == "../commands" && !s.knowsWord(word) {
+					if certain || directory == "../commands" && !knowsWord(s.Server, word) {
 						made[word] = path
 					}
 				})
@@ -109,12 +113,12 @@ func errorWordsOf(file *ast.File, found func(word string, certain bool)) {
 }
 
 // knowsWord tells whether a word in capitals is one of the commands', with which texts begin that are no errors.
-func (s *Server) knowsWord(word string) bool {
-	var has func(arguments []Argument) bool
-	has = func(arguments []Argument) bool {
-		return slices.ContainsFunc(arguments, func(a Argument) bool { return a.Token == word || has(a.Arguments) })
+func knowsWord(s *commands.Server, word string) bool {
+	var has func(arguments []commands.Argument) bool
+	has = func(arguments []commands.Argument) bool {
+		return slices.ContainsFunc(arguments, func(a commands.Argument) bool { return a.Token == word || has(a.Arguments) })
 	}
-	for name, spec := range s.table {
+	for name, spec := range s.Table() {
 		if strings.ToUpper(name) == word || has(spec.Arguments) {
 			return true
 		}

@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"context"
@@ -13,16 +13,18 @@ import (
 	"github.com/nexobroker/nexo/brokers/queue"
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/brokers/stream"
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/commandstest"
 	"github.com/nexobroker/nexo/resp"
 )
 
 // openLoadingDoor serves commands that have no brokers yet; loaded gives them some.
-func openLoadingDoor(t *testing.T, config testConfig) (addr string, server *testServer, loaded func()) {
+func openLoadingDoor(t *testing.T, config commandstest.Process) (addr string, server *commandstest.Whole, loaded func()) {
 	t.Helper()
-	config.Loading = func() Progress {
-		return Progress{Log: "queue", Loaded: 300 << 20, Total: 1200 << 20, Began: time.Now().Add(-10 * time.Second)}
+	config.Loading = func() commands.Progress {
+		return commands.Progress{Log: "queue", Loaded: 300 << 20, Total: 1200 << 20, Began: time.Now().Add(-10 * time.Second)}
 	}
-	server = newServer(underTest{Clock: brokers.SystemClock{}, Shutdown: func() {}}, config)
+	server = commandstest.NewServer(commandstest.Brokers{Clock: brokers.SystemClock{}, Shutdown: func() {}}, config)
 	panics := make(chan any, 1000)
 	door, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0", Panicked: func(reason any) { panics <- reason }}, server)
 	if err != nil {
@@ -49,7 +51,7 @@ func openLoadingDoor(t *testing.T, config testConfig) (addr string, server *test
 		}
 	})
 	return door.Addr().String(), server, func() {
-		var deps underTest
+		var deps commandstest.Brokers
 		var problems [4]error
 		deps.Store, problems[0] = store.Open(store.Options{})
 		deps.PubSub, problems[1] = pubsub.Open(pubsub.Options{Journal: brokertest.NewJournal()})
@@ -61,7 +63,7 @@ func openLoadingDoor(t *testing.T, config testConfig) (addr string, server *test
 			}
 		}
 		closers = []func() error{deps.Stream.Close, deps.Queue.Close, deps.PubSub.Close, deps.Store.Close}
-		server.serve(deps)
+		server.Serve(deps)
 		server.Loaded()
 	}
 }
@@ -69,8 +71,8 @@ func openLoadingDoor(t *testing.T, config testConfig) (addr string, server *test
 const loadingReply = "-LOADING Nexo is loading its logs: 25% of 1200 MiB, about 30 s left\r\n"
 
 func TestCommandsWhileLoading(t *testing.T) {
-	addr, _, loaded := openLoadingDoor(t, testConfig{Password: "secret"})
-	client := dialRaw(t, addr, 2)
+	addr, _, loaded := openLoadingDoor(t, commandstest.Process{Password: "secret"})
+	client := commandstest.Dial(t, addr, 2)
 	for _, step := range []struct{ command, want string }{
 		{"PING", "-NOAUTH Authentication required.\r\n"},
 		{"AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.\r\n"},
@@ -93,12 +95,12 @@ func TestCommandsWhileLoading(t *testing.T) {
 		{"COMMAND COUNT", ""},
 		{"CONFIG GET maxclients", ""},
 	} {
-		got := client.do(strings.Fields(step.command)...)
+		got := client.Do(strings.Fields(step.command)...)
 		if step.want != "" && got != step.want || step.want == "" && strings.HasPrefix(got, "-") {
 			t.Errorf("%s: %q, want %q", step.command, got, step.want)
 		}
 	}
-	info := client.do("INFO")
+	info := client.Do("INFO")
 	for _, line := range []string{"loading:1", "async_loading:0", `loading_start_time:\d+`, "loading_total_bytes:1258291200", "loading_loaded_bytes:314572800",
 		"loading_loaded_perc:25.00", "loading_eta_seconds:30", "loading_log:queue", "redis_version:7.*", "connected_clients:1"} {
 		if !regexp.MustCompile("(?m)^" + line + "\r$").MatchString(info) {
@@ -109,11 +111,11 @@ func TestCommandsWhileLoading(t *testing.T) {
 	for _, step := range []struct{ command, want string }{
 		{"PING", "+PONG\r\n"}, {"SET k v", "+OK\r\n"}, {"CLIENT GETNAME", "$2\r\nme\r\n"}, {"CONFIG SET maxmemory 1gb", "+OK\r\n"},
 	} {
-		if got := client.do(strings.Fields(step.command)...); got != step.want {
+		if got := client.Do(strings.Fields(step.command)...); got != step.want {
 			t.Errorf("loaded, %s: %q, want %q", step.command, got, step.want)
 		}
 	}
-	if info := client.do("INFO"); !strings.Contains(info, "\nloading:0\r\n") || strings.Contains(info, "loading_") && !strings.Contains(info, "async_loading:0\r\n") ||
+	if info := client.Do("INFO"); !strings.Contains(info, "\nloading:0\r\n") || strings.Contains(info, "loading_") && !strings.Contains(info, "async_loading:0\r\n") ||
 		!strings.Contains(info, "\ndb3:keys=1,") {
 		t.Errorf("INFO once loaded:\n%s", info)
 	}
@@ -121,8 +123,8 @@ func TestCommandsWhileLoading(t *testing.T) {
 
 // TestNoCommandNeedsABrokerWhileLoading runs everything that is let through, in several shapes; a panic fails the test.
 func TestNoCommandNeedsABrokerWhileLoading(t *testing.T) {
-	addr, server, _ := openLoadingDoor(t, testConfig{EnableDebug: true})
-	run := func(spec *Spec, words []string) {
+	addr, server, _ := openLoadingDoor(t, commandstest.Process{EnableDebug: true})
+	run := func(spec *commands.Spec, words []string) {
 		if spec.Handler == nil {
 			return
 		}
@@ -135,17 +137,17 @@ func TestNoCommandNeedsABrokerWhileLoading(t *testing.T) {
 				for range given {
 					all = append(all, filler)
 				}
-				client := dialRaw(t, addr, 2)
-				got := client.do(all...)
+				client := commandstest.Dial(t, addr, 2)
+				got := client.Do(all...)
 				refused := strings.HasPrefix(got, "-LOADING ")
-				if refused != (spec.Flags&Loading == 0 || spec.NeedsBrokers) {
+				if refused != (spec.Flags&commands.Loading == 0 || spec.NeedsBrokers) {
 					t.Errorf("%q: %q", all, got)
 				}
-				client.conn.Close()
+				client.Conn.Close()
 			}
 		}
 	}
-	for _, spec := range server.sorted() {
+	for _, spec := range server.Sorted() {
 		if spec.Name == "shutdown" || spec.Name == "monitor" || spec.Name == "client" {
 			continue // SHUTDOWN and MONITOR answer nothing; CLIENT is run below
 		}
@@ -154,10 +156,10 @@ func TestNoCommandNeedsABrokerWhileLoading(t *testing.T) {
 			run(&spec.Subcommands[i], []string{spec.Name, spec.Subcommands[i].Name})
 		}
 	}
-	client := dialRaw(t, addr, 3)
+	client := commandstest.Dial(t, addr, 3)
 	for _, words := range []string{"ID", "LIST", "INFO", "GETNAME", "SETINFO LIB-NAME x", "KILL TYPE pubsub", "KILL ID 99999", "UNBLOCK 99999", "LIST TYPE pubsub",
 		"NO-EVICT ON", "TRACKINGINFO", "PAUSE 1", "UNPAUSE", "GETREDIR"} {
-		if got := client.do(append([]string{"CLIENT"}, strings.Fields(words)...)...); strings.HasPrefix(got, "-LOADING") || got == "" {
+		if got := client.Do(append([]string{"CLIENT"}, strings.Fields(words)...)...); strings.HasPrefix(got, "-LOADING") || got == "" {
 			t.Errorf("CLIENT %s: %q", words, got)
 		}
 	}

@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -197,54 +196,5 @@ func TestMemoryOfLoginsIsBounded(t *testing.T) {
 	w.leave(w.enter("192.0.2.1", false), false)
 	if len(w.byAddress) != 0 {
 		t.Errorf("a second later %d addresses are remembered", len(w.byAddress))
-	}
-}
-
-// The two doors take from the same tokens.
-func TestBothDoorsShareTheRate(t *testing.T) {
-	addr, server := openCoreDoor(t, testConfig{Password: "right"}, nil)
-	began := time.Now()
-	wrong := make(chan int, 40)
-	for i := range 40 {
-		go func() {
-			n := 0
-			defer func() { wrong <- n }()
-			if i%2 == 0 {
-				for time.Since(began) < 2*time.Second {
-					ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second-time.Since(began))
-					if _, checked := server.Login(ctx, "127.0.0.1", "default", "guess", n > 0); checked {
-						n++
-					}
-					cancel()
-				}
-				return
-			}
-			c := dialRaw(t, addr, 2)
-			for time.Since(began) < 2*time.Second {
-				if c.do("AUTH", "guess") == "-"+wrongPassText+"\r\n" {
-					n++
-				}
-			}
-		}()
-	}
-	time.Sleep(500 * time.Millisecond) // the flood has used up what is free
-	for range 5 {
-		began := time.Now()
-		if right, checked := server.Login(context.Background(), "127.0.0.1", "default", "right", false); !right || !checked {
-			t.Errorf("the dashboard: right %v, checked %v", right, checked)
-		}
-		if got := dialRaw(t, addr, 2).do("AUTH", "right"); got != "+OK\r\n" {
-			t.Errorf("RESP: %q", got)
-		}
-		if took := time.Since(began); took > 5*time.Second {
-			t.Errorf("two right logins took %v", took)
-		}
-	}
-	total := 0
-	for range 40 {
-		total += <-wrong
-	}
-	if most := wrongLoginsAtOnce + int(time.Since(began).Seconds()*wrongLoginsPerSecond) + 1; total > most {
-		t.Errorf("%d wrong passwords were tried in %v, at most %d may", total, time.Since(began), most)
 	}
 }

@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"os"
@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nexobroker/nexo/commands/commandstest"
 )
 
 // TestMissingRedisCommandsAreListed holds docs/redis.md to the table of commands and to a real redis-server: each command of
@@ -19,7 +21,7 @@ func TestMissingRedisCommandsAreListed(t *testing.T) {
 	if !found {
 		t.Fatal("docs/redis.md has no section \"What is missing\"")
 	}
-	server := newServer(underTest{}, testConfig{})
+	server := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{})
 	var listed []string
 	for line := range strings.Lines(section) {
 		cells := strings.Split(line, "|")
@@ -34,18 +36,18 @@ func TestMissingRedisCommandsAreListed(t *testing.T) {
 		t.Fatalf("docs/redis.md lists only %d commands", len(listed))
 	}
 	for _, name := range listed {
-		if server.table[name] != nil {
+		if server.Table()[name] != nil {
 			t.Errorf("docs/redis.md says that %s is missing, and it is there", strings.ToUpper(name))
 		}
 	}
-	redis := strings.Fields(dialRaw(t, openRedis(t), 2).do("COMMAND", "LIST"))
+	redis := strings.Fields(commandstest.Dial(t, commandstest.OpenRedis(t), 2).Do("COMMAND", "LIST"))
 	known := 0
 	for _, name := range redis {
 		if strings.ContainsAny(name, "*$|") {
 			continue // the frames of the reply, and subcommands
 		}
 		known++
-		if server.table[name] == nil && !slices.Contains(listed, name) {
+		if server.Table()[name] == nil && !slices.Contains(listed, name) {
 			t.Errorf("Redis has %s, we do not, and docs/redis.md does not say so", strings.ToUpper(name))
 		}
 	}
@@ -75,9 +77,9 @@ func TestMissingCommandsOfTheREADME(t *testing.T) {
 	if !found || len(names) < 10 {
 		t.Fatalf("the README names only %d commands that are missing", len(names))
 	}
-	server := newServer(underTest{}, testConfig{})
+	server := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{})
 	for _, name := range names {
-		if server.table[strings.ToLower(name[1])] != nil {
+		if server.Table()[strings.ToLower(name[1])] != nil {
 			t.Errorf("the README says that %s is missing, and it is there", name[1])
 		}
 	}

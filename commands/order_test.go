@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"fmt"
@@ -7,21 +7,23 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nexobroker/nexo/commands/commandstest"
 )
 
 // TestOwnMessagesComeBeforeTheEnd sends everything in one write: what a connection publishes to itself is delivered before it ends
 // the subscription, in the order of Redis.
 func TestOwnMessagesComeBeforeTheEnd(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
-	redisAddr := openRedis(t)
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+	redisAddr := commandstest.OpenRedis(t)
 	script := func(addr string, lines []string, replies int) (all []string) {
-		c := dialRaw(t, addr, 3)
-		c.conn.SetDeadline(time.Now().Add(10 * time.Second))
-		if _, err := io.WriteString(c.conn, strings.Join(lines, "\r\n")+"\r\n"); err != nil {
+		c := commandstest.Dial(t, addr, 3)
+		c.Conn.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.WriteString(c.Conn, strings.Join(lines, "\r\n")+"\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		for range replies {
-			reply, err := readRaw(c.in)
+			reply, err := commandstest.ReadReply(c.In)
 			if err != nil {
 				t.Fatalf("%q: %v after %q", lines, err, all)
 			}
@@ -52,11 +54,11 @@ func TestOwnMessagesComeBeforeTheEnd(t *testing.T) {
 // TestWhatIsAnsweredIsSeen: once a connection has its answer, every command that another one sends afterwards sees the effect, while
 // others keep the server busy with batches of their own.
 func TestWhatIsAnsweredIsSeen(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
 	stop := make(chan struct{})
 	var noise sync.WaitGroup
 	for i := range 3 {
-		c := dialRaw(t, addr, 3)
+		c := commandstest.Dial(t, addr, 3)
 		noise.Go(func() {
 			for n := 0; ; n++ {
 				select {
@@ -65,21 +67,21 @@ func TestWhatIsAnsweredIsSeen(t *testing.T) {
 				default:
 				}
 				lines := strings.Repeat(fmt.Sprintf("SET noise%d %d\r\nPUBLISH noise x\r\nGET k\r\n", i, n), 20)
-				fmt.Fprint(c.conn, lines)
+				fmt.Fprint(c.Conn, lines)
 				for range 60 {
-					if _, err := readRaw(c.in); err != nil {
+					if _, err := commandstest.ReadReply(c.In); err != nil {
 						t.Error(err)
 						return
 					}
 				}
-				c.conn.SetDeadline(time.Now().Add(10 * time.Second))
+				c.Conn.SetDeadline(time.Now().Add(10 * time.Second))
 			}
 		})
 	}
-	a, b := dialRaw(t, addr, 3), dialRaw(t, addr, 3)
-	expect := func(c *rawClient, want string, words ...string) {
+	a, b := commandstest.Dial(t, addr, 3), commandstest.Dial(t, addr, 3)
+	expect := func(c *commandstest.Client, want string, words ...string) {
 		t.Helper()
-		if got := c.do(words...); got != want {
+		if got := c.Do(words...); got != want {
 			t.Fatalf("%q: %q, want %q", words, got, want)
 		}
 	}
@@ -89,14 +91,14 @@ func TestWhatIsAnsweredIsSeen(t *testing.T) {
 		expect(b, fmt.Sprintf("$%d\r\n%s\r\n", len(value), value), "GET", "k")
 		for _, family := range [][4]string{{"SUBSCRIBE", "UNSUBSCRIBE", channel, "PUBLISH"}, {"PSUBSCRIBE", "PUNSUBSCRIBE", "only/*", "PUBLISH"},
 			{"PSUBSCRIBE", "PUNSUBSCRIBE", "only/+", "PUBLISH"}, {"SSUBSCRIBE", "SUNSUBSCRIBE", channel, "SPUBLISH"}} {
-			a.do(family[0], family[2])
+			a.Do(family[0], family[2])
 			expect(b, ":1\r\n", family[3], channel, value)
 			// What was published is there, too, before the confirmation of the end.
-			event, err := readRaw(a.in)
+			event, err := commandstest.ReadReply(a.In)
 			if err != nil || !strings.HasPrefix(event, ">") || !strings.HasSuffix(event, "\r\n"+value+"\r\n") {
 				t.Fatalf("%s: %v, %q", family[0], err, event)
 			}
-			a.do(family[1], family[2])
+			a.Do(family[1], family[2])
 			expect(b, ":0\r\n", family[3], channel, value)
 		}
 		expect(b, ":1\r\n", "DEL", "k")

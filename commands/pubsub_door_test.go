@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"bufio"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/pubsub"
+	"github.com/nexobroker/nexo/commands/commandstest"
 	"github.com/nexobroker/nexo/resp"
 )
 
@@ -29,7 +30,7 @@ func openBus(t testing.TB, options pubsub.Options) (string, *pubsub.Broker) {
 	if options.Clock != nil {
 		clock = options.Clock
 	}
-	server := newServer(underTest{PubSub: broker, Clock: clock}, testConfig{})
+	server := commandstest.NewServer(commandstest.Brokers{PubSub: broker, Clock: clock}, commandstest.Process{})
 	listening, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0"}, server)
 	if err != nil {
 		t.Fatal(err)

@@ -1,10 +1,11 @@
-package commands
+package commands_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/nexobroker/nexo/brokers/pubsub"
+	"github.com/nexobroker/nexo/commands"
 )
 
 // TestConfirmationBytes holds every confirmation and event against its bytes.
@@ -142,7 +143,7 @@ func TestBusErrors(t *testing.T) {
 		t.Errorf("something was changed: %q", got)
 	}
 	words := []string{"subscribe"}
-	for i := range subscriptionsMax + 1 {
+	for i := range commands.SubscriptionsMax + 1 {
 		words = append(words, strings.Repeat("c", 1+i%7)+strings.Repeat("d", i/7))
 	}
 	if got := w.do(words...); got != "-ERR a connection may hold at most 10000 subscriptions\r\n" {

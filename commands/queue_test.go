@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/brokertest"
 	"github.com/nexobroker/nexo/brokers/queue"
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/commandstest"
 	"github.com/nexobroker/nexo/resp"
 )
 
@@ -21,7 +23,7 @@ func openQueueDoor(t testing.TB) (addr string, broker *queue.Broker, clock *brok
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := newServer(underTest{Queue: broker, Clock: clock}, testConfig{})
+	server := commandstest.NewServer(commandstest.Brokers{Queue: broker, Clock: clock}, commandstest.Process{})
 	door, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0"}, server)
 	if err != nil {
 		t.Fatal(err)
@@ -139,21 +141,21 @@ var queueSteps = []string{
 
 // TestMultipleOption holds that a word in front of several values stands once, as it does on the wire.
 func TestMultipleOption(t *testing.T) {
-	keys := Many(Option("DEDUP", "key", "string"))
-	if text := keys.usage(); text != "[DEDUP key [key ...]]" {
+	keys := commands.Many(commands.Option("DEDUP", "key", "string"))
+	if text := commands.Usage([]commands.Argument{keys}); text != " [DEDUP key [key ...]]" {
 		t.Fatal(text)
 	}
-	server := newServer(underTest{}, testConfig{})
-	for _, spec := range server.queues.Family().Specs {
-		if spec.Name == "qmpush" && !strings.HasSuffix(usage(spec.Arguments), " [DEDUP key [key ...]] [NOMKQ]") {
-			t.Fatal(usage(spec.Arguments))
+	server := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{})
+	for _, spec := range server.Queues.Family().Specs {
+		if spec.Name == "qmpush" && !strings.HasSuffix(commands.Usage(spec.Arguments), " [DEDUP key [key ...]] [NOMKQ]") {
+			t.Fatal(commands.Usage(spec.Arguments))
 		}
 	}
 }
 
 func TestQueueScript(t *testing.T) {
 	addr, _, clock := openQueueDoor(t)
-	client := dialRaw(t, addr, 2)
+	client := commandstest.Dial(t, addr, 2)
 	for i := 0; i < len(queueSteps); i += 2 {
 		words := strings.Fields(queueSteps[i])
 		if words[0] == "advance" {
@@ -163,7 +165,7 @@ func TestQueueScript(t *testing.T) {
 			continue
 		}
 		want := strings.ReplaceAll(queueSteps[i+1], "|", "\r\n") + "\r\n"
-		if got := client.do(words...); got != want {
+		if got := client.Do(words...); got != want {
 			t.Fatalf("%s\n got %q\nwant %q", queueSteps[i], got, want)
 		}
 	}
@@ -171,52 +173,52 @@ func TestQueueScript(t *testing.T) {
 
 func TestQueueNamesAndSizes(t *testing.T) {
 	addr, _, _ := openQueueDoor(t)
-	client := dialRaw(t, addr, 2)
+	client := commandstest.Dial(t, addr, 2)
 	for _, name := range []string{"", "a\x00b", "line\nbreak", strings.Repeat("x", 201)} {
 		for _, words := range [][]string{{"QPUSH", name, "x"}, {"QPOP", name}, {"QCREATE", name}, {"QINFO", name}, {"QEXISTS", name}} {
-			if got := client.do(words...); !strings.HasPrefix(got, "-BADNAME ") {
+			if got := client.Do(words...); !strings.HasPrefix(got, "-BADNAME ") {
 				t.Fatalf("%q: %q", words, got)
 			}
 		}
 	}
-	if got := client.do("QPUSH", "../../x", strings.Repeat("x", 1<<20+1)); got != "-TOOBIG payload 1048577 > 1048576\r\n" {
+	if got := client.Do("QPUSH", "../../x", strings.Repeat("x", 1<<20+1)); got != "-TOOBIG payload 1048577 > 1048576\r\n" {
 		t.Fatal(got)
 	}
-	if got := client.do("QPUSH", "../../x", "p"); got != "$1\r\n1\r\n" {
+	if got := client.Do("QPUSH", "../../x", "p"); got != "$1\r\n1\r\n" {
 		t.Fatal(got)
 	}
 }
 
 func TestQueueReplyIsCapped(t *testing.T) {
 	addr, _, _ := openQueueDoor(t)
-	client := dialRaw(t, addr, 2)
+	client := commandstest.Dial(t, addr, 2)
 	payload := strings.Repeat("x", 1<<20)
 	for range 20 {
-		client.do("QPUSH", "q", payload)
+		client.Do("QPUSH", "q", payload)
 	}
-	if got := client.do("QPOP", "q", "COUNT", "20"); len(got) > replyBytes || !strings.HasPrefix(got, "*15\r\n") {
+	if got := client.Do("QPOP", "q", "COUNT", "20"); len(got) > commands.ReplyBytes || !strings.HasPrefix(got, "*15\r\n") {
 		t.Fatalf("%d bytes, %q", len(got), got[:10])
 	}
-	if got := client.do("QPOP", "q", "COUNT", "20"); !strings.HasPrefix(got, "*5\r\n") {
+	if got := client.Do("QPOP", "q", "COUNT", "20"); !strings.HasPrefix(got, "*5\r\n") {
 		t.Fatal(got[:10])
 	}
 }
 
 func TestQueueInfoShapes(t *testing.T) {
 	addr, _, _ := openQueueDoor(t)
-	client, modern := dialRaw(t, addr, 2), dialRaw(t, addr, 3)
-	client.do("QPUSH", "q", "x")
-	if got := client.do("QINFO", "q"); !strings.HasPrefix(got, "*82\r\n$4\r\nname\r\n$1\r\nq\r\n$5\r\nready\r\n:1\r\n") {
+	client, modern := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 3)
+	client.Do("QPUSH", "q", "x")
+	if got := client.Do("QINFO", "q"); !strings.HasPrefix(got, "*82\r\n$4\r\nname\r\n$1\r\nq\r\n$5\r\nready\r\n:1\r\n") {
 		t.Fatalf("%q", got)
 	}
-	if got := modern.do("QINFO", "q"); !strings.HasPrefix(got, "%41\r\n") || !strings.Contains(got, "$10\r\npriorities\r\n%1\r\n$1\r\n0\r\n:1\r\n") {
+	if got := modern.Do("QINFO", "q"); !strings.HasPrefix(got, "%41\r\n") || !strings.Contains(got, "$10\r\npriorities\r\n%1\r\n$1\r\n0\r\n:1\r\n") {
 		t.Fatalf("%q", got)
 	}
-	if got := modern.do("QPOP", "none2"); !strings.HasPrefix(got, "-NOQUEUE") {
+	if got := modern.Do("QPOP", "none2"); !strings.HasPrefix(got, "-NOQUEUE") {
 		t.Fatal(got)
 	}
-	modern.do("QPOP", "q")
-	if got := modern.do("QPOP", "q"); got != "_\r\n" {
+	modern.Do("QPOP", "q")
+	if got := modern.Do("QPOP", "q"); got != "_\r\n" {
 		t.Fatalf("%q", got)
 	}
 }
@@ -237,22 +239,22 @@ func waitFor(t *testing.T, what string, done func(queue.Info) bool, broker *queu
 
 func TestBlockedPop(t *testing.T) {
 	addr, broker, _ := openQueueDoor(t)
-	producer := dialRaw(t, addr, 2)
-	producer.do("QCREATE", "q")
+	producer := commandstest.Dial(t, addr, 2)
+	producer.Do("QCREATE", "q")
 	replies := make(chan string, 3)
 	for i := range 2 {
-		client := dialRaw(t, addr, 2)
-		go func() { replies <- client.do("QMPOP", "1", "q", "BLOCK", "0") }()
+		client := commandstest.Dial(t, addr, 2)
+		go func() { replies <- client.Do("QMPOP", "1", "q", "BLOCK", "0") }()
 		waitFor(t, "in line", func(info queue.Info) bool { return info.Waiters == i+1 }, broker)
 	}
-	producer.do("QPUSH", "q", "first")
+	producer.Do("QPUSH", "q", "first")
 	if got := <-replies; got != "*2\r\n$1\r\nq\r\n*1\r\n*3\r\n$3\r\n1-1\r\n$5\r\nfirst\r\n:1\r\n" {
 		t.Fatalf("%q", got)
 	}
 	waitFor(t, "one was woken", func(info queue.Info) bool { return info.Waiters == 1 }, broker)
-	producer.do("QPUSH", "q", "second")
+	producer.Do("QPUSH", "q", "second")
 	<-replies
-	if got := producer.do("QPOP", "q", "BLOCK", "20"); got != "*-1\r\n" {
+	if got := producer.Do("QPOP", "q", "BLOCK", "20"); got != "*-1\r\n" {
 		t.Fatalf("%q", got)
 	}
 }
@@ -260,47 +262,47 @@ func TestBlockedPop(t *testing.T) {
 // TestBlockedPopOfAClientThatLeaves: the job goes elsewhere, uncounted.
 func TestBlockedPopOfAClientThatLeaves(t *testing.T) {
 	addr, broker, _ := openQueueDoor(t)
-	producer, leaver := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
-	producer.do("QCREATE", "q")
-	if _, err := leaver.conn.Write([]byte("*4\r\n$4\r\nQPOP\r\n$1\r\nq\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n")); err != nil {
+	producer, leaver := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
+	producer.Do("QCREATE", "q")
+	if _, err := leaver.Conn.Write([]byte("*4\r\n$4\r\nQPOP\r\n$1\r\nq\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n")); err != nil {
 		t.Fatal(err)
 	}
 	waitFor(t, "in line", func(info queue.Info) bool { return info.Waiters == 1 }, broker)
-	leaver.conn.Close()
+	leaver.Conn.Close()
 	waitFor(t, "left the line", func(info queue.Info) bool { return info.Waiters == 0 }, broker)
-	producer.do("QPUSH", "q", "x")
-	if got := producer.do("QPOP", "q"); got != "*1\r\n*3\r\n$3\r\n1-1\r\n$1\r\nx\r\n:1\r\n" {
+	producer.Do("QPUSH", "q", "x")
+	if got := producer.Do("QPOP", "q"); got != "*1\r\n*3\r\n$3\r\n1-1\r\n$1\r\nx\r\n:1\r\n" {
 		t.Fatalf("%q", got)
 	}
 }
 
 func TestBoundLeasesEndWithTheConnection(t *testing.T) {
 	addr, broker, _ := openQueueDoor(t)
-	producer, consumer := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
-	producer.do("QMPUSH", "q", "3", "a", "b", "c")
-	consumer.do("QPOP", "q", "COUNT", "2", "BIND")
-	consumer.do("QPOP", "q")
-	consumer.do("QACK", "q", "1-1")
-	consumer.conn.Close()
+	producer, consumer := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
+	producer.Do("QMPUSH", "q", "3", "a", "b", "c")
+	consumer.Do("QPOP", "q", "COUNT", "2", "BIND")
+	consumer.Do("QPOP", "q")
+	consumer.Do("QACK", "q", "1-1")
+	consumer.Conn.Close()
 	waitFor(t, "the bound job is back", func(info queue.Info) bool { return info.Ready == 1 && info.Inflight == 1 }, broker)
-	if got := producer.do("QPOP", "q"); got != "*1\r\n*3\r\n$3\r\n2-2\r\n$1\r\nb\r\n:1\r\n" {
+	if got := producer.Do("QPOP", "q"); got != "*1\r\n*3\r\n$3\r\n2-2\r\n$1\r\nb\r\n:1\r\n" {
 		t.Fatalf("%q", got)
 	}
 }
 
 func TestUnblock(t *testing.T) {
 	addr, broker, _ := openQueueDoor(t)
-	admin := dialRaw(t, addr, 2)
-	admin.do("QCREATE", "q")
+	admin := commandstest.Dial(t, addr, 2)
+	admin.Do("QCREATE", "q")
 	for _, mode := range []struct{ word, want string }{
 		{"TIMEOUT", "*-1\r\n"}, {"ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"},
 	} {
-		client := dialRaw(t, addr, 2)
-		id := strings.Trim(client.do("CLIENT", "ID"), ":\r\n")
+		client := commandstest.Dial(t, addr, 2)
+		id := strings.Trim(client.Do("CLIENT", "ID"), ":\r\n")
 		reply := make(chan string, 1)
-		go func() { reply <- client.do("QPOP", "q", "BLOCK", "0") }()
+		go func() { reply <- client.Do("QPOP", "q", "BLOCK", "0") }()
 		waitFor(t, "in line", func(info queue.Info) bool { return info.Waiters == 1 }, broker)
-		for admin.do("CLIENT", "UNBLOCK", id, mode.word) != ":1\r\n" {
+		for admin.Do("CLIENT", "UNBLOCK", id, mode.word) != ":1\r\n" {
 			time.Sleep(time.Millisecond) // it is in line a moment before it blocks
 		}
 		if got := <-reply; got != mode.want {
@@ -311,5 +313,12 @@ func TestUnblock(t *testing.T) {
 }
 
 func FuzzQueueArguments(f *testing.F) {
-	fuzzCommands(f, func(spec *Spec) bool { return spec != nil && spec.Group == "queue" })
+	seeds := []string{
+		"QMPUSH q 2 a b PRIORITY 3\nQPOP q COUNT 2 META\nQNACK q 1-1 REASON no DEAD\nQDLQ LIST q\nQDLQ REPLAY q ALL\nQINFO q",
+		"QPOP q BLOCK 0\nQPUSH q x DEDUP k DELAY 5s\nQPEEK q STATE DELAYED MATCH x",
+	}
+	for i := 0; i < len(queueSteps); i += 2 {
+		seeds = append(seeds, queueSteps[i])
+	}
+	commandstest.RunFuzz(f, seeds, func(group string) bool { return group == "queue" })
 }

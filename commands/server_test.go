@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"fmt"
@@ -7,20 +7,23 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/commandstest"
 )
 
 func TestSlowLogKeepsWhatTookLong(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{EnableDebug: true}, nil)
-	client := dialRaw(t, addr, 2)
-	client.do("CLIENT", "SETNAME", "me")
-	client.do("CONFIG", "SET", "requirepass", "secret", "slowlog-log-slower-than", "0", "slowlog-max-len", "4")
-	client.do("CONFIG", "SET", "requirepass", "")
-	client.do("SLOWLOG", "RESET")
-	client.do("KEYS", strings.Repeat("x", 200))
-	client.do("KEYS", "*")
-	client.do("CONFIG", "SET", "requirepass", "")
-	reply := client.do("SLOWLOG", "GET", "-1")
-	for _, want := range []string{"xxx... (72 more bytes)\r\n", "$4\r\nKEYS\r\n$1\r\n*\r\n", "(redacted)", "$2\r\nme\r\n", client.conn.LocalAddr().String()} {
+	addr, _ := commandstest.Open(t, commandstest.Process{EnableDebug: true}, nil)
+	client := commandstest.Dial(t, addr, 2)
+	client.Do("CLIENT", "SETNAME", "me")
+	client.Do("CONFIG", "SET", "requirepass", "secret", "slowlog-log-slower-than", "0", "slowlog-max-len", "4")
+	client.Do("CONFIG", "SET", "requirepass", "")
+	client.Do("SLOWLOG", "RESET")
+	client.Do("KEYS", strings.Repeat("x", 200))
+	client.Do("KEYS", "*")
+	client.Do("CONFIG", "SET", "requirepass", "")
+	reply := client.Do("SLOWLOG", "GET", "-1")
+	for _, want := range []string{"xxx... (72 more bytes)\r\n", "$4\r\nKEYS\r\n$1\r\n*\r\n", "(redacted)", "$2\r\nme\r\n", client.Conn.LocalAddr().String()} {
 		if !strings.Contains(reply, want) {
 			t.Errorf("SLOWLOG GET lacks %q:\n%s", want, reply)
 		}
@@ -29,72 +32,72 @@ func TestSlowLogKeepsWhatTookLong(t *testing.T) {
 		t.Errorf("SLOWLOG GET tells the password:\n%s", reply)
 	}
 	for range 10 {
-		client.do("KEYS", "*")
+		client.Do("KEYS", "*")
 	}
-	if got := client.do("SLOWLOG", "LEN"); got != ":4\r\n" {
+	if got := client.Do("SLOWLOG", "LEN"); got != ":4\r\n" {
 		t.Errorf("SLOWLOG LEN over its limit: %q", got)
 	}
-	client.do("CONFIG", "SET", "slowlog-log-slower-than", "20000")
-	client.do("SLOWLOG", "RESET")
-	client.do("DEBUG", "SLEEP", "0.05")
-	client.do("KEYS", "*")
-	reply = client.do("SLOWLOG", "GET")
+	client.Do("CONFIG", "SET", "slowlog-log-slower-than", "20000")
+	client.Do("SLOWLOG", "RESET")
+	client.Do("DEBUG", "SLEEP", "0.05")
+	client.Do("KEYS", "*")
+	reply = client.Do("SLOWLOG", "GET")
 	if !strings.HasPrefix(reply, "*1\r\n*6\r\n") || !strings.Contains(reply, "SLEEP") {
 		t.Errorf("only DEBUG SLEEP was slow:\n%s", reply)
 	}
-	client.do("CONFIG", "SET", "slowlog-log-slower-than", "-1")
-	client.do("DEBUG", "SLEEP", "0.05")
-	if got := client.do("SLOWLOG", "LEN"); got != ":1\r\n" {
+	client.Do("CONFIG", "SET", "slowlog-log-slower-than", "-1")
+	client.Do("DEBUG", "SLEEP", "0.05")
+	if got := client.Do("SLOWLOG", "LEN"); got != ":1\r\n" {
 		t.Errorf("the slow log is off: %q", got)
 	}
 }
 
 func TestSlowLogCutsLongCommands(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
-	client := dialRaw(t, addr, 2)
-	client.do("CONFIG", "SET", "slowlog-log-slower-than", "0")
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+	client := commandstest.Dial(t, addr, 2)
+	client.Do("CONFIG", "SET", "slowlog-log-slower-than", "0")
 	words := []string{"COMMAND", "DOCS"}
 	for i := range 48 {
 		words = append(words, fmt.Sprint("c", i))
 	}
-	client.do(words...)
-	reply := client.do("SLOWLOG", "GET", "1")
+	client.Do(words...)
+	reply := client.Do("SLOWLOG", "GET", "1")
 	if !strings.Contains(reply, "*32\r\n") || !strings.Contains(reply, "... (19 more arguments)") {
 		t.Errorf("SLOWLOG GET: %q", reply)
 	}
 }
 
 func TestClientTypes(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
-	admin, subscriber := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
-	subscriber.do("CLIENT", "SETNAME", "subscriber")
-	subscriber.do("SUBSCRIBE", "c")
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+	admin, subscriber := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
+	subscriber.Do("CLIENT", "SETNAME", "subscriber")
+	subscriber.Do("SUBSCRIBE", "c")
 	for kind, shown := range map[string]bool{"normal": false, "pubsub": true} {
-		if got := admin.do("CLIENT", "LIST", "TYPE", kind); strings.Contains(got, "name=subscriber") != shown {
+		if got := admin.Do("CLIENT", "LIST", "TYPE", kind); strings.Contains(got, "name=subscriber") != shown {
 			t.Errorf("CLIENT LIST TYPE %s: %q", kind, got)
 		}
 	}
-	if got := admin.do("CLIENT", "KILL", "TYPE", "normal"); got != ":0\r\n" {
+	if got := admin.Do("CLIENT", "KILL", "TYPE", "normal"); got != ":0\r\n" {
 		t.Errorf("CLIENT KILL TYPE normal: %q", got)
 	}
-	if got := admin.do("CLIENT", "KILL", "TYPE", "pubsub"); got != ":1\r\n" {
+	if got := admin.Do("CLIENT", "KILL", "TYPE", "pubsub"); got != ":1\r\n" {
 		t.Errorf("CLIENT KILL TYPE pubsub: %q", got)
 	}
-	subscriber.conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := subscriber.in.ReadByte(); err == nil {
+	subscriber.Conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := subscriber.In.ReadByte(); err == nil {
 		t.Error("the subscriber is still connected")
 	}
 }
 
 func TestTimeoutClosesIdleClients(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
-	admin, idle := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
-	idle.do("PING")
-	if got := admin.do("CONFIG", "SET", "timeout", "1"); got != "+OK\r\n" {
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+	admin, idle := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
+	idle.Do("PING")
+	if got := admin.Do("CONFIG", "SET", "timeout", "1"); got != "+OK\r\n" {
 		t.Fatal(got)
 	}
-	idle.conn.SetDeadline(time.Now().Add(15 * time.Second))
-	if _, err := idle.in.ReadByte(); err == nil || strings.Contains(err.Error(), "timeout") {
+	idle.Conn.SetDeadline(time.Now().Add(15 * time.Second))
+	if _, err := idle.In.ReadByte(); err == nil || strings.Contains(err.Error(), "timeout") {
 		t.Errorf("an idle client stays: %v", err)
 	}
 }
@@ -117,24 +120,24 @@ func ownAddress(t *testing.T) string {
 func TestProtectedMode(t *testing.T) {
 	for _, test := range []struct {
 		remote string
-		config testConfig
+		config commandstest.Process
 		wanted string
 	}{
-		{"10.1.2.3:5", testConfig{ProtectedMode: true}, "denied"},
-		{"[2001:db8::1]:5", testConfig{ProtectedMode: true}, "denied"},
-		{"[fe80::1%eth0]:5", testConfig{ProtectedMode: true}, "denied"},
-		{"[::ffff:10.1.2.3]:5", testConfig{ProtectedMode: true}, "denied"},
-		{"[::ffff:127.0.0.1]:5", testConfig{ProtectedMode: true}, "admitted"},
-		{"127.0.0.1:5", testConfig{ProtectedMode: true}, "admitted"},
-		{"127.8.9.1:5", testConfig{ProtectedMode: true}, "admitted"},
-		{"[::1]:5", testConfig{ProtectedMode: true}, "admitted"},
-		{"@", testConfig{ProtectedMode: true}, "admitted"}, // a Unix socket
-		{"10.1.2.3:5", testConfig{ProtectedMode: true, Password: "secret"}, "admitted"},
-		{"10.1.2.3:5", testConfig{}, "admitted"},
+		{"10.1.2.3:5", commandstest.Process{ProtectedMode: true}, "denied"},
+		{"[2001:db8::1]:5", commandstest.Process{ProtectedMode: true}, "denied"},
+		{"[fe80::1%eth0]:5", commandstest.Process{ProtectedMode: true}, "denied"},
+		{"[::ffff:10.1.2.3]:5", commandstest.Process{ProtectedMode: true}, "denied"},
+		{"[::ffff:127.0.0.1]:5", commandstest.Process{ProtectedMode: true}, "admitted"},
+		{"127.0.0.1:5", commandstest.Process{ProtectedMode: true}, "admitted"},
+		{"127.8.9.1:5", commandstest.Process{ProtectedMode: true}, "admitted"},
+		{"[::1]:5", commandstest.Process{ProtectedMode: true}, "admitted"},
+		{"@", commandstest.Process{ProtectedMode: true}, "admitted"}, // a Unix socket
+		{"10.1.2.3:5", commandstest.Process{ProtectedMode: true, Password: "secret"}, "admitted"},
+		{"10.1.2.3:5", commandstest.Process{}, "admitted"},
 	} {
-		server := newServer(underTest{}, test.config)
+		server := commandstest.NewServer(commandstest.Brokers{}, test.config)
 		got := "admitted"
-		if server.deniesAddress(address(test.remote)) {
+		if server.Denies(address(test.remote)) {
 			got = "denied"
 		}
 		if got != test.wanted {
@@ -145,12 +148,12 @@ func TestProtectedMode(t *testing.T) {
 	if host == "" {
 		t.Skip("this machine has the loopback interface alone: the refusal is not tried over a socket")
 	}
-	addr, _ := openCoreDoorAt(t, net.JoinHostPort(host, "0"), testConfig{ProtectedMode: true}, nil)
-	client := dialRaw(t, addr, 2)
-	if got := client.do("PING"); !strings.HasPrefix(got, "-DENIED ") {
+	addr, _ := commandstest.OpenAt(t, net.JoinHostPort(host, "0"), commandstest.Process{ProtectedMode: true}, nil)
+	client := commandstest.Dial(t, addr, 2)
+	if got := client.Do("PING"); !strings.HasPrefix(got, "-DENIED ") {
 		t.Errorf("a stranger's PING: %q", got)
 	}
-	if _, err := client.in.ReadByte(); err == nil {
+	if _, err := client.In.ReadByte(); err == nil {
 		t.Error("a stranger stays connected")
 	}
 }
@@ -168,18 +171,18 @@ func (a address) Network() string {
 func (a address) String() string { return string(a) }
 
 func TestInfoHasWhatClientsRead(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{MaxClients: 77}, nil)
+	addr, _ := commandstest.Open(t, commandstest.Process{MaxClients: 77}, nil)
 	for _, proto := range []int{2, 3} {
-		client := dialRaw(t, addr, proto)
-		client.do("SET", "k", "v", "EX", "100")
-		client.do("SELECT", "3")
-		client.do("SET", "k", "v")
-		reply := client.do("INFO")
+		client := commandstest.Dial(t, addr, proto)
+		client.Do("SET", "k", "v", "EX", "100")
+		client.Do("SELECT", "3")
+		client.Do("SET", "k", "v")
+		reply := client.Do("INFO")
 		if proto == 3 && !strings.HasPrefix(reply, "=") {
 			t.Errorf("INFO in RESP3 is not a verbatim string: %q", reply[:20])
 		}
 		for _, line := range []string{
-			"redis_version:7\\.2\\.\\d+", "nexo_version:" + regexp.QuoteMeta(Version), "redis_mode:standalone", "role:master", "loading:0",
+			"redis_version:7\\.2\\.\\d+", "nexo_version:" + regexp.QuoteMeta(commands.Version), "redis_mode:standalone", "role:master", "loading:0",
 			"connected_clients:[1-9]\\d*", "blocked_clients:0", "used_memory:\\d+", "used_memory_heap:[1-9]\\d*", "maxmemory:0", "maxmemory_policy:noeviction",
 			"total_commands_processed:\\d+", "total_connections_received:[1-9]\\d*", "connected_slaves:0", "maxclients:77", "tcp_port:[1-9]\\d*",
 			"db0:keys=1,expires=1,avg_ttl=\\d+", "db3:keys=1,expires=0,avg_ttl=0", "uptime_in_seconds:\\d+",
@@ -188,7 +191,7 @@ func TestInfoHasWhatClientsRead(t *testing.T) {
 				t.Errorf("INFO lacks %s:\n%s", line, reply)
 			}
 		}
-		section := client.do("INFO", "replication", "KEYSPACE")
+		section := client.Do("INFO", "replication", "KEYSPACE")
 		if !strings.Contains(section, "# Replication\r\n") || !strings.Contains(section, "# Keyspace\r\n") || strings.Contains(section, "# Server\r\n") {
 			t.Errorf("INFO of two sections: %q", section)
 		}
@@ -196,15 +199,15 @@ func TestInfoHasWhatClientsRead(t *testing.T) {
 }
 
 func TestSilencedBlockingCommandStaysSilent(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
-	client := dialRaw(t, addr, 2)
-	client.do("QCREATE", "q")
-	fmt.Fprint(client.conn, "ECHO "+strings.Repeat("x", 100)+"\r\nCLIENT REPLY SKIP\r\nQPOP q BLOCK 1ms\r\nECHO next\r\n")
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+	client := commandstest.Dial(t, addr, 2)
+	client.Do("QCREATE", "q")
+	fmt.Fprint(client.Conn, "ECHO "+strings.Repeat("x", 100)+"\r\nCLIENT REPLY SKIP\r\nQPOP q BLOCK 1ms\r\nECHO next\r\n")
 	for _, want := range []string{"$100\r\n" + strings.Repeat("x", 100) + "\r\n", "$4\r\nnext\r\n"} {
 		got := make([]byte, len(want))
-		client.conn.SetDeadline(time.Now().Add(10 * time.Second))
+		client.Conn.SetDeadline(time.Now().Add(10 * time.Second))
 		for i := range got {
-			b, err := client.in.ReadByte()
+			b, err := client.In.ReadByte()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"fmt"
@@ -6,12 +6,15 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/commandstest"
 )
 
 // TestConfigSetActsOrRefuses: what would not act is refused and changes nothing, whatever else the command sets.
 func TestConfigSetActsOrRefuses(t *testing.T) {
-	addr, server := openCoreDoor(t, testConfig{MaxClients: 100, Fsync: "always"}, nil)
-	client := dialRaw(t, addr, 2)
+	addr, server := commandstest.Open(t, commandstest.Process{MaxClients: 100, Fsync: "always"}, nil)
+	client := commandstest.Dial(t, addr, 2)
 	for setting, why := range map[string]string{
 		"notify-keyspace-events Ex":     "no events of keys are published",
 		"appendonly yes":                "it is set when the server starts, by --store-durability",
@@ -29,16 +32,16 @@ func TestConfigSetActsOrRefuses(t *testing.T) {
 		"dir /tmp":                      "can't set immutable config",
 	} {
 		words := strings.Fields(setting)
-		before := client.do("CONFIG", "GET", words[0])
-		got := client.do("CONFIG", "SET", "maxclients", "50", words[0], words[1])
+		before := client.Do("CONFIG", "GET", words[0])
+		got := client.Do("CONFIG", "SET", "maxclients", "50", words[0], words[1])
 		want := "-ERR CONFIG SET failed (possibly related to argument '" + words[0] + "') - "
 		if !strings.HasPrefix(got, want) || !strings.Contains(got, why) {
 			t.Errorf("%s: %q", setting, got)
 		}
-		if after := client.do("CONFIG", "GET", words[0]); after != before {
+		if after := client.Do("CONFIG", "GET", words[0]); after != before {
 			t.Errorf("%s: %q, before %q", setting, after, before)
 		}
-		if got := client.do("CONFIG", "GET", "maxclients"); !strings.Contains(got, "100") {
+		if got := client.Do("CONFIG", "GET", "maxclients"); !strings.Contains(got, "100") {
 			t.Errorf("%s: a part of what was refused took effect: %q", setting, got)
 		}
 	}
@@ -47,11 +50,11 @@ func TestConfigSetActsOrRefuses(t *testing.T) {
 		if strings.Contains(setting.Note, "always") || setting.Note == "" && !setting.Mutable {
 			continue
 		}
-		if got := client.do("CONFIG", "SET", setting.Name, setting.Value); got != "+OK\r\n" {
+		if got := client.Do("CONFIG", "SET", setting.Name, setting.Value); got != "+OK\r\n" {
 			t.Errorf("%s as it is: %q", setting.Name, got)
 		}
 	}
-	client.do("CONFIG", "SET", "maxmemory", "1mb", "maxmemory-policy", "allkeys-lru")
+	client.Do("CONFIG", "SET", "maxmemory", "1mb", "maxmemory-policy", "allkeys-lru")
 	if limit, policy := server.Store.MaxMemory(); limit != 1<<20 || policy.String() != "allkeys-lru" {
 		t.Errorf("the store has %d, %s", limit, policy)
 	}
@@ -59,12 +62,12 @@ func TestConfigSetActsOrRefuses(t *testing.T) {
 
 // TestMutableSettingsAct: what the dashboard offers to change has something that makes it act.
 func TestMutableSettingsAct(t *testing.T) {
-	s := newServer(underTest{}, testConfig{LogLevel: new(slog.LevelVar)})
+	s := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{LogLevel: new(slog.LevelVar)})
 	mutable := map[string]bool{}
 	for _, shown := range s.Settings.List() {
 		mutable[shown.Name] = shown.Mutable
-		one := s.Server.Settings.table[shown.Name]
-		if shown.Mutable != (one.Apply != nil) || !shown.Mutable && shown.Note == "" && one.Effect != Fixed {
+		one := s.Settings.Named(shown.Name)
+		if shown.Mutable != (one.Apply != nil) || !shown.Mutable && shown.Note == "" && one.Effect != commands.Fixed {
 			t.Errorf("%+v", shown)
 		}
 	}
@@ -78,17 +81,17 @@ func TestMutableSettingsAct(t *testing.T) {
 
 func TestLogLevelActs(t *testing.T) {
 	level := new(slog.LevelVar)
-	addr, _ := openCoreDoor(t, testConfig{LogLevel: level}, nil)
-	client := dialRaw(t, addr, 2)
+	addr, _ := commandstest.Open(t, commandstest.Process{LogLevel: level}, nil)
+	client := commandstest.Dial(t, addr, 2)
 	for _, step := range []struct {
 		word string
 		want slog.Level
 	}{{"notice", slog.LevelInfo}, {"debug", slog.LevelDebug}, {"WARNING", slog.LevelWarn}, {"verbose", slog.LevelDebug + 2}} {
-		if got := client.do("CONFIG", "SET", "loglevel", step.word); got != "+OK\r\n" || level.Level() != step.want {
+		if got := client.Do("CONFIG", "SET", "loglevel", step.word); got != "+OK\r\n" || level.Level() != step.want {
 			t.Errorf("%s: %q, level %d", step.word, got, level.Level())
 		}
 		word := strings.ToLower(step.word)
-		if got, want := client.do("CONFIG", "GET", "loglevel"), fmt.Sprintf("*2\r\n$8\r\nloglevel\r\n$%d\r\n%s\r\n", len(word), word); got != want {
+		if got, want := client.Do("CONFIG", "GET", "loglevel"), fmt.Sprintf("*2\r\n$8\r\nloglevel\r\n$%d\r\n%s\r\n", len(word), word); got != want {
 			t.Errorf("%s: told as %q", step.word, got)
 		}
 	}
@@ -96,7 +99,7 @@ func TestLogLevelActs(t *testing.T) {
 
 func TestAppendonlyTellsTheTruth(t *testing.T) {
 	for durability, want := range map[string][2]string{"none": {"no", "no"}, "interval": {"yes", "everysec"}, "always": {"yes", "always"}} {
-		s := newServer(underTest{}, testConfig{Fsync: "never", StoreDurability: durability})
+		s := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{Fsync: "never", StoreDurability: durability})
 		if got := [2]string{s.Settings.Value("appendonly"), s.Settings.Value("appendfsync")}; got != want {
 			t.Errorf("%s: %q", durability, got)
 		}
@@ -105,13 +108,13 @@ func TestAppendonlyTellsTheTruth(t *testing.T) {
 
 // TestConfigGetKnowsWhatToolsAskFor holds the names that exporters, frameworks and consoles read.
 func TestConfigGetKnowsWhatToolsAskFor(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{DataDirectory: os.TempDir()}, nil)
-	client := dialRaw(t, addr, 2)
+	addr, _ := commandstest.Open(t, commandstest.Process{DataDirectory: os.TempDir()}, nil)
+	client := commandstest.Dial(t, addr, 2)
 	for _, name := range strings.Fields("maxmemory maxmemory-policy maxclients timeout databases save appendonly appendfsync dir dbfilename port bind " +
 		"requirepass tcp-keepalive notify-keyspace-events slowlog-log-slower-than slowlog-max-len loglevel hz proto-max-bulk-len cluster-enabled " +
 		"client-output-buffer-limit list-max-listpack-size list-max-ziplist-size replicaof slaveof unixsocket lua-time-limit latency-monitor-threshold " +
 		"min-replicas-to-write maxmemory-samples lfu-log-factor stop-writes-on-bgsave-error daemonize enable-debug-command") {
-		if got := client.do("CONFIG", "GET", name); !strings.HasPrefix(got, "*2\r\n") {
+		if got := client.Do("CONFIG", "GET", name); !strings.HasPrefix(got, "*2\r\n") {
 			t.Errorf("%s: %q", name, got)
 		}
 	}

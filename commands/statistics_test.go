@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"fmt"
@@ -11,11 +11,13 @@ import (
 	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/brokertest"
 	"github.com/nexobroker/nexo/brokers/store"
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/commandstest"
 )
 
 // infoField is one field of INFO; "" when it is not told.
-func infoField(c *rawClient, section, name string) string {
-	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + `:(.*)\r$`).FindStringSubmatch(c.do("INFO", section))
+func infoField(c *commandstest.Client, section, name string) string {
+	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + `:(.*)\r$`).FindStringSubmatch(c.Do("INFO", section))
 	if found == nil {
 		return ""
 	}
@@ -25,18 +27,18 @@ func infoField(c *rawClient, section, name string) string {
 // TestCallsAndErrorsAreCountedAsInRedis sends the same commands to a redis-server, and compares the counts of calls, of refusals
 // and of errors by their code words.
 func TestCallsAndErrorsAreCountedAsInRedis(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
-	redis, nexo := dialRaw(t, openRedis(t), 2), dialRaw(t, addr, 2)
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+	redis, nexo := commandstest.Dial(t, commandstest.OpenRedis(t), 2), commandstest.Dial(t, addr, 2)
 	counts := regexp.MustCompile(`(?m)^cmdstat_([^:]+):calls=(\d+),usec=\d+,usec_per_call=[\d.]+,(rejected_calls=\d+,failed_calls=\d+)`)
-	for _, c := range []*rawClient{redis, nexo} {
-		c.do("CONFIG", "RESETSTAT")
+	for _, c := range []*commandstest.Client{redis, nexo} {
+		c.Do("CONFIG", "RESETSTAT")
 		for _, line := range []string{"SET k v", "GET k", "GET k", "GET", "INCR k", "INCR k", "SET k v EX nonsense", "FOO", "FOO bar", "CONFIG GET", "CONFIG SET hz x",
 			"CONFIG GET save", "OBJECT ENCODING k", "HELLO 9", "AUTH default x y", "EXPIRE k x", "MGET k none", "DEL k", "CLIENT NOSUCH"} {
-			c.do(strings.Fields(line)...)
+			c.Do(strings.Fields(line)...)
 		}
 	}
-	table := func(c *rawClient) (lines []string) {
-		for _, found := range counts.FindAllStringSubmatch(c.do("INFO", "commandstats"), -1) {
+	table := func(c *commandstest.Client) (lines []string) {
+		for _, found := range counts.FindAllStringSubmatch(c.Do("INFO", "commandstats"), -1) {
 			if found[1] != "info" && found[1] != "config|resetstat" {
 				lines = append(lines, strings.Join(found[1:], " "))
 			}
@@ -56,13 +58,13 @@ func TestCallsAndErrorsAreCountedAsInRedis(t *testing.T) {
 	if len(got) != len(want) {
 		t.Errorf("redis tells of %d commands, nexo of %d: %q", len(want), len(got), got)
 	}
-	if want, got := redis.do("INFO", "errorstats"), nexo.do("INFO", "errorstats"); got != want {
+	if want, got := redis.Do("INFO", "errorstats"), nexo.Do("INFO", "errorstats"); got != want {
 		t.Errorf("errorstats\n redis %q\n nexo  %q", want, got)
 	}
 	if want, got := infoField(redis, "stats", "total_error_replies"), infoField(nexo, "stats", "total_error_replies"); got != want {
 		t.Errorf("total_error_replies: redis %s, nexo %s", want, got)
 	}
-	nexo.do("CONFIG", "RESETSTAT")
+	nexo.Do("CONFIG", "RESETSTAT")
 	if got := infoField(nexo, "stats", "total_error_replies"); got != "0" {
 		t.Errorf("%s errors after RESETSTAT", got)
 	}
@@ -70,35 +72,35 @@ func TestCallsAndErrorsAreCountedAsInRedis(t *testing.T) {
 
 // TestErrorsOfAllKindsAreCounted: refused by the dispatcher, by a handler, in a pipeline, after a wait, for what the door cannot read.
 func TestErrorsOfAllKindsAreCounted(t *testing.T) {
-	addr, server := openCoreDoor(t, testConfig{}, nil)
-	c := dialRaw(t, addr, 2)
+	addr, server := commandstest.Open(t, commandstest.Process{}, nil)
+	c := commandstest.Dial(t, addr, 2)
 	want := uint64(0)
 	step := func(what string, errors uint64) {
 		t.Helper()
 		want += errors
-		until(t, what, func() bool { return server.errors.total.Load() == want })
+		commandstest.Until(t, what, func() bool { return server.Activity().Errors == want })
 	}
-	c.do("SET", "k", "v")
+	c.Do("SET", "k", "v")
 	step("no error", 0)
-	c.do("NOSUCH")
+	c.Do("NOSUCH")
 	step("an unknown command", 1)
-	c.do("INCR", "k")
+	c.Do("INCR", "k")
 	step("a handler's error", 1)
-	fmt.Fprintf(c.conn, "PING\r\nINCR k\r\nECHO -ERR\r\nINCR k\r\nPING\r\n")
+	fmt.Fprintf(c.Conn, "PING\r\nINCR k\r\nECHO -ERR\r\nINCR k\r\nPING\r\n")
 	for range 5 {
-		if _, err := readRaw(c.in); err != nil {
+		if _, err := commandstest.ReadReply(c.In); err != nil {
 			t.Fatal(err)
 		}
 	}
 	step("two of a pipeline, and none for a text that looks like one", 2)
-	c.do("QCREATE", "q")
-	c.do("QPOP", "q", "BLOCK", "1")
+	c.Do("QCREATE", "q")
+	c.Do("QPOP", "q", "BLOCK", "1")
 	step("none after a wait", 0)
-	fmt.Fprintf(c.conn, "CLIENT REPLY SKIP\r\nINCR k\r\n")
-	c.do("PING")
+	fmt.Fprintf(c.Conn, "CLIENT REPLY SKIP\r\nINCR k\r\n")
+	c.Do("PING")
 	step("one that is not sent", 1)
-	fmt.Fprintf(c.conn, "*1\r\n!\r\n")
-	if _, err := readRaw(c.in); err != nil {
+	fmt.Fprintf(c.Conn, "*1\r\n!\r\n")
+	if _, err := commandstest.ReadReply(c.In); err != nil {
 		t.Fatal(err)
 	}
 	step("one of the door", 1)
@@ -108,43 +110,43 @@ func TestErrorsOfAllKindsAreCounted(t *testing.T) {
 func TestRepliesWhoseJournalFailsAreCounted(t *testing.T) {
 	journal := brokertest.NewJournal()
 	addr := openKeyspaceDoor(t, store.Options{Journal: journal, Durability: brokers.Always})
-	c, other := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
+	c, other := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
 	journal.SetAuto(false)
-	fmt.Fprint(c.conn, "SET a 1\r\nGET a\r\nSET b 2\r\n")
-	until(t, "both are in the journal", func() bool { return len(journal.Records()) == 2 })
+	fmt.Fprint(c.Conn, "SET a 1\r\nGET a\r\nSET b 2\r\n")
+	commandstest.Until(t, "both are in the journal", func() bool { return len(journal.Records()) == 2 })
 	journal.Fail(brokers.Errorf("IOERR", "the disk is gone"))
 	for _, want := range []string{"-IOERR the disk is gone\r\n", "$1\r\n1\r\n", "-IOERR the disk is gone\r\n"} {
-		if got, err := readRaw(c.in); got != want || err != nil {
+		if got, err := commandstest.ReadReply(c.In); got != want || err != nil {
 			t.Errorf("%q, %v, want %q", got, err, want)
 		}
 	}
-	if got := other.do("INFO", "errorstats"); !strings.Contains(got, "errorstat_IOERR:count=2\r\n") {
+	if got := other.Do("INFO", "errorstats"); !strings.Contains(got, "errorstat_IOERR:count=2\r\n") {
 		t.Errorf("%q", got)
 	}
 }
 
 // TestTimesAreThoseOfTheCommands: a call that takes long shows, a wait does not.
 func TestTimesAreThoseOfTheCommands(t *testing.T) {
-	addr, server := openCoreDoor(t, testConfig{EnableDebug: true}, nil)
-	c := dialRaw(t, addr, 2)
-	c.do("DEBUG", "SLEEP", "0.05")
-	c.do("QCREATE", "q")
-	c.do("QPOP", "q", "BLOCK", "50")
+	addr, server := commandstest.Open(t, commandstest.Process{EnableDebug: true}, nil)
+	c := commandstest.Dial(t, addr, 2)
+	c.Do("DEBUG", "SLEEP", "0.05")
+	c.Do("QCREATE", "q")
+	c.Do("QPOP", "q", "BLOCK", "50")
 	for range 3 {
-		c.do("GET", "k")
+		c.Do("GET", "k")
 	}
 	perCall := func(name, sub string) float64 {
-		spec := server.table[name]
+		spec := server.Table()[name]
 		if sub != "" {
-			spec = spec.subcommand([]byte(sub))
+			spec = spec.Subcommand(sub)
 		}
-		micros, each := spec.stats.micros()
+		micros, each := spec.Times()
 		if micros == 0 && each == 0 {
 			t.Errorf("%s took no time", name)
 		}
 		return each
 	}
-	c.do("PING")
+	c.Do("PING")
 	if took := perCall("debug", "sleep"); took < 50_000 {
 		t.Errorf("DEBUG SLEEP took %v us", took)
 	}
@@ -157,15 +159,15 @@ func TestTimesAreThoseOfTheCommands(t *testing.T) {
 }
 
 func TestSlowLogOfEverything(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
-	c := dialRaw(t, addr, 2)
-	c.do("CONFIG", "SET", "slowlog-log-slower-than", "0")
-	c.do("SLOWLOG", "RESET")
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+	c := commandstest.Dial(t, addr, 2)
+	c.Do("CONFIG", "SET", "slowlog-log-slower-than", "0")
+	c.Do("SLOWLOG", "RESET")
 	for _, line := range []string{"GET secretless", "SET k v", "INCR n", "PING", "QPUSH q x", "QPOP q", "AUTH default word1", "AUTH word2", "HELLO 2 AUTH default word3 SETNAME me",
 		"CONFIG SET requirepass word4 timeout 0", "CONFIG SET requirepass  timeout 0", "CONFIG GET timeout", "QPOP q BLOCK 1"} {
-		c.do(strings.Split(line, " ")...)
+		c.Do(strings.Split(line, " ")...)
 	}
-	log := c.do("SLOWLOG", "GET", "-1")
+	log := c.Do("SLOWLOG", "GET", "-1")
 	for _, word := range []string{"secretless", "SET", "INCR", "PING", "QPUSH", "QPOP", "AUTH", "HELLO", "CONFIG", "timeout", "BLOCK", "SETNAME", "RESET"} {
 		if !strings.Contains(log, word) {
 			t.Errorf("%s is not in the log: %q", word, log)
@@ -176,23 +178,23 @@ func TestSlowLogOfEverything(t *testing.T) {
 			t.Errorf("the log tells a password: %q", log)
 		}
 	}
-	c.do("CONFIG", "SET", "slowlog-log-slower-than", "-1")
-	c.do("SLOWLOG", "RESET")
-	c.do("KEYS", "*")
-	if got := c.do("SLOWLOG", "LEN"); got != ":0\r\n" {
+	c.Do("CONFIG", "SET", "slowlog-log-slower-than", "-1")
+	c.Do("SLOWLOG", "RESET")
+	c.Do("KEYS", "*")
+	if got := c.Do("SLOWLOG", "LEN"); got != ":0\r\n" {
 		t.Errorf("off: %q", got)
 	}
 }
 
 func TestInfoTellsWhatToolsRead(t *testing.T) {
-	addr, server := openCoreDoor(t, testConfig{}, nil)
-	c := dialRaw(t, addr, 2)
-	c.do("SET", "k", strings.Repeat("x", 100_000))
+	addr, server := commandstest.Open(t, commandstest.Process{}, nil)
+	c := commandstest.Dial(t, addr, 2)
+	c.Do("SET", "k", strings.Repeat("x", 100_000))
 	before := infoField(c, "memory", "used_memory")
 	if n, _ := strconv.ParseInt(before, 10, 64); n < 100_000 || n > 200_000 {
 		t.Errorf("used_memory %s, which is what maxmemory bounds", before)
 	}
-	c.do("DEL", "k")
+	c.Do("DEL", "k")
 	if used, peak := infoField(c, "memory", "used_memory"), infoField(c, "memory", "used_memory_peak"); used != "0" || peak != before {
 		t.Errorf("used %s, peak %s of %s", used, peak, before)
 	}
@@ -202,9 +204,9 @@ func TestInfoTellsWhatToolsRead(t *testing.T) {
 	if got := infoField(c, "cpu", "used_cpu_user"); !regexp.MustCompile(`^\d+\.\d{6}$`).MatchString(got) || got == "0.000000" {
 		t.Errorf("used_cpu_user %q", got)
 	}
-	subscriber := dialRaw(t, addr, 2)
-	subscriber.do("SUBSCRIBE", "c")
-	subscriber.do("PSUBSCRIBE", "p*")
+	subscriber := commandstest.Dial(t, addr, 2)
+	subscriber.Do("SUBSCRIBE", "c")
+	subscriber.Do("PSUBSCRIBE", "p*")
 	for name, want := range map[string]string{"pubsub_channels": "1", "pubsub_patterns": "1", "pubsubshard_channels": "0"} {
 		if got := infoField(c, "stats", name); got != want {
 			t.Errorf("%s %q", name, got)
@@ -213,42 +215,39 @@ func TestInfoTellsWhatToolsRead(t *testing.T) {
 	if got := infoField(c, "clients", "pubsub_clients"); got != "1" {
 		t.Errorf("pubsub_clients %q", got)
 	}
-	usual, all := c.do("INFO"), c.do("INFO", "everything")
+	usual, all := c.Do("INFO"), c.Do("INFO", "everything")
 	for part, onDemand := range map[string]bool{"CPU": false, "Errorstats": false, "Modules": false, "Commandstats": true} {
 		if strings.Contains(usual, "# "+part) == onDemand || !strings.Contains(all, "# "+part) {
 			t.Errorf("%s: in INFO %v, in INFO everything %v", part, strings.Contains(usual, "# "+part), strings.Contains(all, "# "+part))
 		}
 	}
-	server.pace.mu.Lock()
-	running := server.pace.running
-	server.pace.mu.Unlock()
-	if !running {
+	if !server.PaceIsMeasured() {
 		t.Error("the pace is not measured though somebody asked")
 	}
 }
 
 func TestPaceOfTheLastSecond(t *testing.T) {
 	clock := brokertest.NewClock(time.Unix(1_700_000_000, 0))
-	s := newServer(underTest{Clock: clock}, testConfig{})
+	s := commandstest.NewServer(commandstest.Brokers{Clock: clock}, commandstest.Process{})
 	clock.Advance(10 * time.Second)
-	s.counters.commands.Store(50)
+	s.AddCommands(50)
 	if got := s.CommandsPerSecond(); got != 5 {
 		t.Errorf("%d a second on the average", got)
 	}
-	s.counters.commands.Add(300)
+	s.AddCommands(300)
 	clock.Advance(time.Second)
 	if got := s.CommandsPerSecond(); got != 300 {
 		t.Errorf("%d in the last second", got)
 	}
-	clock.Advance(2 * paceKept)
-	if s.pace.running {
+	clock.Advance(2 * commands.PaceKept)
+	if s.PaceIsMeasured() {
 		t.Error("it is measured though nobody asks")
 	}
 }
 
 func TestHumanBytes(t *testing.T) {
 	for n, want := range map[int64]string{0: "0B", 1023: "1023B", 1024: "1.00K", 1064536: "1.02M", 12460032: "11.88M", 25276502016: "23.54G"} {
-		if got := HumanBytes(n); got != want {
+		if got := commands.HumanBytes(n); got != want {
 			t.Errorf("%d is %s, want %s", n, got, want)
 		}
 	}
@@ -256,7 +255,7 @@ func TestHumanBytes(t *testing.T) {
 
 // TestClientListHasTheFieldsOfRedis compares the names and their order; the library's fields are those of Redis 7.2.
 func TestClientListHasTheFieldsOfRedis(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
 	names := func(line string) (names []string) {
 		for _, field := range strings.Fields(line)[1:] {
 			name, _, _ := strings.Cut(field, "=")
@@ -264,46 +263,46 @@ func TestClientListHasTheFieldsOfRedis(t *testing.T) {
 		}
 		return names
 	}
-	redis, nexo := dialRaw(t, openRedis(t), 2), dialRaw(t, addr, 2)
-	want := strings.Join(append(names(redis.do("CLIENT", "INFO")), "lib-name", "lib-ver"), " ")
-	got := nexo.do("CLIENT", "INFO")
+	redis, nexo := commandstest.Dial(t, commandstest.OpenRedis(t), 2), commandstest.Dial(t, addr, 2)
+	want := strings.Join(append(names(redis.Do("CLIENT", "INFO")), "lib-name", "lib-ver"), " ")
+	got := nexo.Do("CLIENT", "INFO")
 	if names := strings.Join(names(got), " "); names != want {
 		t.Errorf("fields\n redis %s\n nexo  %s", want, names)
 	}
 	if !strings.Contains(got, " cmd=client|info ") || !strings.Contains(got, " multi=-1 ") || !strings.Contains(got, " flags=N ") {
 		t.Errorf("CLIENT INFO: %q", got)
 	}
-	other := dialRaw(t, addr, 2)
-	other.do("CONFIG", "GET", "save")
-	other.do("CLIENT", "NO-EVICT", "ON")
-	other.do("CLIENT", "NO-TOUCH", "ON")
-	other.do("PSUBSCRIBE", "a*")
-	if list := nexo.do("CLIENT", "LIST"); !regexp.MustCompile(`flags=PeT .* psub=1 .* cmd=psubscribe `).MatchString(list) || !strings.Contains(list, "cmd=client|list ") {
+	other := commandstest.Dial(t, addr, 2)
+	other.Do("CONFIG", "GET", "save")
+	other.Do("CLIENT", "NO-EVICT", "ON")
+	other.Do("CLIENT", "NO-TOUCH", "ON")
+	other.Do("PSUBSCRIBE", "a*")
+	if list := nexo.Do("CLIENT", "LIST"); !regexp.MustCompile(`flags=PeT .* psub=1 .* cmd=psubscribe `).MatchString(list) || !strings.Contains(list, "cmd=client|list ") {
 		t.Errorf("CLIENT LIST: %q", list)
 	}
-	fresh := dialRaw(t, addr, 2)
-	id := strings.Trim(fresh.do("CLIENT", "ID"), ":\r\n")
-	if got := nexo.do("CLIENT", "LIST", "ID", id); !strings.Contains(got, " cmd=client|id ") {
+	fresh := commandstest.Dial(t, addr, 2)
+	id := strings.Trim(fresh.Do("CLIENT", "ID"), ":\r\n")
+	if got := nexo.Do("CLIENT", "LIST", "ID", id); !strings.Contains(got, " cmd=client|id ") {
 		t.Errorf("CLIENT LIST ID: %q", got)
 	}
 }
 
 // TestPauseHoldsWhatRedisHolds: of everything all but what ends it, of writes what changes data or is noticed by others.
 func TestPauseHoldsWhatRedisHolds(t *testing.T) {
-	addr, server := openCoreDoor(t, testConfig{}, nil)
-	for _, spec := range server.sorted() {
+	addr, server := commandstest.Open(t, commandstest.Process{}, nil)
+	for _, spec := range server.Sorted() {
 		for _, known := range []struct {
 			name string
 			want bool
 		}{{"set", true}, {"publish", true}, {"spublish", true}, {"npub", true}, {"nmpub", true}, {"qpush", true}, {"xappend", true}, {"get", false}, {"subscribe", false},
 			{"psubscribe", false}, {"nsub", false}, {"ping", false}, {"info", false}, {"pubsub", false}} {
-			if spec.Name == known.name && (spec.Flags&(Write|MayReplicate) != 0) != known.want {
+			if spec.Name == known.name && (spec.Flags&(commands.Write|commands.MayReplicate) != 0) != known.want {
 				t.Errorf("a pause of writes holds %s back: %v", spec.Name, !known.want)
 			}
 		}
 	}
-	admin, client := dialRaw(t, addr, 2), dialRaw(t, addr, 2)
-	id := strings.Trim(client.do("CLIENT", "ID"), ":\r\n")
+	admin, client := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
+	id := strings.Trim(client.Do("CLIENT", "ID"), ":\r\n")
 	blocked := regexp.MustCompile(`(?m)^id=` + id + ` .*flags=b`)
 	for _, step := range []struct {
 		mode, line, want string
@@ -313,55 +312,55 @@ func TestPauseHoldsWhatRedisHolds(t *testing.T) {
 		{"WRITE", "PUBLISH c x", ":0\r\n", true}, {"WRITE", "NMPUB 1 a b", "*1\r\n:0\r\n", true}, {"WRITE", "QPUSH q x", "$1\r\n1\r\n", true},
 		{"ALL", "PING", "+PONG\r\n", true}, {"ALL", "GET k", "$-1\r\n", true}, {"ALL", "CLIENT ID", ":" + id + "\r\n", true},
 	} {
-		if got := admin.do("CLIENT", "PAUSE", "60000", step.mode); got != "+OK\r\n" {
+		if got := admin.Do("CLIENT", "PAUSE", "60000", step.mode); got != "+OK\r\n" {
 			t.Fatal(got)
 		}
 		replies := make(chan string, 1)
-		go func() { replies <- client.do(strings.Fields(step.line)...) }()
+		go func() { replies <- client.Do(strings.Fields(step.line)...) }()
 		if step.waits {
 			if step.mode == "WRITE" {
-				until(t, step.line+" waits", func() bool { return blocked.MatchString(admin.do("CLIENT", "LIST")) })
+				commandstest.Until(t, step.line+" waits", func() bool { return blocked.MatchString(admin.Do("CLIENT", "LIST")) })
 			} else {
-				until(t, step.line+" waits", func() bool { return server.door.Counters().Blocked == 1 })
+				commandstest.Until(t, step.line+" waits", func() bool { return server.Door().Counters().Blocked == 1 })
 			}
 			select {
 			case got := <-replies:
 				t.Errorf("PAUSE %s: %s answers %q", step.mode, step.line, got)
 			default:
 			}
-			admin.do("CLIENT", "UNPAUSE")
+			admin.Do("CLIENT", "UNPAUSE")
 		}
 		if got := <-replies; got != step.want {
 			t.Errorf("PAUSE %s: %s: %q", step.mode, step.line, got)
 		}
-		admin.do("CLIENT", "UNPAUSE")
+		admin.Do("CLIENT", "UNPAUSE")
 	}
 	// The longer and the wider of two pauses holds.
-	admin.do("CLIENT", "PAUSE", "60000", "WRITE")
-	admin.do("CLIENT", "PAUSE", "1", "WRITE")
-	if left, _, writes := server.pause.remaining(server.Server.Clock.Now()); left < 30*time.Second || !writes {
+	admin.Do("CLIENT", "PAUSE", "60000", "WRITE")
+	admin.Do("CLIENT", "PAUSE", "1", "WRITE")
+	if left, writes := server.PauseLeft(); left < 30*time.Second || !writes {
 		t.Errorf("a shorter pause cuts one short: %v left", left)
 	}
-	admin.do("CLIENT", "PAUSE", "1", "ALL")
-	if left, _, writes := server.pause.remaining(server.Server.Clock.Now()); left < 30*time.Second || writes {
+	admin.Do("CLIENT", "PAUSE", "1", "ALL")
+	if left, writes := server.PauseLeft(); left < 30*time.Second || writes {
 		t.Errorf("after a pause of all: %v left, of writes only %v", left, writes)
 	}
-	admin.do("CLIENT", "UNPAUSE")
+	admin.Do("CLIENT", "UNPAUSE")
 }
 
 // TestOverMaxmemoryIsRefusedBeforeAnything: what adds data to the store is refused whatever its arguments, as in Redis, and the rest is not.
 func TestOverMaxmemoryIsRefusedBeforeAnything(t *testing.T) {
-	addr, server := openCoreDoor(t, testConfig{}, nil)
-	redis, nexo := dialRaw(t, openRedis(t), 2), dialRaw(t, addr, 2)
-	for _, c := range []*rawClient{redis, nexo} {
-		c.do("SET", "k", "v")
-		c.do("CONFIG", "SET", "maxmemory", "1")
+	addr, server := commandstest.Open(t, commandstest.Process{}, nil)
+	redis, nexo := commandstest.Dial(t, commandstest.OpenRedis(t), 2), commandstest.Dial(t, addr, 2)
+	for _, c := range []*commandstest.Client{redis, nexo} {
+		c.Do("SET", "k", "v")
+		c.Do("CONFIG", "SET", "maxmemory", "1")
 	}
 	for _, line := range []string{"SET k v", "SET k v NONSENSE", "INCR k", "SET", "APPEND k x", "MSET a", "GET k", "GETEX k", "EXPIRE k 100", "SETRANGE k x x", "COPY k k2", "GETSET k x",
 		"PUBLISH c x", "SETNX k v", "RENAME none k", "DEL k"} {
-		compareReplies(t, redis, nexo, strings.Fields(line))
+		commandstest.CompareReplies(t, redis, nexo, strings.Fields(line))
 	}
-	if got := nexo.do("QPUSH", "q", "x"); got != "$1\r\n1\r\n" {
+	if got := nexo.Do("QPUSH", "q", "x"); got != "$1\r\n1\r\n" {
 		t.Errorf("maxmemory, which is the store's, refuses a job: %q", got)
 	}
 	if c := server.Store.Counters(); c.Refused == 0 {
@@ -371,10 +370,10 @@ func TestOverMaxmemoryIsRefusedBeforeAnything(t *testing.T) {
 
 // TestTotalMemoryOfAClient: what is kept for a connection shows in CLIENT LIST.
 func TestTotalMemoryOfAClient(t *testing.T) {
-	addr, _ := openCoreDoor(t, testConfig{}, nil)
-	c := dialRaw(t, addr, 2)
+	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
+	c := commandstest.Dial(t, addr, 2)
 	total := func() (n int) {
-		found := regexp.MustCompile(` tot-mem=(\d+) `).FindStringSubmatch(c.do("CLIENT", "INFO"))
+		found := regexp.MustCompile(` tot-mem=(\d+) `).FindStringSubmatch(c.Do("CLIENT", "INFO"))
 		if found == nil {
 			t.Fatal("there is no tot-mem")
 		}
@@ -382,11 +381,11 @@ func TestTotalMemoryOfAClient(t *testing.T) {
 		return n
 	}
 	before := total()
-	c.do("NWILL", "last", strings.Repeat("w", 500_000))
+	c.Do("NWILL", "last", strings.Repeat("w", 500_000))
 	if after := total(); after-before < 500_000 || after-before > 600_000 {
 		t.Errorf("tot-mem %d, with a will of 500,000 bytes %d", before, after)
 	}
-	c.do("NWILL", "CLEAR")
+	c.Do("NWILL", "CLEAR")
 	if after := total(); after > before+1000 {
 		t.Errorf("tot-mem %d, %d once the will is cleared", before, after)
 	}

@@ -1,15 +1,15 @@
-package commands
+package commands_test
 
 import (
 	"fmt"
 	"math/rand/v2"
-	"sort"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nexobroker/nexo/brokers/store"
+	"github.com/nexobroker/nexo/commands/commandstest"
 )
 
 // The same commands go to a real redis-server and to us, in both protocols; the raw replies must be equal.
@@ -478,55 +478,21 @@ RANDOMKEY
 FLUSHALL
 `
 
-// unordered are commands whose replies hold keys in an order that is nobody's business.
-func unordered(command string) bool {
-	return command == "KEYS" || command == "SCAN"
-}
-
-func comparable(words []string, reply string) string {
-	command := strings.ToUpper(words[0])
-	if unordered(command) && !strings.HasPrefix(reply, "-") {
-		parts := strings.SplitAfter(reply, "\r\n")
-		sort.Strings(parts)
-		return strings.Join(parts, "")
-	}
-	return reply
-}
-
-// almost tells that two servers have told the same time to live, though they were asked one after the other.
-func almost(words []string, want, got string) bool {
-	apart := map[string]int{"TTL": 1, "PTTL": 1000}[strings.ToUpper(words[0])]
-	if apart == 0 || want[0] != ':' || got[0] != ':' {
-		return false
-	}
-	a, errA := strconv.Atoi(strings.TrimSpace(want[1:]))
-	b, errB := strconv.Atoi(strings.TrimSpace(got[1:]))
-	return errA == nil && errB == nil && a > 0 && b > 0 && max(a, b)-min(a, b) <= apart
-}
-
-func compareReplies(t *testing.T, redis, nexo *rawClient, words []string) {
-	t.Helper()
-	want, got := redis.do(words...), nexo.do(words...)
-	if comparable(words, want) != comparable(words, got) && !almost(words, want, got) {
-		t.Errorf("%q\n redis %q\n nexo  %q", words, want, got)
-	}
-}
-
-func eachProtocol(t *testing.T, run func(t *testing.T, redis, nexo *rawClient)) {
-	redisAddr := openRedis(t)
+func eachProtocol(t *testing.T, run func(t *testing.T, redis, nexo *commandstest.Client)) {
+	redisAddr := commandstest.OpenRedis(t)
 	for _, proto := range []int{2, 3} {
 		t.Run(fmt.Sprintf("RESP%d", proto), func(t *testing.T) {
-			redis := dialRaw(t, redisAddr, proto)
-			redis.do("FLUSHALL")
-			run(t, redis, dialRaw(t, openKeyspaceDoor(t, store.Options{}), proto))
+			redis := commandstest.Dial(t, redisAddr, proto)
+			redis.Do("FLUSHALL")
+			run(t, redis, commandstest.Dial(t, openKeyspaceDoor(t, store.Options{}), proto))
 		})
 	}
 }
 
 func TestKeyspaceRepliesAreThoseOfRedis(t *testing.T) {
-	eachProtocol(t, func(t *testing.T, redis, nexo *rawClient) {
+	eachProtocol(t, func(t *testing.T, redis, nexo *commandstest.Client) {
 		for _, line := range strings.Split(strings.TrimSpace(differentialTable), "\n") {
-			compareReplies(t, redis, nexo, fields(t, line))
+			commandstest.CompareReplies(t, redis, nexo, commandstest.Fields(t, line))
 		}
 	})
 }
@@ -534,16 +500,16 @@ func TestKeyspaceRepliesAreThoseOfRedis(t *testing.T) {
 func TestRandomKeyspaceCommandsAgainstRedis(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	eachProtocol(t, func(t *testing.T, redis, nexo *rawClient) {
+	eachProtocol(t, func(t *testing.T, redis, nexo *commandstest.Client) {
 		g := generator{rand.New(rand.NewPCG(seed, 1))}
 		for range 4000 {
-			compareReplies(t, redis, nexo, g.command())
+			commandstest.CompareReplies(t, redis, nexo, g.command())
 			if t.Failed() {
 				return
 			}
 		}
-		compareReplies(t, redis, nexo, []string{"KEYS", "*"})
-		compareReplies(t, redis, nexo, []string{"DBSIZE"})
+		commandstest.CompareReplies(t, redis, nexo, []string{"KEYS", "*"})
+		commandstest.CompareReplies(t, redis, nexo, []string{"DBSIZE"})
 	})
 }
 
@@ -618,14 +584,14 @@ func (g generator) pattern() string {
 func TestGlobsAreThoseOfRedis(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	redis := dialRaw(t, openRedis(t), 2)
-	nexo := dialRaw(t, openKeyspaceDoor(t, store.Options{}), 2)
+	redis := commandstest.Dial(t, commandstest.OpenRedis(t), 2)
+	nexo := commandstest.Dial(t, openKeyspaceDoor(t, store.Options{}), 2)
 	g := generator{rand.New(rand.NewPCG(seed, 2))}
 	for range 200 {
-		compareReplies(t, redis, nexo, []string{"SET", g.pattern(), "v"})
+		commandstest.CompareReplies(t, redis, nexo, []string{"SET", g.pattern(), "v"})
 	}
 	for range 2000 {
-		compareReplies(t, redis, nexo, []string{"KEYS", g.pattern()})
+		commandstest.CompareReplies(t, redis, nexo, []string{"KEYS", g.pattern()})
 		if t.Failed() {
 			return
 		}

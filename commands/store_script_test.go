@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"flag"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/nexobroker/nexo/brokers/brokertest"
 	"github.com/nexobroker/nexo/brokers/store"
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/commandstest"
 )
 
 var rewriteStoreScripts = flag.Bool("rewrite-store-scripts", false, "write the replies into testdata/store/*.txt instead of comparing them")
@@ -44,7 +46,7 @@ func TestStoreScripts(t *testing.T) {
 func runStoreScript(t *testing.T, script string) string {
 	clock := brokertest.NewClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	addr := openKeyspaceDoor(t, store.Options{Clock: clock, DefaultTTL: time.Hour})
-	client := dialRaw(t, addr, 2)
+	client := commandstest.Dial(t, addr, 2)
 	var out strings.Builder
 	for _, line := range strings.Split(strings.TrimRight(script, "\n"), "\n") {
 		if strings.HasPrefix(line, "  ") {
@@ -54,7 +56,7 @@ func runStoreScript(t *testing.T, script string) string {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		words := fields(t, line)
+		words := commandstest.Fields(t, line)
 		switch words[0] {
 		case "@advance":
 			d, err := time.ParseDuration(words[1])
@@ -67,9 +69,9 @@ func runStoreScript(t *testing.T, script string) string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			client = dialRaw(t, addr, proto)
+			client = commandstest.Dial(t, addr, proto)
 		default:
-			reply := strings.TrimSuffix(client.do(words...), "\r\n")
+			reply := strings.TrimSuffix(client.Do(words...), "\r\n")
 			for _, part := range strings.Split(reply, "\r\n") {
 				fmt.Fprintf(&out, "  %s\n", strings.Trim(strconv.Quote(part), `"`))
 			}
@@ -103,21 +105,21 @@ func at(lines []string, i int) string {
 }
 
 func TestMemoryLimitAnswersOOM(t *testing.T) {
-	client := dialRaw(t, openKeyspaceDoor(t, store.Options{MaxMemory: 5000}), 2)
+	client := commandstest.Dial(t, openKeyspaceDoor(t, store.Options{MaxMemory: 5000}), 2)
 	const oom = "-OOM command not allowed when used memory > 'maxmemory'.\r\n"
-	for i := 0; client.do("SET", fmt.Sprint("k", i), strings.Repeat("x", 1000)) != oom; i++ {
+	for i := 0; client.Do("SET", fmt.Sprint("k", i), strings.Repeat("x", 1000)) != oom; i++ {
 		if i > 100 {
 			t.Fatal("the limit does not hold")
 		}
 	}
 	for _, command := range []string{"SET a b", "SETNX a b", "APPEND k0 x", "INCR n", "INCRBYFLOAT n 1", "MSET a b", "MSETNX a b",
 		"SETRANGE a 0 x", "COPY k0 a", "GETSET k0 x", "SETEX a 10 b", "NSET a b", "NMSET 1 a b", "NINCR n", "NLIMIT l 1 1000"} {
-		if reply := client.do(strings.Fields(command)...); reply != oom {
+		if reply := client.Do(strings.Fields(command)...); reply != oom {
 			t.Errorf("%s: %q", command, reply)
 		}
 	}
 	for _, command := range []string{"GET k0", "EXPIRE k0 100", "RENAME k0 k00", "GETDEL k1", "DEL k00", "SET a b"} {
-		if reply := client.do(strings.Fields(command)...); reply[0] == '-' {
+		if reply := client.Do(strings.Fields(command)...); reply[0] == '-' {
 			t.Errorf("%s: %q", command, reply)
 		}
 	}
@@ -134,19 +136,19 @@ func FuzzKeyspaceArguments(f *testing.F) {
 		name, rest, _ := strings.Cut(seed, "\n")
 		f.Add(name, rest)
 	}
-	client := dialRaw(f, openKeyspaceDoor(f, store.Options{MaxMemory: 64 << 20, MaxMemoryPolicy: "allkeys-random"}), 2)
+	client := commandstest.Dial(f, openKeyspaceDoor(f, store.Options{MaxMemory: 64 << 20, MaxMemoryPolicy: "allkeys-random"}), 2)
 	// SETRANGE and APPEND may make values of 512 MiB, that is their right; the fuzzer need not.
 	heavy := map[string]bool{"SETRANGE": true}
 	families := map[string]bool{}
-	for _, spec := range NewKeyspace(KeyspaceOptions{}).Family().Specs {
+	for _, spec := range commands.NewKeyspace(commands.KeyspaceOptions{}).Family().Specs {
 		families[strings.ToUpper(spec.Name)] = !heavy[strings.ToUpper(spec.Name)]
 	}
 	f.Fuzz(func(t *testing.T, name, rest string) {
 		if !families[strings.ToUpper(name)] || len(rest) > 4096 {
 			return
 		}
-		client.t = t
-		if reply := client.do(append([]string{name}, strings.Split(rest, "\n")...)...); reply == "" || strings.HasPrefix(reply, "-ERR internal") {
+		client.T = t
+		if reply := client.Do(append([]string{name}, strings.Split(rest, "\n")...)...); reply == "" || strings.HasPrefix(reply, "-ERR internal") {
 			t.Errorf("%q: %q", name+" "+rest, reply)
 		}
 	})

@@ -1,4 +1,4 @@
-package commands
+package commands_test
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"github.com/nexobroker/nexo/brokers"
 	"github.com/nexobroker/nexo/brokers/brokertest"
 	"github.com/nexobroker/nexo/brokers/stream"
+	"github.com/nexobroker/nexo/commands/commandstest"
 	"github.com/nexobroker/nexo/resp"
 )
 
@@ -30,7 +31,7 @@ func openStreamDoorOn(t testing.TB, journal brokers.Journal, directory string) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := newServer(underTest{Stream: broker, Clock: clock}, testConfig{})
+	server := commandstest.NewServer(commandstest.Brokers{Stream: broker, Clock: clock}, commandstest.Process{})
 	door, err := resp.Listen(resp.Options{Addr: "127.0.0.1:0"}, server)
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +176,7 @@ var streamSteps = []string{
 
 func TestStreamScript(t *testing.T) {
 	addr, _, clock := openStreamDoor(t)
-	client := dialRaw(t, addr, 2)
+	client := commandstest.Dial(t, addr, 2)
 	for i := 0; i < len(streamSteps); i += 2 {
 		words := strings.Fields(streamSteps[i])
 		if words[0] == "advance" {
@@ -185,7 +186,7 @@ func TestStreamScript(t *testing.T) {
 			continue
 		}
 		want := strings.ReplaceAll(streamSteps[i+1], "|", "\r\n") + "\r\n"
-		if got := client.do(words...); got != want {
+		if got := client.Do(words...); got != want {
 			t.Errorf("%s\n got %q\nwant %q", streamSteps[i], got, want)
 		}
 	}
@@ -194,22 +195,22 @@ func TestStreamScript(t *testing.T) {
 // A position far behind the end is no way to hurt the server.
 func TestStreamChainOverTheWire(t *testing.T) {
 	addr, _, _ := openStreamDoor(t)
-	client := dialRaw(t, addr, 3)
-	client.do("XCREATE", "s", "INTEGRITY", "CHAIN")
-	client.do("XAPPEND", "s", "a")
-	head := strings.Split(client.do("XHEAD", "s"), "\r\n")[5]
+	client := commandstest.Dial(t, addr, 3)
+	client.Do("XCREATE", "s", "INTEGRITY", "CHAIN")
+	client.Do("XAPPEND", "s", "a")
+	head := strings.Split(client.Do("XHEAD", "s"), "\r\n")[5]
 	for _, words := range [][]string{{"XVERIFY", "s"}, {"XVERIFY", "s", "FROM", "1000"}, {"XVERIFY", "s", "FROM", "18446744073709551615", "TO", "0"}} {
-		got := client.do(words...)
+		got := client.Do(words...)
 		if !strings.HasPrefix(got, "%5\r\n$2\r\nok\r\n:1\r\n") || !strings.Contains(got, head) {
 			t.Errorf("%q: %q", words, got)
 		}
 	}
 	for _, words := range [][]string{{"XSTAT", "s"}, {"XCONF", "s", "GET"}} {
-		if got := client.do(words...); got[0] != '%' {
+		if got := client.Do(words...); got[0] != '%' {
 			t.Errorf("%q is no map: %q", words, got)
 		}
 	}
-	if got := dialRaw(t, addr, 2).do("XSTAT", "s"); got[0] != '*' {
+	if got := commandstest.Dial(t, addr, 2).Do("XSTAT", "s"); got[0] != '*' {
 		t.Errorf("RESP2: %q", got)
 	}
 }
@@ -217,8 +218,8 @@ func TestStreamChainOverTheWire(t *testing.T) {
 // The groups are told by name, so that a client can ask about each.
 func TestStreamGroupNames(t *testing.T) {
 	addr, _, _ := openStreamDoor(t)
-	client := dialRaw(t, addr, 2)
-	client.do("XCREATE", "s")
+	client := commandstest.Dial(t, addr, 2)
+	client.Do("XCREATE", "s")
 	for _, step := range []struct {
 		words []string
 		want  string
@@ -228,9 +229,9 @@ func TestStreamGroupNames(t *testing.T) {
 		{[]string{"XGCREATE", "s", "first"}, "$6|groups|:2|$11|group-names|*2|$5|first|$6|second|"},
 		{[]string{"XGDROP", "s", "second"}, "$6|groups|:1|$11|group-names|*1|$5|first|"},
 	} {
-		client.do(step.words...)
-		for _, door := range []*rawClient{client, dialRaw(t, addr, 3)} {
-			if got := strings.ReplaceAll(door.do("XSTAT", "s"), "\r\n", "|"); !strings.Contains(got, step.want) {
+		client.Do(step.words...)
+		for _, door := range []*commandstest.Client{client, commandstest.Dial(t, addr, 3)} {
+			if got := strings.ReplaceAll(door.Do("XSTAT", "s"), "\r\n", "|"); !strings.Contains(got, step.want) {
 				t.Errorf("after %q: %q has no %q", step.words, got, step.want)
 			}
 		}
@@ -239,15 +240,15 @@ func TestStreamGroupNames(t *testing.T) {
 
 func TestBlockedStreamReaders(t *testing.T) {
 	addr, broker, _ := openStreamDoor(t)
-	client := dialRaw(t, addr, 2)
-	client.do("XCREATE", "s", "SYNC", "ALWAYS")
-	client.do("XGCREATE", "s", "g")
+	client := commandstest.Dial(t, addr, 2)
+	client.Do("XCREATE", "s", "SYNC", "ALWAYS")
+	client.Do("XGCREATE", "s", "g")
 	replies := make(chan string, 2)
 	for _, words := range [][]string{{"XFETCH", "s", "next", "BLOCK", "0"}, {"XCONSUME", "s", "g", "c", "BLOCK", "0"}} {
-		waiting := dialRaw(t, addr, 2)
-		go func() { replies <- waiting.do(words...) }()
+		waiting := commandstest.Dial(t, addr, 2)
+		go func() { replies <- waiting.Do(words...) }()
 	}
-	until(t, "a consumer waits", func() bool {
+	commandstest.Until(t, "a consumer waits", func() bool {
 		st, err := broker.GroupStats([]byte("s"), []byte("g"))
 		return err == nil && st.Waiters == 1
 	})
@@ -280,10 +281,10 @@ func TestBlockedStreamReaders(t *testing.T) {
 func TestAnEpochIsToldWhenItIsOnDisk(t *testing.T) {
 	journal := brokertest.NewJournal()
 	addr, broker, _ := openStreamDoorOn(t, journal, t.TempDir())
-	client := dialRaw(t, addr, 2)
-	client.do("XCREATE", "s", "SYNC", "NEVER")
-	client.do("XAPPEND", "s", "a")
-	client.do("XCONSUME", "s", "g", "c", "MK")
+	client := commandstest.Dial(t, addr, 2)
+	client.Do("XCREATE", "s", "SYNC", "NEVER")
+	client.Do("XAPPEND", "s", "a")
+	client.Do("XCONSUME", "s", "g", "c", "MK")
 	for i, words := range [][]string{
 		{"XSEEK", "s", "g", "first"}, {"XCONSUME", "s", "g", "c"}, {"XACK", "s", "g", "1", "EPOCH", "9"}, {"XSTAT", "s", "g"},
 	} {
@@ -294,9 +295,9 @@ func TestAnEpochIsToldWhenItIsOnDisk(t *testing.T) {
 			}
 		}
 		reply := make(chan string, 1)
-		asked := dialRaw(t, addr, 2)
-		go func() { reply <- asked.do(words...) }()
-		until(t, "the seek is done", func() bool {
+		asked := commandstest.Dial(t, addr, 2)
+		go func() { reply <- asked.Do(words...) }()
+		commandstest.Until(t, "the seek is done", func() bool {
 			st, err := broker.GroupStats([]byte("s"), []byte("g"))
 			return err == nil && st.Epoch == uint64(i+2)
 		})
@@ -316,10 +317,10 @@ func TestAnEpochIsToldWhenItIsOnDisk(t *testing.T) {
 func TestADamagedStreamIsNoEmptyOne(t *testing.T) {
 	directory := t.TempDir()
 	addr, broker, _ := openStreamDoorOn(t, brokertest.NewJournal(), directory)
-	client := dialRaw(t, addr, 2)
-	client.do("XCREATE", "s", "MAXAGE", "0")
-	client.do("XMAPPEND", "s", "2", "first payload", "second payload")
-	client.do("XGCREATE", "s", "g")
+	client := commandstest.Dial(t, addr, 2)
+	client.Do("XCREATE", "s", "MAXAGE", "0")
+	client.Do("XMAPPEND", "s", "2", "first payload", "second payload")
+	client.Do("XGCREATE", "s", "g")
 	if err := broker.Compact(); err != nil {
 		t.Fatal(err)
 	}
@@ -339,11 +340,22 @@ func TestADamagedStreamIsNoEmptyOne(t *testing.T) {
 		"XTRIM s MINID 1700000000000-1", "XACK s g 1700000000000-1", "XNACK s g FAIL IDS 1 1700000000000-1", "XEXTEND s g 1s 1700000000000-1",
 		"XUNPARK s g 1700000000000-1", "XSEEK s g 1700000000000-1", "XFETCH s first", "XCONSUME s g c", "XPARKED s g FROM 1700000000000-1",
 	} {
-		if got := client.do(strings.Fields(words)...); !strings.HasPrefix(got, "-IOERR ") {
+		if got := client.Do(strings.Fields(words)...); !strings.HasPrefix(got, "-IOERR ") {
 			t.Errorf("%s: %q", words, got)
 		}
 	}
-	if got := client.do("XLEN", "s"); got != ":2\r\n" {
+	if got := client.Do("XLEN", "s"); got != ":2\r\n" {
 		t.Errorf("nothing was changed: %q", got)
 	}
+}
+
+func FuzzStreamArguments(f *testing.F) {
+	seeds := []string{
+		"XMAPPEND s 2 a b\nXGCREATE s g START first\nXCONSUME s g c COUNT 1\nXACK s g #1..#2\nXSTAT s g",
+		"XREAD BLOCK 0 STREAMS s $\nXFETCH s next BLOCK 0\nXAPPEND s v EXPECT 3 DEDUP d",
+	}
+	for i := 0; i < len(streamSteps); i += 2 {
+		seeds = append(seeds, streamSteps[i])
+	}
+	commandstest.RunFuzz(f, seeds, func(group string) bool { return group == "stream" })
 }

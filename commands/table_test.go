@@ -1,15 +1,18 @@
-package commands
+package commands_test
 
 import (
 	"strings"
 	"testing"
+
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/commandstest"
 )
 
 func TestEveryCommandIsDescribed(t *testing.T) {
-	s := newServer(underTest{}, testConfig{})
+	s := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{})
 	seen := map[string]bool{}
-	var check func(prefix string, spec *Spec)
-	check = func(prefix string, spec *Spec) {
+	var check func(prefix string, spec *commands.Spec)
+	check = func(prefix string, spec *commands.Spec) {
 		name := prefix + spec.Name
 		if seen[name] {
 			t.Errorf("%s: the name is taken", name)
@@ -24,7 +27,7 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 		if strings.HasSuffix(spec.Summary, ".") {
 			t.Errorf("%s: the summary ends with a full stop", name)
 		}
-		if spec.Name != strings.ToLower(spec.Name) || len(spec.Name) > nameMax {
+		if spec.Name != strings.ToLower(spec.Name) || len(spec.Name) > commands.NameMax {
 			t.Errorf("%s: the name is not lower case or too long to be found", name)
 		}
 		if spec.Arity == 0 || spec.Handler == nil && spec.Subcommands == nil {
@@ -34,18 +37,18 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 			check(spec.Name+"|", &spec.Subcommands[i])
 		}
 	}
-	if len(s.table) < 100 {
-		t.Fatalf("only %d commands", len(s.table))
+	if len(s.Table()) < 100 {
+		t.Fatalf("only %d commands", len(s.Table()))
 	}
-	for _, spec := range s.table {
+	for _, spec := range s.Table() {
 		check("", spec)
 	}
 }
 
 func TestReferenceHoldsEveryCommand(t *testing.T) {
-	s := newServer(underTest{}, testConfig{})
+	s := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{})
 	text := s.Reference()
-	for name, spec := range s.table {
+	for name, spec := range s.Table() {
 		if !strings.Contains(text, "\n### "+strings.ToUpper(name)+"\n") {
 			t.Errorf("%s has no section", name)
 		}
@@ -59,12 +62,12 @@ func TestReferenceHoldsEveryCommand(t *testing.T) {
 
 // TestSearchesTakeNoSlotOfTheGate: on a machine with two processors there is one, and a push would wait for the page to end.
 func TestSearchesTakeNoSlotOfTheGate(t *testing.T) {
-	s := newServer(underTest{}, testConfig{})
-	list, replay := s.table["qdlq"].subcommand([]byte("list")), s.table["qdlq"].subcommand([]byte("replay"))
-	if s.table["qpeek"].Runs != Beside || list.Runs != Beside {
+	s := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{})
+	list, replay := s.Table()["qdlq"].Subcommand("list"), s.Table()["qdlq"].Subcommand("replay")
+	if s.Table()["qpeek"].Runs != commands.Beside || list.Runs != commands.Beside {
 		t.Error("a search takes a slot, or runs in the event loop")
 	}
-	if s.table["qpush"].Runs != InLoop || replay.Runs != Gated {
+	if s.Table()["qpush"].Runs != commands.InLoop || replay.Runs != commands.Gated {
 		t.Error("a push runs beside the event loop, or the replay of dead letters takes no slot")
 	}
 }

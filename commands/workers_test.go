@@ -1,54 +1,57 @@
-package commands
+package commands_test
 
 import (
 	"fmt"
 	"maps"
 	"testing"
 	"time"
+
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/commandstest"
 )
 
 // The consumers of a group that work are those with an open connection, whether they hold entries or not; one that has gone with
 // entries in hand is no worker.
 func TestWorkers(t *testing.T) {
-	addr, server := openCoreDoor(t, testConfig{}, nil)
-	c := dialRaw(t, addr, 2)
+	addr, server := commandstest.Open(t, commandstest.Process{}, nil)
+	c := commandstest.Dial(t, addr, 2)
 	for _, line := range [][]string{
 		{"XAPPEND", "orders", "1"}, {"XAPPEND", "orders", "2"}, {"XGCREATE", "orders", "billing", "START", "first"}, {"XGCREATE", "orders", "fraud", "START", "next"},
 	} {
-		c.do(line...)
+		c.Do(line...)
 	}
-	expect := func(what string, want map[GroupName]int) {
+	expect := func(what string, want map[commands.GroupName]int) {
 		t.Helper()
-		var got map[GroupName]int
+		var got map[commands.GroupName]int
 		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-			if got = server.streams.Workers(); maps.Equal(got, want) {
+			if got = server.Streams.Workers(); maps.Equal(got, want) {
 				return
 			}
 		}
 		t.Errorf("%s: %v, want %v", what, got, want)
 	}
-	billing, fraud := GroupName{"orders", "billing"}, GroupName{"orders", "fraud"}
-	expect("nobody", map[GroupName]int{})
-	a, again, b := dialRaw(t, addr, 2), dialRaw(t, addr, 2), dialRaw(t, addr, 2)
-	a.do("XCONSUME", "orders", "billing", "a", "COUNT", "1")
-	again.do("XCONSUME", "orders", "billing", "a", "NOACK")
-	b.do("XCONSUME", "orders", "billing", "b", "NOACK")
-	b.do("XCONSUME", "orders", "fraud", "b")
-	b.do("XCONSUME", "orders", "nothing", "b")
-	expect("two, one of them twice", map[GroupName]int{billing: 2, fraud: 1})
-	b.do("XCONSUME", "orders", "fraud", "b", "BLOCK", "20")
-	expect("one has waited in vain", map[GroupName]int{billing: 2, fraud: 1})
-	if got, want := c.do("XSTAT", "orders", "billing"), "$7\r\nworkers\r\n:2\r\n"; len(got) < len(want) || got[len(got)-len(want):] != want {
+	billing, fraud := commands.GroupName{"orders", "billing"}, commands.GroupName{"orders", "fraud"}
+	expect("nobody", map[commands.GroupName]int{})
+	a, again, b := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
+	a.Do("XCONSUME", "orders", "billing", "a", "COUNT", "1")
+	again.Do("XCONSUME", "orders", "billing", "a", "NOACK")
+	b.Do("XCONSUME", "orders", "billing", "b", "NOACK")
+	b.Do("XCONSUME", "orders", "fraud", "b")
+	b.Do("XCONSUME", "orders", "nothing", "b")
+	expect("two, one of them twice", map[commands.GroupName]int{billing: 2, fraud: 1})
+	b.Do("XCONSUME", "orders", "fraud", "b", "BLOCK", "20")
+	expect("one has waited in vain", map[commands.GroupName]int{billing: 2, fraud: 1})
+	if got, want := c.Do("XSTAT", "orders", "billing"), "$7\r\nworkers\r\n:2\r\n"; len(got) < len(want) || got[len(got)-len(want):] != want {
 		t.Errorf("XSTAT ends with %q", got)
 	}
-	again.do("XLEAVE", "orders", "billing", "a")
-	a.conn.Close()
-	expect("one has gone with an entry in hand", map[GroupName]int{billing: 1, fraud: 1})
-	for i := range 3 * workersPerConnection {
-		again.do("XGCREATE", "orders", fmt.Sprint("group-", i))
-		again.do("XCONSUME", "orders", fmt.Sprint("group-", i), "many")
+	again.Do("XLEAVE", "orders", "billing", "a")
+	a.Conn.Close()
+	expect("one has gone with an entry in hand", map[commands.GroupName]int{billing: 1, fraud: 1})
+	for i := range 3 * commands.WorkersPerConnection {
+		again.Do("XGCREATE", "orders", fmt.Sprint("group-", i))
+		again.Do("XCONSUME", "orders", fmt.Sprint("group-", i), "many")
 	}
-	if got := len(server.streams.Workers()); got != 2+workersPerConnection {
+	if got := len(server.Streams.Workers()); got != 2+commands.WorkersPerConnection {
 		t.Errorf("%d groups have workers", got)
 	}
 }

@@ -1,0 +1,114 @@
+package commandstest
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/brokertest"
+	"github.com/nexobroker/nexo/brokers/pubsub"
+	"github.com/nexobroker/nexo/brokers/queue"
+	"github.com/nexobroker/nexo/brokers/store"
+	"github.com/nexobroker/nexo/brokers/stream"
+	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/resp"
+)
+
+// underTest are the brokers of a server under test; those that are nil are not there.
+type Brokers struct {
+	Store    *store.Broker
+	PubSub   *pubsub.Broker
+	Queue    *queue.Broker
+	Stream   *stream.Broker
+	Clock    brokers.Clock
+	Shutdown func()
+}
+
+// testConfig is what a test says of the process.
+type Process struct {
+	Password, Fsync, StoreDurability, DataDirectory string
+	ProtectedMode, EnableDebug                      bool
+	MaxClients                                      int
+	LogLevel                                        *slog.LevelVar
+	Loading                                         func() commands.Progress
+}
+
+// testServer is a server of all families.
+type Whole struct {
+	*commands.Server
+	Brokers
+	Administration *commands.Administration
+	Keyspace       *commands.Keyspace
+	Bus            *commands.Bus
+	Queues         *commands.Queues
+	Streams        *commands.Streams
+}
+
+func NewServer(b Brokers, config Process) *Whole {
+	s := &Whole{
+		Administration: commands.NewAdministration(commands.AdministrationConfig{
+			EnableDebug: config.EnableDebug, MaxClients: config.MaxClients, DataDirectory: config.DataDirectory, Fsync: config.Fsync,
+			StoreDurability: config.StoreDurability, LogLevel: config.LogLevel, Shutdown: b.Shutdown,
+		}),
+		Keyspace: commands.NewKeyspace(commands.KeyspaceOptions{}), Bus: commands.NewBus(0), Queues: commands.NewQueues(), Streams: commands.NewStreams(),
+	}
+	s.Serve(b)
+	s.Server = commands.New(commands.Config{Clock: b.Clock, Password: config.Password, ProtectedMode: config.ProtectedMode, Loading: config.Loading},
+		s.Administration.Family(), s.Keyspace.Family(), s.Bus.Family(), s.Queues.Family(), s.Streams.Family())
+	return s
+}
+
+func (s *Whole) Serve(b Brokers) {
+	s.Brokers = b
+	s.Keyspace.Serve(b.Store)
+	s.Bus.Serve(b.PubSub)
+	s.Queues.Serve(b.Queue)
+	s.Streams.Serve(b.Stream)
+}
+
+// Open serves every command over brokers with journals in memory.
+func Open(t testing.TB, config Process, shutdown func()) (addr string, server *Whole) {
+	t.Helper()
+	return OpenAt(t, "127.0.0.1:0", config, shutdown)
+}
+
+// OpenAt is Open at an address.
+func OpenAt(t testing.TB, at string, config Process, shutdown func()) (addr string, server *Whole) {
+	t.Helper()
+	clock := brokers.SystemClock{}
+	deps := Brokers{Clock: clock, Shutdown: shutdown}
+	var problems [4]error
+	deps.Store, problems[0] = store.Open(store.Options{Clock: clock})
+	deps.PubSub, problems[1] = pubsub.Open(pubsub.Options{Journal: brokertest.NewJournal(), Clock: clock})
+	deps.Queue, problems[2] = queue.Open(queue.Options{Journal: brokertest.NewJournal(), Clock: clock})
+	deps.Stream, problems[3] = stream.Open(stream.Options{Journal: brokertest.NewJournal(), Directory: t.TempDir(), Clock: clock})
+	for _, err := range problems {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	server = NewServer(deps, config)
+	door, err := resp.Listen(resp.Options{Addr: at}, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Attach(door)
+	served := make(chan error, 1)
+	go func() { served <- door.Serve() }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := door.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		<-served
+		for _, closer := range []func() error{deps.Stream.Close, deps.Queue.Close, deps.PubSub.Close, deps.Store.Close} {
+			if err := closer(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return door.Addr().String(), server
+}
