@@ -19,7 +19,11 @@ type mixed struct {
 	expect []string // lines, in order; pushes come in between
 	slow   bool     // takes its time to read
 	fate   uint8
+	most   int // bytes that it sends at a time
 }
+
+// mixedWords are the commands of a script, as often as they are named.
+var mixedWords = []string{"PING", "ECHO", "ECHO", "SAVE", "SAVE", "TAKE", "PAUSE", "ELSEWHERE", "SUBSCRIBE", "VALUE", "COUNT", "BURST"}
 
 const (
 	quits  uint8 = iota // reads all of it, then the end
@@ -28,8 +32,8 @@ const (
 )
 
 // newMixed makes a script up: the replies are known beforehand, whatever order the server runs the clients in.
-func newMixed(r *rand.Rand, name string) *mixed {
-	m := &mixed{name: name, slow: r.IntN(6) == 0, fate: uint8(r.IntN(5))}
+func newMixed(r *rand.Rand, name string, words []string) *mixed {
+	m := &mixed{name: name, slow: r.IntN(6) == 0, fate: uint8(r.IntN(5)), most: 4000}
 	if m.fate > leaves {
 		m.fate = quits
 	}
@@ -39,10 +43,9 @@ func newMixed(r *rand.Rand, name string) *mixed {
 		m.expect = append(m.expect, lines...)
 	}
 	add("NAME "+name, "+"+name)
-	weights := []string{"PING", "ECHO", "ECHO", "SAVE", "SAVE", "TAKE", "PAUSE", "ELSEWHERE", "SUBSCRIBE", "VALUE", "COUNT", "BURST"}
 	for i := range 20 + r.IntN(200) {
 		word := fmt.Sprintf("%s-%d", name, i)
-		switch kind := weights[r.IntN(len(weights))]; kind {
+		switch kind := words[r.IntN(len(words))]; kind {
 		case "PING":
 			add("PING", "+PONG")
 		case "ECHO":
@@ -94,7 +97,7 @@ func (m *mixed) run(t *testing.T, addr string, r *rand.Rand) {
 	if m.slow {
 		_ = nc.(*net.TCPConn).SetReadBuffer(128 << 10)
 	}
-	most := 1 + r.IntN(4000)
+	most := 1 + r.IntN(m.most)
 	var sizes []int
 	for left := len(m.send); left > 0; {
 		size := min(left, 1+r.IntN(most))
@@ -129,7 +132,7 @@ func (m *mixed) run(t *testing.T, addr string, r *rand.Rand) {
 		}
 		line = strings.TrimSuffix(line, "\r\n")
 		switch {
-		case line == fmt.Sprintf("+push %s %d", m.name, pushed):
+		case strings.TrimRight(line, "p") == fmt.Sprintf("+push %s %d:", m.name, pushed):
 			pushed++
 		case line == "+FIRST":
 		case line == m.expect[at]:
@@ -150,7 +153,7 @@ func (m *mixed) run(t *testing.T, addr string, r *rand.Rand) {
 }
 
 // TestMixedLoad has clients of every kind at once, pipelines in pieces of any size, commands that block, run elsewhere or await
-// journals, pushes, slow readers, kills: each one reads what it asked for, in order, and its pushes, in theirs.
+// journals, pushes, some of them large, slow readers, kills: each one reads what it asked for, in order, and its pushes, in theirs.
 func TestMixedLoad(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -160,11 +163,19 @@ func TestMixedLoad(t *testing.T) {
 	if raceEnabled || testing.Short() {
 		scripts = scripts[:60]
 	}
-	fates := map[string]uint8{}
 	r := rand.New(rand.NewPCG(seed, 0))
 	for i := range scripts {
-		scripts[i] = newMixed(r, fmt.Sprint("c", i))
-		fates[scripts[i].name] = scripts[i].fate
+		scripts[i] = newMixed(r, fmt.Sprint("c", i), mixedWords)
+	}
+	runMixed(t, h, s, seed, scripts, 24)
+}
+
+// runMixed has so many of the scripts run at a time, beside journals, pushes and kills.
+func runMixed(t *testing.T, h *stepHandler, s *Server, seed uint64, scripts []*mixed, workers int) {
+	t.Helper()
+	fates := map[string]uint8{}
+	for _, m := range scripts {
+		fates[m.name] = m.fate
 	}
 	stop := make(chan struct{})
 	var others sync.WaitGroup
@@ -186,7 +197,12 @@ func TestMixedLoad(t *testing.T) {
 					c.Kill()
 				}
 				for range r.IntN(3) {
-					if !c.Push(NewMessage(fmt.Appendf(nil, "+push %s %d\r\n", name, numbers[name]))) {
+					size := 0
+					if r.IntN(300) == 0 { // more than a share of a turn
+						size = r.IntN(1 << 20)
+					}
+					text := fmt.Appendf(nil, "+push %s %d:%s\r\n", name, numbers[name], strings.Repeat("p", size))
+					if !c.Push(NewMessage(text)) {
 						h.names.Delete(name)
 						break
 					}
@@ -199,7 +215,7 @@ func TestMixedLoad(t *testing.T) {
 	})
 	var clients sync.WaitGroup
 	line := make(chan *mixed)
-	for worker := range 24 {
+	for worker := range workers {
 		clients.Go(func() {
 			r := rand.New(rand.NewPCG(seed, uint64(worker)+3))
 			for m := range line {

@@ -2,9 +2,13 @@ package resp
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // helped is a connection whose batch a helper runs, and stands in the middle of, while the leader of the only loop is free.
@@ -231,5 +235,40 @@ func TestAHelperThatWaitsIsNone(t *testing.T) {
 		}
 		x.c.ping()
 		eventually(t, "it is counted once", func() bool { return x.s.loops[0].helpers.Load() == 0 })
+	}
+}
+
+// TestMixedLoadOfHelpers is TestMixedLoad with scripts that keep the helpers of the only loop busy.
+func TestMixedLoadOfHelpers(t *testing.T) {
+	if loopsInTests < 0 {
+		t.Skip("there are no helpers without loops")
+	}
+	loops := loopsInTests
+	loopsInTests = 1
+	defer func() { loopsInTests = loops }()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	h := newStepHandler()
+	s := startServer(t, Options{}, h)
+	words := slices.Concat(mixedWords, slices.Repeat([]string{"BURST"}, 3*len(mixedWords)))
+	scripts := make([]*mixed, 200)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for i := range scripts {
+		scripts[i] = newMixed(r, fmt.Sprint("c", i), words)
+		scripts[i].most = 20_000
+	}
+	stop, helped := make(chan struct{}), 0
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for !isClosed(stop) {
+			helped += int(s.loops[0].helpers.Load())
+			time.Sleep(50 * time.Microsecond)
+		}
+	})
+	runMixed(t, h, s, seed, scripts, 100)
+	close(stop)
+	watching.Wait()
+	if left := s.loops[0].helpers.Load(); helped == 0 || left != 0 {
+		t.Errorf("helpers were seen %d times, and %d are left", helped, left)
 	}
 }
