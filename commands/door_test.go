@@ -1,7 +1,6 @@
 package commands_test
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"strings"
@@ -11,10 +10,11 @@ import (
 	"github.com/nexobroker/nexo/brokers/brokertest"
 	"github.com/nexobroker/nexo/brokers/pubsub"
 	"github.com/nexobroker/nexo/brokers/queue"
-	"github.com/nexobroker/nexo/commands"
 	"github.com/nexobroker/nexo/commands/commandstest"
 	"github.com/nexobroker/nexo/resp"
 )
+
+const clientNameMax = 512
 
 // openDoor serves the commands of queues and the bus, with the limits that a test wants.
 func openDoor(t testing.TB, options resp.Options) (addr string, door *resp.Server) {
@@ -28,27 +28,7 @@ func openDoor(t testing.TB, options resp.Options) (addr string, door *resp.Serve
 		t.Fatal(err)
 	}
 	server := commandstest.NewServer(commandstest.Brokers{Queue: jobs, PubSub: bus}, commandstest.Process{})
-	options.Addr = "127.0.0.1:0"
-	if door, err = resp.Listen(options, server); err != nil {
-		t.Fatal(err)
-	}
-	server.Attach(door)
-	served := make(chan error, 1)
-	go func() { served <- door.Serve() }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := door.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
-		<-served
-		if err := jobs.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := bus.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	door = commandstest.ServeDoor(t, options, server, jobs.Close, bus.Close)
 	return door.Addr().String(), door
 }
 
@@ -98,7 +78,7 @@ func TestIdleClientsHoldNothing(t *testing.T) {
 func TestNamesAreBounded(t *testing.T) {
 	addr, door := openDoor(t, resp.Options{})
 	c := commandstest.Dial(t, addr, 2)
-	name, long := strings.Repeat("n", commands.ClientNameMax), strings.Repeat("n", 30<<20)
+	name, long := strings.Repeat("n", clientNameMax), strings.Repeat("n", 30<<20)
 	for _, words := range [][]string{{"CLIENT", "SETNAME", name}, {"CLIENT", "SETINFO", "LIB-NAME", name}, {"CLIENT", "SETINFO", "LIB-VER", name}} {
 		if got := c.Do(words...); got != "+OK\r\n" {
 			t.Errorf("%q: %q", words[:2], got)
@@ -119,7 +99,7 @@ func TestNamesAreBounded(t *testing.T) {
 	if got := c.Do("CLIENT", "GETNAME"); got != "$512\r\n"+name+"\r\n" {
 		t.Errorf("the name changed: %.20q", got)
 	}
-	if got := c.Do("CLIENT", "LIST"); len(got) > 4*commands.ClientNameMax {
+	if got := c.Do("CLIENT", "LIST"); len(got) > 4*clientNameMax {
 		t.Errorf("CLIENT LIST of %d bytes", len(got))
 	}
 	eventually(t, "nothing is held", func() bool { return door.Counters().Memory <= 64<<10 })

@@ -6,14 +6,9 @@ import "time"
 const (
 	NameMax         = nameMax
 	PaceKept        = paceKept
-	ClientNameMax   = clientNameMax
 	WrongPassText   = wrongPassText
 	LoginsAtOnce    = wrongLoginsAtOnce
 	LoginsPerSecond = wrongLoginsPerSecond
-
-	SubscriptionsMax     = subscriptionsMax
-	ReplyBytes           = replyBytes
-	WorkersPerConnection = workersPerConnection
 )
 
 func (s *Server) Table() map[string]*Spec { return s.table }

@@ -157,7 +157,7 @@ func (o *Options) Duration() time.Duration {
 }
 
 // Choice is the option's value as the place of one of the words, -1 after an error.
-func (o *Options) choice(words ...string) int {
+func (o *Options) Choice(words ...string) int {
 	value := o.Value()
 	for i, word := range words {
 		if o.Err == nil && Is(value, word) {

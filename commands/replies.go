@@ -56,6 +56,9 @@ type Field struct {
 	Value any
 }
 
+// FieldOf pairs a name with its value.
+func FieldOf(name string, value any) Field { return Field{name, value} }
+
 // WriteFields answers a map.
 func (ctx *Context) WriteFields(fields []Field) {
 	ctx.W.Map(len(fields))

@@ -13,6 +13,7 @@ import (
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/commands"
 	"github.com/nexobroker/nexo/commands/commandstest"
+	"github.com/nexobroker/nexo/resp"
 )
 
 // infoField is one field of INFO; "" when it is not told.
@@ -109,7 +110,12 @@ func TestErrorsOfAllKindsAreCounted(t *testing.T) {
 // TestRepliesWhoseJournalFailsAreCounted: the door puts the error in the place of what the handler answered.
 func TestRepliesWhoseJournalFailsAreCounted(t *testing.T) {
 	journal := brokertest.NewJournal()
-	addr := openKeyspaceDoor(t, store.Options{Journal: journal, Durability: brokers.Always})
+	broker, err := store.Open(store.Options{Journal: journal, Durability: brokers.Always})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := commandstest.NewServer(commandstest.Brokers{Store: broker}, commandstest.Process{})
+	addr := commandstest.ServeDoor(t, resp.Options{}, server, broker.Close).Addr().String()
 	c, other := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
 	journal.SetAuto(false)
 	fmt.Fprint(c.Conn, "SET a 1\r\nGET a\r\nSET b 2\r\n")

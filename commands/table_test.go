@@ -71,3 +71,17 @@ func TestSearchesTakeNoSlotOfTheGate(t *testing.T) {
 		t.Error("a push runs beside the event loop, or the replay of dead letters takes no slot")
 	}
 }
+
+// TestMultipleOption holds that a word in front of several values stands once, as it does on the wire.
+func TestMultipleOption(t *testing.T) {
+	keys := commands.Many(commands.Option("DEDUP", "key", "string"))
+	if text := commands.Usage([]commands.Argument{keys}); text != " [DEDUP key [key ...]]" {
+		t.Fatal(text)
+	}
+	server := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{})
+	for _, spec := range server.Queues.Family().Specs {
+		if spec.Name == "qmpush" && !strings.HasSuffix(commands.Usage(spec.Arguments), " [DEDUP key [key ...]] [NOMKQ]") {
+			t.Fatal(commands.Usage(spec.Arguments))
+		}
+	}
+}

@@ -111,8 +111,8 @@ func ParseFloat(word []byte) (float64, bool) {
 	return f, true
 }
 
-// durationMax keeps every time computed from a duration inside int64 nanoseconds.
-const durationMax = 100 * 365 * 24 * time.Hour
+// DurationMax keeps every time computed from a duration inside int64 nanoseconds.
+const DurationMax = 100 * 365 * 24 * time.Hour
 
 // ItemsMax is above what --max-arguments lets a command have.
 const ItemsMax = 1 << 30
@@ -169,7 +169,7 @@ func ParseDuration(word []byte) (time.Duration, error) {
 		return bad()
 	}
 	n, ok := ParseInt(word[:end])
-	if !ok || n < 0 || n > int64(durationMax/unit) {
+	if !ok || n < 0 || n > int64(DurationMax/unit) {
 		return bad()
 	}
 	return time.Duration(n) * unit, nil

@@ -6,7 +6,7 @@ import (
 
 	"github.com/nexobroker/nexo/brokers/queue"
 	"github.com/nexobroker/nexo/brokers/stream"
-	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/streams"
 	"github.com/nexobroker/nexo/ui"
 )
 
@@ -147,7 +147,7 @@ func (s *source) Streams() (list []ui.Stream) {
 	return list
 }
 
-func (s *source) stream(name string, workers map[commands.GroupName]int) (row ui.Stream, groups []ui.Group, config stream.Config, err error) {
+func (s *source) stream(name string, workers map[streams.GroupName]int) (row ui.Stream, groups []ui.Group, config stream.Config, err error) {
 	stats, err := s.brokers.stream.Stats([]byte(name))
 	if err != nil {
 		return row, nil, config, err
@@ -163,7 +163,7 @@ func (s *source) stream(name string, workers map[commands.GroupName]int) (row ui
 		}
 		groups = append(groups, ui.Group{
 			Name: group, Lag: g.Lag, Pending: g.Pending, Parked: g.Parked, Floor: g.Floor, Next: g.Next,
-			Workers: workers[commands.GroupName{Stream: name, Group: group}], Waiters: g.Waiters, Holders: g.Consumers,
+			Workers: workers[streams.GroupName{Stream: name, Group: group}], Waiters: g.Waiters, Holders: g.Consumers,
 			Epoch: g.Epoch, AckWaitMS: g.Config.AckWait.Milliseconds(), MaxDeliver: g.Config.MaxDeliver, OldestPendingMS: g.OldestPendingMs,
 		})
 		row.MaxLag = max(row.MaxLag, g.Lag)
@@ -175,11 +175,11 @@ func (s *source) stream(name string, workers map[commands.GroupName]int) (row ui
 
 func (s *source) Stream(name string) (ui.StreamDetail, error) {
 	row, groups, config, err := s.stream(name, s.streams.Workers())
-	return ui.StreamDetail{Stream: row, Config: commands.StreamFields(config), Groups: groups}, err
+	return ui.StreamDetail{Stream: row, Config: streams.ConfigFields(config), Groups: groups}, err
 }
 
 func (s *source) Entries(name, from string, count int, reverse bool) (rows []ui.Entry, high, next uint64, err error) {
-	position, err := commands.ParsePosition(from)
+	position, err := streams.ParsePosition(from)
 	if err != nil {
 		return nil, 0, 0, err
 	}
@@ -217,7 +217,7 @@ func (s *source) Parked(name, group, from string, count int) (rows []ui.ParkedEn
 	if from == "" {
 		from = "first"
 	}
-	position, err := commands.ParsePosition(from)
+	position, err := streams.ParsePosition(from)
 	if err != nil {
 		return nil, 0, err
 	}

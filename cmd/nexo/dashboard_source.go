@@ -16,6 +16,7 @@ import (
 	"github.com/nexobroker/nexo/brokers/pubsub"
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/streams"
 	"github.com/nexobroker/nexo/resp"
 	"github.com/nexobroker/nexo/ui"
 )
@@ -25,7 +26,7 @@ import (
 type source struct {
 	brokers  opened
 	commands *commands.Server
-	streams  *commands.Streams
+	streams  *streams.Family
 	door     *resp.Server
 	own      *loopback
 	journals []*aof.Log

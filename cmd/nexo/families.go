@@ -7,28 +7,33 @@ import (
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/brokers/stream"
 	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/bus"
+	"github.com/nexobroker/nexo/commands/keyspace"
+	"github.com/nexobroker/nexo/commands/queues"
+	administration "github.com/nexobroker/nexo/commands/server"
+	"github.com/nexobroker/nexo/commands/streams"
 )
 
 // families are all that the server has of commands.
 type families struct {
-	administration *commands.Administration
-	keyspace       *commands.Keyspace
-	bus            *commands.Bus
-	queues         *commands.Queues
-	streams        *commands.Streams
+	administration *administration.Family
+	keyspace       *keyspace.Family
+	bus            *bus.Family
+	queues         *queues.Family
+	streams        *streams.Family
 }
 
 func newFamilies(o options, shutdown func()) families {
 	return families{
-		administration: commands.NewAdministration(commands.AdministrationConfig{
+		administration: administration.New(administration.Config{
 			EnableDebug: o.debug, MaxClients: o.maxClients, BulkMax: o.bulkMax, QueryBufferMax: o.queryBuffer, ClientMemory: o.clientMemory,
 			Port: o.port, Bind: o.host, UnixSocket: o.unixSocket, DataDirectory: o.data, Fsync: o.fsync.String(),
 			StoreDurability: o.storeDurabilityWord(), Timeout: o.timeout, LogLevel: o.level, Shutdown: shutdown,
 		}),
-		keyspace: commands.NewKeyspace(commands.KeyspaceOptions{MaxMemory: o.maxMemory, MaxMemoryRule: o.maxMemoryPolicy}),
-		bus:      commands.NewBus(o.retainedDefaultTTL),
-		queues:   commands.NewQueues(),
-		streams:  commands.NewStreams(),
+		keyspace: keyspace.New(keyspace.Options{MaxMemory: o.maxMemory, MaxMemoryRule: o.maxMemoryPolicy}),
+		bus:      bus.New(o.retainedDefaultTTL),
+		queues:   queues.New(),
+		streams:  streams.New(),
 	}
 }
 

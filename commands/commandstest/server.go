@@ -13,10 +13,15 @@ import (
 	"github.com/nexobroker/nexo/brokers/store"
 	"github.com/nexobroker/nexo/brokers/stream"
 	"github.com/nexobroker/nexo/commands"
+	"github.com/nexobroker/nexo/commands/bus"
+	"github.com/nexobroker/nexo/commands/keyspace"
+	"github.com/nexobroker/nexo/commands/queues"
+	"github.com/nexobroker/nexo/commands/server"
+	"github.com/nexobroker/nexo/commands/streams"
 	"github.com/nexobroker/nexo/resp"
 )
 
-// underTest are the brokers of a server under test; those that are nil are not there.
+// Brokers are the brokers of a server under test; those that are nil are not there.
 type Brokers struct {
 	Store    *store.Broker
 	PubSub   *pubsub.Broker
@@ -26,7 +31,7 @@ type Brokers struct {
 	Shutdown func()
 }
 
-// testConfig is what a test says of the process.
+// Process is what a test says of the process.
 type Process struct {
 	Password, Fsync, StoreDurability, DataDirectory string
 	ProtectedMode, EnableDebug                      bool
@@ -35,24 +40,25 @@ type Process struct {
 	Loading                                         func() commands.Progress
 }
 
-// testServer is a server of all families.
+// Whole is a server of all families.
 type Whole struct {
 	*commands.Server
 	Brokers
-	Administration *commands.Administration
-	Keyspace       *commands.Keyspace
-	Bus            *commands.Bus
-	Queues         *commands.Queues
-	Streams        *commands.Streams
+	Administration *server.Family
+	Keyspace       *keyspace.Family
+	Bus            *bus.Family
+	Queues         *queues.Family
+	Streams        *streams.Family
 }
 
+// NewServer makes the server, which no door serves yet.
 func NewServer(b Brokers, config Process) *Whole {
 	s := &Whole{
-		Administration: commands.NewAdministration(commands.AdministrationConfig{
+		Administration: server.New(server.Config{
 			EnableDebug: config.EnableDebug, MaxClients: config.MaxClients, DataDirectory: config.DataDirectory, Fsync: config.Fsync,
 			StoreDurability: config.StoreDurability, LogLevel: config.LogLevel, Shutdown: b.Shutdown,
 		}),
-		Keyspace: commands.NewKeyspace(commands.KeyspaceOptions{}), Bus: commands.NewBus(0), Queues: commands.NewQueues(), Streams: commands.NewStreams(),
+		Keyspace: keyspace.New(keyspace.Options{}), Bus: bus.New(0), Queues: queues.New(), Streams: streams.New(),
 	}
 	s.Serve(b)
 	s.Server = commands.New(commands.Config{Clock: b.Clock, Password: config.Password, ProtectedMode: config.ProtectedMode, Loading: config.Loading},
@@ -60,6 +66,7 @@ func NewServer(b Brokers, config Process) *Whole {
 	return s
 }
 
+// Serve gives the families their brokers.
 func (s *Whole) Serve(b Brokers) {
 	s.Brokers = b
 	s.Keyspace.Serve(b.Store)
@@ -90,7 +97,17 @@ func OpenAt(t testing.TB, at string, config Process, shutdown func()) (addr stri
 		}
 	}
 	server = NewServer(deps, config)
-	door, err := resp.Listen(resp.Options{Addr: at}, server)
+	door := ServeDoor(t, resp.Options{Addr: at}, server, deps.Stream.Close, deps.Queue.Close, deps.PubSub.Close, deps.Store.Close)
+	return door.Addr().String(), server
+}
+
+// ServeDoor serves a server until the test ends, and closes its brokers then.
+func ServeDoor(t testing.TB, options resp.Options, server *Whole, closers ...func() error) *resp.Server {
+	t.Helper()
+	if options.Addr == "" {
+		options.Addr = "127.0.0.1:0"
+	}
+	door, err := resp.Listen(options, server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,11 +121,11 @@ func OpenAt(t testing.TB, at string, config Process, shutdown func()) (addr stri
 			t.Error(err)
 		}
 		<-served
-		for _, closer := range []func() error{deps.Stream.Close, deps.Queue.Close, deps.PubSub.Close, deps.Store.Close} {
+		for _, closer := range closers {
 			if err := closer(); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	return door.Addr().String(), server
+	return door
 }

@@ -1,8 +1,0 @@
-//go:build !unix
-
-package commands
-
-import "time"
-
-// processorTimes are not known here.
-func processorTimes() (system, user time.Duration) { return 0, 0 }
