@@ -107,6 +107,10 @@ func repairSegments(c *cli.Context, dir string, log segment.Log) (damaged bool, 
 			}
 		}
 	}
+	if c.IsSet("missing-segment") {
+		fmt.Fprintf(c.App.Writer, "%s: given up with all entries that it had; an empty file takes its place\n",
+			segment.Name(c.Uint64("missing-segment")))
+	}
 	reports, err := work(dir, log)
 	return printSegments(c.App.Writer, reports) || c.IsSet("missing-segment"), err
 }

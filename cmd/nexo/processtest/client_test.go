@@ -125,3 +125,12 @@ func (c *client) read() (any, error) {
 	}
 	return nil, fmt.Errorf("unexpected reply %q", line)
 }
+
+// mapOf is a flat list of names and values.
+func mapOf(reply any) map[string]any {
+	fields, list := map[string]any{}, reply.([]any)
+	for i := 0; i+1 < len(list); i += 2 {
+		fields[fmt.Sprint(list[i])] = list[i+1]
+	}
+	return fields
+}

@@ -368,13 +368,11 @@ func useGolden(t *testing.T, dir string) {
 
 // fieldsOf picks fields of a map in its flat form, as text.
 func fieldsOf(reply any, names ...string) (values []string) {
-	flat := reply.([]any)
+	fields := mapOf(reply)
 	for _, name := range names {
 		value := "(none)"
-		for i := 0; i+1 < len(flat); i += 2 {
-			if flat[i] == name {
-				value = fmt.Sprint(flat[i+1])
-			}
+		if field, ok := fields[name]; ok {
+			value = fmt.Sprint(field)
 		}
 		values = append(values, value)
 	}
