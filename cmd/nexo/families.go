@@ -39,7 +39,8 @@ func newFamilies(o options, shutdown func()) families {
 
 // table makes the server of them.
 func (f families) table(config commands.Config) *commands.Server {
-	return commands.New(config, f.administration.Family(), f.keyspace.Family(), f.bus.Family(), f.queues.Family(), f.streams.Family())
+	// The bus is the last to hear that a connection has closed: taking many subscriptions back waits in line, and leases go back before.
+	return commands.New(config, f.administration.Family(), f.keyspace.Family(), f.queues.Family(), f.streams.Family(), f.bus.Family())
 }
 
 // opened are the brokers, once they are there.

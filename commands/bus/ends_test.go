@@ -11,16 +11,24 @@ import (
 )
 
 // countingConn counts what a session asks of its connection.
-type countingConn struct{ held, heavy, ends int }
+type countingConn struct {
+	held, heavy, ends int
+	inLine            func()
+}
 
-func (c *countingConn) ID() uint64                                 { return 1 }
-func (c *countingConn) RemoteAddr() net.Addr                       { return &net.TCPAddr{} }
-func (c *countingConn) FlushReplies()                              {}
-func (c *countingConn) Push(*resp.Message) bool                    { return true }
-func (c *countingConn) Hold(n int)                                 { c.held += n }
-func (c *countingConn) TryHold(n int) bool                         { c.held += n; return true }
-func (c *countingConn) Admit()                                     { c.heavy++ }
-func (c *countingConn) AdmitEnd()                                  { c.ends++ }
+func (c *countingConn) ID() uint64              { return 1 }
+func (c *countingConn) RemoteAddr() net.Addr    { return &net.TCPAddr{} }
+func (c *countingConn) FlushReplies()           {}
+func (c *countingConn) Push(*resp.Message) bool { return true }
+func (c *countingConn) Hold(n int)              { c.held += n }
+func (c *countingConn) TryHold(n int) bool      { c.held += n; return true }
+func (c *countingConn) Admit()                  { c.heavy++ }
+func (c *countingConn) AdmitEnd() {
+	c.ends++
+	if c.inLine != nil {
+		c.inLine()
+	}
+}
 func (c *countingConn) PullPushes(func([]byte) (_ []byte, _ bool)) {}
 func (c *countingConn) Kill()                                      {}
 
@@ -67,5 +75,33 @@ func TestManySubscriptionsEndInLine(t *testing.T) {
 				t.Errorf("left: %+v, %d bytes, %d shared", left, conn.held, len(b.shared))
 			}
 		})
+	}
+}
+
+// TestLastWordsAreNotInLine: who leaves many subscriptions and a will behind is heard before they are taken back.
+func TestLastWordsAreNotInLine(t *testing.T) {
+	broker, err := pubsub.Open(pubsub.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	conn := &countingConn{}
+	b := newBusSession(broker, &Session{}, conn)
+	b.filters = map[string]*interest{}
+	for n := range endsAtOnce + 1 {
+		i := b.newFilterInterest(filterRequest{filter: fmt.Sprintf("site/%d/+", n)}, false)
+		b.filters[i.Name] = i
+		broker.Subscribe(&i.Subscription, nil)
+	}
+	if err := b.setWill(&will{topic: []byte("last"), payload: []byte("words")}); err != nil {
+		t.Fatal(err)
+	}
+	conn.inLine = func() {
+		if n := broker.Stats().Published; n != 1 {
+			t.Errorf("%d messages are published when the line begins", n)
+		}
+	}
+	if b.closed(false); conn.ends != 1 {
+		t.Errorf("%d ends were asked for", conn.ends)
 	}
 }

@@ -144,15 +144,16 @@ func (b *busSession) follow(ctx *commands.Context) {
 
 // closed ends all subscriptions, and publishes the will unless the client said good-bye (clean).
 func (b *busSession) closed(clean bool) {
-	if b.total() > endsAtOnce {
-		b.conn.AdmitEnd()
-	}
-	b.endAll()
 	if b.will != nil && !clean {
 		b.publishWill()
 	}
 	_ = b.setWill(nil) // nothing is always allowed
 	b.batch.Flush()
+	// The last words are said by then: the line may be long.
+	if b.total() > endsAtOnce {
+		b.conn.AdmitEnd()
+	}
+	b.endAll()
 }
 
 func (b *busSession) total() int {

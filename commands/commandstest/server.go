@@ -62,7 +62,7 @@ func NewServer(b Brokers, config Process) *Whole {
 	}
 	s.Serve(b)
 	s.Server = commands.New(commands.Config{Clock: b.Clock, Password: config.Password, ProtectedMode: config.ProtectedMode, Loading: config.Loading},
-		s.Administration.Family(), s.Keyspace.Family(), s.Bus.Family(), s.Queues.Family(), s.Streams.Family())
+		s.Administration.Family(), s.Keyspace.Family(), s.Queues.Family(), s.Streams.Family(), s.Bus.Family())
 	return s
 }
 
