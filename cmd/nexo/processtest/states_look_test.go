@@ -86,6 +86,13 @@ func (q *queueOwner) compare(c *client) error {
 			}
 		}
 	}
+	for key := range q.keys {
+		if q.random.IntN(4) == 0 {
+			if err := q.pushKeyed(c, key); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -86,7 +86,7 @@ func (q *queueOwner) work(c *client) error {
 	case dice < 150:
 		return q.push(c)
 	case dice < 200:
-		return q.pushKeyed(c)
+		return q.pushKeyed(c, fmt.Sprintf("key-%d", q.random.IntN(60)))
 	case dice < 500:
 		return q.pop(c)
 	case dice < 700:
@@ -212,8 +212,7 @@ func (q *queueOwner) pushed(ids ...any) error {
 var errRefuted = fmt.Errorf("what is there is not what must be")
 
 // pushKeyed pushes with a key that may be in its window already, whatever became of its job but for those that were thrown away.
-func (q *queueOwner) pushKeyed(c *client) error {
-	key := fmt.Sprintf("key-%d", q.random.IntN(300))
+func (q *queueOwner) pushKeyed(c *client, key string) error {
 	j, payload := q.newJob(0)
 	j.key = key
 	first, known := q.keys[key]

@@ -112,7 +112,7 @@ func (s *streamOwner) work(c *client) error {
 	case dice < 250:
 		return s.append(c)
 	case dice < 300:
-		return s.appendKeyed(c)
+		return s.appendKeyed(c, fmt.Sprintf("key-%d", s.random.IntN(60)))
 	case dice < 320:
 		return s.trim(c)
 	case dice < 400:
@@ -183,9 +183,9 @@ func (s *streamOwner) appendMany(c *client) error {
 }
 
 // appendKeyed appends with a key that may be in its window already.
-func (s *streamOwner) appendKeyed(c *client) error {
+func (s *streamOwner) appendKeyed(c *client, key string) error {
 	e, payload := s.newEntry()
-	s.key = fmt.Sprintf("key-%d", s.random.IntN(200))
+	s.key = key
 	s.pushing = []ownedEntry{e}
 	first, known := s.keys[s.key]
 	if known {
@@ -355,6 +355,13 @@ func (s *streamOwner) compare(c *client) error {
 	}
 	if err := s.compareChain(c); err != nil {
 		return err
+	}
+	for key := range s.keys {
+		if s.random.IntN(4) == 0 {
+			if err := s.appendKeyed(c, key); err != nil {
+				return err
+			}
+		}
 	}
 	return s.group.compare(c)
 }
