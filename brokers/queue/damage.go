@@ -14,8 +14,9 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("%d jobs are in %s, which cannot be served: %v; put the file back, or give these jobs up with an empty file %s beside it",
-		e.Jobs, e.Path, e.Problem, filepath.Base(e.Path)+lostSuffix)
+	giveUp := filepath.Base(e.Path) + lostSuffix
+	return fmt.Sprintf("%d jobs are in %s, which cannot be served: %v; put the file back, or give these jobs up with an empty file %s "+
+		"beside it", e.Jobs, e.Path, e.Problem, giveUp)
 }
 
 func (e *DamageError) Unwrap() error { return e.Problem }

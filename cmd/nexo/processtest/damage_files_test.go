@@ -343,8 +343,8 @@ func tested(dir string, all bool) (paths []string) {
 }
 
 // TestDamagedFiles damages one file at a time, of each kind that a data directory has. A start serves everything, or answers an error
-// for what is damaged, or is refused with what to do about it; and then it serves what the repair has said, and nothing else. NEXO_DAMAGES=all tries every
-// damage of every log's files.
+// for what is damaged, or is refused with what to do about it; and then it serves what the repair has said, and nothing else.
+// NEXO_DAMAGES=all tries every damage of every log's files.
 func TestDamagedFiles(t *testing.T) {
 	dir, twin := wholeDirectory(t, "ours"), wholeDirectory(t, "theirs")
 	base := filepath.Join(t.TempDir(), "base")
