@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/store/slab"
 )
 
 // Databases is how many keyspaces there are.
@@ -45,8 +46,8 @@ type Options struct {
 	MaxMemory       int64  // bytes of the account; 0 is no limit
 	MaxMemoryPolicy string // "" is noeviction
 	DefaultTTL      time.Duration
-	// Freed is told when a flush has emptied the store of much memory, so that it may be handed back to the system: nothing else
-	// would make the runtime collect it while little happens. nil: nobody is told. It must not block.
+	// Freed is told when a flush has emptied the store of much memory, so that what of it is on the heap (ordered keys) may be handed
+	// back to the system: nothing else would make the runtime collect it while little happens. nil: nobody is told. It must not block.
 	Freed func()
 }
 
@@ -85,6 +86,7 @@ type Broker struct {
 	compaction compaction
 	relief     brokers.Relief
 	freed      func()
+	blocks     blocks
 }
 
 // Open makes a Broker and replays its journal.
@@ -103,6 +105,7 @@ func Open(o Options) (*Broker, error) {
 	b.start = o.Clock.Now()
 	b.startWall = b.start.UnixNano()
 	b.timing.wakeAt.Store(math.MinInt64) // no timer before the replay is over
+	b.blocks.pool = slab.NewPool()
 	b.shards(0)
 	b.SetSampling(SamplesDefault)
 	b.SetLogFactor(LogFactorDefault)
@@ -140,6 +143,8 @@ func (b *Broker) Close() error {
 	b.timing.mu.Unlock()
 	b.timing.running.Lock() // once it is ours, a run under way has ended
 	defer b.timing.running.Unlock()
+	b.blocks.behind.Wait()
+	b.blocks.pool.Close()
 	return b.compaction.close()
 }
 
@@ -152,6 +157,7 @@ func (b *Broker) tick() {
 	}
 	b.coarse.Store(uint32(b.clock.Now().Sub(b.start) / time.Second))
 	b.notePeak()
+	b.tightenUpTo(tightenPerTick)
 	b.ticker.timer.Reset(time.Second)
 }
 
@@ -173,9 +179,12 @@ func (b *Broker) shards(db int) *[shardCount]shard {
 		shards[i].index = uint8(i)
 		shards[i].database = uint8(db)
 		shards[i].tally = &b.tallies[db]
+		shards[i].blocks = &b.blocks
+		b.prepare(&shards[i])
 		shards[i].nextElapsing.Store(noDeadline)
 		shards[i].nextDated.Store(noDeadline)
 	}
+	b.regroup(shards)
 	b.databases[db].Store(shards)
 	return shards
 }
@@ -243,6 +252,7 @@ func (b *Broker) MakeRoom() error {
 
 // admit is asked, with no lock held, before data is added.
 func (b *Broker) admit() error {
+	b.tightenUpTo(1)
 	if err := b.MakeRoom(); err != nil {
 		return err
 	}

@@ -73,6 +73,9 @@ const (
 	evictionsMax = 10_000
 	// poolSize is how many candidates are remembered from one victim to the next.
 	poolSize = 16
+	// victimsPerSampling is for how many victims keys are sampled at once: what lies together in the table is fetched from memory
+	// together.
+	victimsPerSampling = 4
 	// victimTries is how often a victim that was gone when its shard was locked is sought anew.
 	victimTries = 100
 )
@@ -85,12 +88,13 @@ func (b *Broker) SetSampling(n int) { b.samples.Store(uint32(min(max(n, 1), Samp
 type eviction struct {
 	mu   sync.Mutex  // taken with no shard locked; shards are locked under it, one at a time
 	pool []candidate // the best is last
+	due  int         // how many victims are left until keys are sampled again
 }
 
-// candidate is a key that was sampled. The key may be gone, or have been used, when its turn comes.
+// candidate is a key that was sampled, by its hash: a copy of the key would be an allocation for each, and two keys of a shard with
+// one hash are rare, and as good a victim the one as the other. The key may be gone, or have been used, when its turn comes.
 type candidate struct {
 	sh   *shard
-	key  string
 	hash uint32
 	cold uint32 // seconds without use, or 255 less the use counter
 }
@@ -130,10 +134,9 @@ func (b *Broker) evictOne(policy Policy) bool {
 
 // evict removes a key, under the lock of its shard.
 func (b *Broker) evict(sh *shard, e *entry) {
-	key := e.key
+	b.appendRecord(sh, func(rec []byte) []byte { return recordDelete(rec, sh.database, e.key()) })
 	b.remove(sh, e)
 	sh.counts.evicted++
-	b.appendRecord(sh, func(rec []byte) []byte { return recordDelete(rec, sh.database, key) })
 }
 
 // evictSoonest removes the key that expires first of all; more is false when none expires.
@@ -158,13 +161,13 @@ func (b *Broker) evictSoonest() (evicted, more bool) {
 	first.mu.Lock()
 	defer first.mu.Unlock()
 	heap := &first.elapsing
-	if len(*heap) == 0 || (len(first.dated) > 0 && first.dated.next() < heap.next()+drift) {
+	if heap.len() == 0 || (first.dated.len() > 0 && first.dated.next() < heap.next()+drift) {
 		heap = &first.dated
 	}
-	if len(*heap) == 0 {
+	if heap.len() == 0 {
 		return false, true
 	}
-	b.evict(first, (*heap)[0].e)
+	b.evict(first, heap.items[0].e.entry())
 	return true, true
 }
 
@@ -201,17 +204,12 @@ func (b *Broker) evictRandom(c census) (evicted, more bool) {
 func (b *Broker) evictColdest(c census) (evicted, more bool) {
 	b.eviction.mu.Lock()
 	defer b.eviction.mu.Unlock()
-	for left := int(b.samples.Load()); left > 0; {
-		db, found := b.pickDatabase(c)
-		if !found {
+	if b.eviction.due--; b.eviction.due < 0 || len(b.eviction.pool) == 0 {
+		b.eviction.due = victimsPerSampling - 1
+		if !b.refill(c) {
 			b.eviction.pool = b.eviction.pool[:0]
 			return false, false
 		}
-		taken := 0
-		if sh := b.pickShard(db, c); sh != nil {
-			taken = b.sample(sh, c, left)
-		}
-		left -= max(1, taken)
 	}
 	for len(b.eviction.pool) > 0 {
 		last := len(b.eviction.pool) - 1
@@ -225,6 +223,22 @@ func (b *Broker) evictColdest(c census) (evicted, more bool) {
 	return false, true
 }
 
+// refill samples keys into the pool; false when no key qualifies.
+func (b *Broker) refill(c census) bool {
+	for left := int(b.samples.Load()) * victimsPerSampling; left > 0; {
+		db, found := b.pickDatabase(c)
+		if !found {
+			return false
+		}
+		taken := 0
+		if sh := b.pickShard(db, c); sh != nil {
+			taken = b.sample(sh, c, left)
+		}
+		left -= max(1, taken)
+	}
+	return true
+}
+
 // sample puts a key of the shard into the pool if it is a good enough victim. Of a shard with many keys it looks at up to n that
 // lie together: there any few are as good as another.
 func (b *Broker) sample(sh *shard, c census, n int) (taken int) {
@@ -235,7 +249,7 @@ func (b *Broker) sample(sh *shard, c census, n int) (taken int) {
 	}
 	sh.run(c, n, func(e *entry) {
 		taken++
-		b.eviction.offer(candidate{sh, e.key, e.hash, b.coldness(e)})
+		b.eviction.offer(candidate{sh, e.hash, b.coldness(e)})
 	})
 	return taken
 }
@@ -245,7 +259,7 @@ func (b *Broker) sample(sh *shard, c census, n int) (taken int) {
 func (b *Broker) evictCandidate(best candidate, c census) bool {
 	best.sh.mu.Lock()
 	defer best.sh.mu.Unlock()
-	e := best.sh.table.find(best.hash, []byte(best.key))
+	e := best.sh.table.findHash(best.hash)
 	if e == nil || (c == expiringKey && e.deadline == 0) {
 		return false
 	}
@@ -261,7 +275,7 @@ func (b *Broker) evictCandidate(best candidate, c census) bool {
 // offer puts a candidate into its place, if there is one: the pool keeps the coldest, each key once.
 func (v *eviction) offer(c candidate) {
 	for i := range v.pool {
-		if v.pool[i].sh == c.sh && v.pool[i].key == c.key {
+		if v.pool[i].sh == c.sh && v.pool[i].hash == c.hash {
 			v.pool = slices.Delete(v.pool, i, i+1)
 			break
 		}

@@ -19,7 +19,7 @@ func TestNoEvictionRefusesAndRecovers(t *testing.T) {
 	if !errors.Is(err, ErrMemory) {
 		t.Fatalf("after %d keys: %v", n, err)
 	}
-	if _, found, err := b.Get(0, []byte("k0"), nil, Touches); !found || err != nil {
+	if _, found, err := look(b, 0, []byte("k0")); !found || err != nil {
 		t.Fatal("a read failed over the limit")
 	}
 	b.Delete(0, [][]byte{[]byte("k0"), []byte("k1")})
@@ -108,7 +108,7 @@ func TestLeastUsedGoFirst(t *testing.T) {
 	for policy, times := range map[string]int{"allkeys-lru": 1, "allkeys-lfu": 30} {
 		used, unused := survivors(t, policy, func(b *Broker, _ func(time.Duration), key []byte) {
 			for range times {
-				b.Get(0, key, nil, Touches)
+				look(b, 0, key)
 			}
 		})
 		// A quarter had to go. It should come from the unused half, but for a few that sampling misses; under LFU the
@@ -168,7 +168,7 @@ func TestHotKeysStay(t *testing.T) {
 			}
 			key := fmt.Appendf(nil, "k%d", i%hot)
 			reads++
-			if _, found, _ := b.Get(0, key, nil, Touches); !found {
+			if _, found, _ := look(b, 0, key); !found {
 				misses++
 				put(key)
 			}
@@ -229,7 +229,7 @@ func TestIdleTimesAndFrequencies(t *testing.T) {
 		t.Errorf("%d hits, %d misses", c.Hits, c.Misses)
 	}
 	clock.Advance(7 * time.Second)
-	b.Get(0, []byte("k"), nil, Touches)
+	look(b, 0, []byte("k"))
 	if info, _ := b.Inspect(0, []byte("k")); info.Idle != 0 {
 		t.Errorf("idle for %d s after a use", info.Idle)
 	}
@@ -238,7 +238,7 @@ func TestIdleTimesAndFrequencies(t *testing.T) {
 	}
 	b.Put(0, []byte("f"), nil)
 	for range 1000 {
-		b.Get(0, []byte("f"), nil, Touches)
+		look(b, 0, []byte("f"))
 	}
 	hot, _ := b.Inspect(0, []byte("f"))
 	if hot.Frequency <= frequencyInitial {
@@ -260,7 +260,7 @@ func TestFrequencyTuning(t *testing.T) {
 	b.SetDecayMinutes(0)
 	b.Put(0, []byte("k"), nil)
 	for range 40 {
-		b.Get(0, []byte("k"), nil, Touches)
+		look(b, 0, []byte("k"))
 	}
 	clock.Advance(10 * time.Minute)
 	if info, _ := b.Inspect(0, []byte("k")); info.Frequency != frequencyInitial+40 {
@@ -285,7 +285,7 @@ func TestEvictionByMany(t *testing.T) {
 					if _, _, err := b.Set(g%2, key, make([]byte, 500), o); err != nil {
 						t.Error(err)
 					}
-					b.Get(g%2, key, nil, Touches)
+					look(b, g%2, key)
 					b.RandomKey(g % 2)
 					if i%10 == 0 {
 						b.Delete(g%2, [][]byte{key})

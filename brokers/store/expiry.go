@@ -6,85 +6,105 @@ import (
 	"time"
 
 	"github.com/nexobroker/nexo/brokers"
+	"github.com/nexobroker/nexo/brokers/store/slab"
 )
 
 // deadlines is a binary heap of the keys that expire, earliest first. Each entry knows its position.
-type deadlines []deadline
+type deadlines struct {
+	pool  *slab.Pool
+	items []deadline
+	run   slab.Run // where the items are, if they are many
+}
 
 type deadline struct {
 	at int64 // Unix milliseconds
-	e  *entry
+	e  link
 }
 
-func (h deadlines) swap(i, k int) {
-	h[i], h[k] = h[k], h[i]
-	h[i].e.deadline = uint32(i + 1)
-	h[k].e.deadline = uint32(k + 1)
+func (h *deadlines) len() int { return len(h.items) }
+
+// put puts a deadline at a position.
+func (h *deadlines) put(i int, d deadline) {
+	h.items[i] = d
+	d.e.entry().deadline = uint32(i + 1)
 }
 
-func (h deadlines) up(i int) {
+// up moves the deadline at i towards the first until it is in order, and returns where it is then.
+func (h *deadlines) up(i int) int {
+	moving := h.items[i]
 	for i > 0 {
 		parent := (i - 1) / 2
-		if h[parent].at <= h[i].at {
-			return
+		if h.items[parent].at <= moving.at {
+			break
 		}
-		h.swap(i, parent)
+		h.put(i, h.items[parent])
 		i = parent
 	}
+	h.put(i, moving)
+	return i
 }
 
-func (h deadlines) down(i int) {
+func (h *deadlines) down(i int) {
+	moving := h.items[i]
 	for {
 		child := 2*i + 1
-		if child >= len(h) {
-			return
+		if child >= len(h.items) {
+			break
 		}
-		if child+1 < len(h) && h[child+1].at < h[child].at {
+		if child+1 < len(h.items) && h.items[child+1].at < h.items[child].at {
 			child++
 		}
-		if h[i].at <= h[child].at {
-			return
+		if moving.at <= h.items[child].at {
+			break
 		}
-		h.swap(i, child)
+		h.put(i, h.items[child])
 		i = child
 	}
+	h.put(i, moving)
 }
 
 func (h *deadlines) push(at int64, e *entry) {
-	*h = append(*h, deadline{at, e})
-	e.deadline = uint32(len(*h))
-	h.up(len(*h) - 1)
+	if len(h.items) == cap(h.items) {
+		h.grow(len(h.items) + max(4, len(h.items)/4))
+	}
+	h.items = append(h.items, deadline{at, linkTo(e)})
+	h.up(len(h.items) - 1)
 }
 
-func (h deadlines) move(i int, at int64) {
-	h[i].at = at
-	h.up(i)
-	h.down(i)
+// grow gives the heap room for so many.
+func (h *deadlines) grow(n int) {
+	old, run := h.items, h.run
+	h.items, h.run = array[deadline](h.pool, n)
+	h.items = h.items[:copy(h.items, old)]
+	if run.Base != nil {
+		h.pool.Put(run)
+	}
+}
+
+func (h *deadlines) move(i int, at int64) {
+	h.items[i].at = at
+	h.down(h.up(i))
 }
 
 func (h *deadlines) drop(i int) {
-	last := len(*h) - 1
-	(*h)[i].e.deadline = 0
+	last := len(h.items) - 1
+	h.items[i].e.entry().deadline = 0
+	moving := h.items[last]
+	h.items = h.items[:last]
 	if i != last {
-		(*h)[i] = (*h)[last]
-		(*h)[i].e.deadline = uint32(i + 1)
+		h.items[i] = moving
+		h.down(h.up(i))
 	}
-	(*h)[last] = deadline{}
-	*h = (*h)[:last]
-	if i != last {
-		h.up(i)
-		h.down(i)
-	}
-	if cap(*h) > 64 && len(*h) < cap(*h)/4 {
-		*h = append(make(deadlines, 0, cap(*h)/2), *h...)
+	if cap(h.items) > 64 && len(h.items) < cap(h.items)/4 {
+		h.grow(cap(h.items) / 2)
 	}
 }
 
-func (h deadlines) next() int64 {
-	if len(h) == 0 {
+func (h *deadlines) next() int64 {
+	if len(h.items) == 0 {
 		return noDeadline
 	}
-	return h[0].at
+	return h.items[0].at
 }
 
 // instant is one reading of the clock in the two times that deadlines are kept in, in Unix nanoseconds.
@@ -113,7 +133,7 @@ func (sh *shard) heap(e *entry) *deadlines {
 }
 
 func (b *Broker) overdue(sh *shard, e *entry) bool {
-	at := (*sh.heap(e))[e.deadline-1].at
+	at := sh.heap(e).items[e.deadline-1].at
 	if e.flags&flagDated != 0 {
 		return b.now().wallMillis() >= at
 	}
@@ -131,7 +151,7 @@ func (sh *shard) remaining(e *entry, now instant) (ms int64, ok bool) {
 	if e.deadline == 0 {
 		return 0, false
 	}
-	at := (*sh.heap(e))[e.deadline-1].at
+	at := sh.heap(e).items[e.deadline-1].at
 	if e.flags&flagDated != 0 {
 		return max(1, at-now.wallMillis()), true
 	}
@@ -143,7 +163,7 @@ func (sh *shard) wallDeadline(e *entry, now instant) int64 {
 	if e.deadline == 0 {
 		return 0
 	}
-	at := (*sh.heap(e))[e.deadline-1].at
+	at := sh.heap(e).items[e.deadline-1].at
 	if e.flags&flagDated != 0 {
 		return at
 	}
@@ -187,7 +207,7 @@ func (b *Broker) setDeadline(sh *shard, e *entry, at int64, dated bool) {
 
 // publish tells the timer of the earliest deadlines, and random picks of how many there are.
 func (sh *shard) publish() {
-	if n := int32(len(sh.elapsing) + len(sh.dated)); n != sh.expires.Load() {
+	if n := int32(sh.elapsing.len() + sh.dated.len()); n != sh.expires.Load() {
 		sh.tally.expires.Add(int64(n - sh.expires.Load()))
 		sh.expires.Store(n)
 	}
@@ -269,13 +289,14 @@ func (b *Broker) expireShard(sh *shard) int64 {
 		sh.mu.Lock()
 		for i := 0; i < expiredPerLock; i++ {
 			switch {
-			case len(sh.elapsing) > 0 && sh.elapsing[0].at <= now.elapsedMillis():
-				b.expire(sh, sh.elapsing[0].e)
-			case len(sh.dated) > 0 && sh.dated[0].at <= now.wallMillis():
-				b.expire(sh, sh.dated[0].e)
+			case sh.elapsing.next() <= now.elapsedMillis():
+				b.expire(sh, sh.elapsing.items[0].e.entry())
+			case sh.dated.next() <= now.wallMillis():
+				b.expire(sh, sh.dated.items[0].e.entry())
 			}
 		}
 		sh.mu.Unlock()
+		b.tightenUpTo(tightenPerBatch)
 	}
 }
 

@@ -24,27 +24,24 @@ func appendBytes(rec, b []byte) []byte {
 }
 
 // recordSet writes the whole state of a key. The deadline is a wall clock time in milliseconds, 0 for none.
-func recordSet(rec []byte, db uint8, e *entry, deadline int64) []byte {
-	rec = append(rec, effectSet, db, byte(e.kind), e.flags)
+func recordSet(rec []byte, sh *shard, e *entry, deadline int64) []byte {
+	rec = append(rec, effectSet, sh.database, byte(e.kind), e.flags&flagsRecorded)
 	rec = binary.AppendVarint(rec, deadline)
-	rec = append(binary.AppendUvarint(rec, uint64(len(e.key))), e.key...)
-	return appendBytes(rec, e.value)
+	return appendBytes(appendBytes(rec, e.key()), sh.value(e))
 }
 
-func recordDelete(rec []byte, db uint8, key string) []byte {
-	rec = append(rec, effectDelete, db)
-	return append(binary.AppendUvarint(rec, uint64(len(key))), key...)
+func recordDelete(rec []byte, db uint8, key []byte) []byte {
+	return appendBytes(append(rec, effectDelete, db), key)
 }
 
-func recordExpire(rec []byte, db uint8, key string, deadline int64, dated bool) []byte {
+func recordExpire(rec []byte, db uint8, key []byte, deadline int64, dated bool) []byte {
 	rec = append(rec, effectExpire, db)
 	flags := byte(0)
 	if dated {
 		flags = flagDated
 	}
 	rec = append(rec, flags)
-	rec = binary.AppendVarint(rec, deadline)
-	return append(binary.AppendUvarint(rec, uint64(len(key))), key...)
+	return appendBytes(binary.AppendVarint(rec, deadline), key)
 }
 
 // appendRecord writes one record under the locks of the change. The scratch belongs to a shard that the caller has
@@ -78,7 +75,7 @@ func (b *Broker) recordEntry(rec []byte, sh *shard, e *entry) []byte {
 	if e.deadline != 0 {
 		deadline = sh.wallDeadline(e, b.now())
 	}
-	return recordSet(rec, sh.database, e, deadline)
+	return recordSet(rec, sh, e, deadline)
 }
 
 // recordReader takes a record apart; after the first fault all it returns is empty.
@@ -184,7 +181,7 @@ func (b *Broker) replaySet(r *recordReader) {
 	if e == nil {
 		e = b.create(sh, hash, key, value, kind)
 	} else {
-		b.assign(sh, e, value)
+		e = b.assign(sh, e, value)
 		e.kind = kind
 	}
 	e.flags = e.flags&^(flagRaw|flagText) | flags&(flagRaw|flagText)
@@ -279,7 +276,7 @@ func (c *compaction) mayTry(log int64) bool {
 
 // dumpBytes is about what a snapshot of the present keys takes.
 func (b *Broker) dumpBytes() int64 {
-	const perKey = entryOverhead - 16 // of the account; a record has some 16 bytes besides key and value
+	const perKey = int64(entrySize) // of the account; a record has some 16 bytes besides key and value, as a bucket does
 	size := b.memory.Load()
 	for db := range b.databases {
 		shards := b.databases[db].Load()
@@ -361,11 +358,7 @@ func (b *Broker) dumpShard(rec []byte, sh *shard) []byte {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	now := b.now()
-	for _, e := range sh.table.buckets {
-		for ; e != nil; e = e.next {
-			rec = recordSet(rec, sh.database, e, sh.wallDeadline(e, now))
-		}
-	}
+	sh.table.each(func(e *entry) { rec = recordSet(rec, sh, e, sh.wallDeadline(e, now)) })
 	return rec
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -22,12 +23,10 @@ func contents(b *Broker) map[string]string {
 		for i := range shards {
 			sh := &shards[i]
 			sh.mu.Lock()
-			for _, e := range sh.table.buckets {
-				for ; e != nil; e = e.next {
-					all[fmt.Sprintf("%d/%s", db, e.key)] = fmt.Sprintf("%s %q expires %d flags %d", e.kind, e.value,
-						sh.wallDeadline(e, b.now()), e.flags)
-				}
-			}
+			sh.table.each(func(e *entry) {
+				all[fmt.Sprintf("%d/%s", db, e.key())] = fmt.Sprintf("%s %q expires %d flags %d", e.kind, sh.value(e),
+					sh.wallDeadline(e, b.now()), e.flags&flagsRecorded)
+			})
 			sh.mu.Unlock()
 		}
 	}
@@ -64,12 +63,26 @@ func reopen(t *testing.T, j *brokertest.Journal, clock *brokertest.Clock) *Broke
 }
 
 // randomChange makes one change of any kind.
+// randomValue is a number mostly, and now and then long enough for another class of blocks, or for none.
+func randomValue(r *rand.Rand) []byte {
+	n := 0
+	switch r.IntN(60) {
+	case 0:
+		n = r.IntN(2 * blockValueMax)
+	case 1, 2:
+		n = r.IntN(blockValueMax)
+	case 3, 4, 5, 6, 7, 8:
+		n = r.IntN(300)
+	}
+	return bytes.Repeat(fmt.Appendf(nil, "%d", r.IntN(1000)), 1+n/4)
+}
+
 func randomChange(b *Broker, r *rand.Rand) {
 	key := func() []byte { return fmt.Appendf(nil, "k%d", r.IntN(40)) }
-	value := fmt.Appendf(nil, "%d", r.IntN(1000))
+	value := randomValue(r)
 	db := r.IntN(3)
 	expiry := []Expiry{{}, {Mode: ExpireKeep}, {Mode: ExpireIn, At: 1 + r.Int64N(5000)}, {Mode: ExpireAt, At: testStart.UnixMilli() + r.Int64N(20_000)}}[r.IntN(4)]
-	switch r.IntN(16) {
+	switch r.IntN(17) {
 	case 0, 1:
 		b.Put(db, key(), value)
 	case 2, 3:
@@ -97,6 +110,8 @@ func randomChange(b *Broker, r *rand.Rand) {
 	case 14:
 		b.GetExpire(db, key(), nil, expiry, Touches)
 	case 15:
+		b.SetRange(db, key(), r.IntN(300), value)
+	case 16:
 		switch r.IntN(60) {
 		case 0:
 			b.Flush(db)

@@ -4,6 +4,7 @@ import "github.com/nexobroker/nexo/brokers"
 
 // Delete removes keys and returns how many there were. It is one change.
 func (b *Broker) Delete(db int, keys [][]byte) (n int, r brokers.Receipt) {
+	b.tightenUpTo(len(keys))
 	if len(keys) == 1 {
 		sh, hash := b.shardOf(db, keys[0])
 		sh.mu.Lock()
@@ -25,7 +26,7 @@ func (b *Broker) Delete(db int, keys [][]byte) (n int, r brokers.Receipt) {
 		}
 		n++
 		if b.journal != nil {
-			rec = recordDelete(rec, sh.database, e.key)
+			rec = recordDelete(rec, sh.database, key)
 		}
 		b.remove(sh, e)
 	}
@@ -45,7 +46,7 @@ func (b *Broker) DeleteIfEqual(db int, key, value []byte) (deleted bool, r broke
 	if e.kind != String {
 		return false, r, ErrKind
 	}
-	if string(e.value) != string(value) {
+	if string(sh.value(e)) != string(value) {
 		return false, r, nil
 	}
 	return true, b.deleted(sh, e), nil
@@ -95,15 +96,12 @@ func (b *Broker) Inspect(db int, key []byte) (info KeyInfo, found bool) {
 	if e == nil {
 		return KeyInfo{}, false
 	}
-	info = KeyInfo{Kind: e.kind, TTL: -1, ExpiresAt: -1, Encoding: e.encoding(), Bytes: e.size()}
+	info = KeyInfo{Kind: e.kind, TTL: -1, ExpiresAt: -1, Encoding: sh.encoding(e), Bytes: sh.size(e) + sh.orderedSize(e)}
 	if e.deadline != 0 {
 		now := b.now()
 		info.TTL, _ = sh.remaining(e, now)
 		info.ExpiresAt = sh.wallDeadline(e, now)
 		info.Bytes += deadlineOverhead
-	}
-	if sh.ordered != nil {
-		info.Bytes += orderedOverhead
 	}
 	if b.frequency.Load() {
 		info.Frequency = b.frequencyOf(e.access)
@@ -113,14 +111,15 @@ func (b *Broker) Inspect(db int, key []byte) (info KeyInfo, found bool) {
 	return info, true
 }
 
-func (e *entry) encoding() string {
+func (sh *shard) encoding(e *entry) string {
 	const embeddedMax = 44
-	switch _, integer := parseInteger(e.value); {
+	value := sh.value(e)
+	switch _, integer := parseInteger(value); {
 	case e.flags&flagRaw != 0:
 		return "raw"
 	case integer && e.flags&flagText == 0:
 		return "int"
-	case len(e.value) <= embeddedMax:
+	case len(value) <= embeddedMax:
 		return "embstr"
 	}
 	return "raw"
@@ -208,22 +207,27 @@ func (b *Broker) Rename(db int, from, to []byte, onlyMissing bool) (renamed bool
 	made := b.duplicate(source, e, target, targetHash, to, false)
 	b.remove(source, e)
 	return true, b.appendRecord(source, func(rec []byte) []byte {
-		rec = recordDelete(rec, source.database, string(from))
+		rec = recordDelete(rec, source.database, from)
 		return b.recordEntry(rec, target, made)
 	}), nil
 }
 
-// duplicate makes a key with the value and deadline of another. The value is shared unless it is to be copied: an entry
+// duplicate makes a key with the value and deadline of another. A large value is shared unless it is to be copied: an entry
 // that goes away gives its value up.
 func (b *Broker) duplicate(source *shard, e *entry, target *shard, hash uint32, key []byte, copied bool) *entry {
-	made := &entry{key: string(key), hash: hash, kind: e.kind, flags: e.flags & (flagRaw | flagText), value: e.value}
-	if copied {
-		made.value = append(make([]byte, 0, len(e.value)), e.value...)
+	var made *entry
+	if e.flags&flagApart != 0 && !copied {
+		l := source.apart.values[e.value]
+		l.hold()
+		made = target.makeApart(hash, key, l, e.kind)
+	} else {
+		made = target.make(hash, key, source.value(e), e.kind)
 	}
+	made.flags |= e.flags & (flagRaw | flagText)
 	b.attach(target, made)
 	made.access = e.access
 	if e.deadline != 0 {
-		at := (*source.heap(e))[e.deadline-1].at
+		at := source.heap(e).items[e.deadline-1].at
 		b.setDeadline(target, made, at, e.flags&flagDated != 0)
 	}
 	return made
@@ -266,36 +270,28 @@ func (b *Broker) Size(db int) (n int) {
 	return n
 }
 
-// flushedLeast is how many bytes a flush must free for Options.Freed to be told.
-const flushedLeast = 64 << 20
-
-// flushed tells that a flush has taken away what was more of the account before it.
-func (b *Broker) flushed(before int64) {
-	if b.freed != nil && before-b.memory.Load() >= flushedLeast {
-		b.freed()
-	}
-}
-
 // Flush empties a database.
 func (b *Broker) Flush(db int) brokers.Receipt {
-	defer b.flushed(b.memory.Load())
+	left, before := &remains{pool: b.blocks.pool}, b.memory.Load()
 	shards := b.shards(db)
 	for i := range shards {
 		shards[i].mu.Lock()
 	}
 	for i := range shards {
-		b.clear(&shards[i])
+		b.clear(&shards[i], left)
 	}
+	left.arenas = b.regroup(shards)
 	r := b.appendRecord(&shards[0], func(rec []byte) []byte { return append(rec, effectFlush, byte(db)) })
 	for i := range shards {
 		shards[i].mu.Unlock()
 	}
+	b.flushed(left, before)
 	return r
 }
 
 // FlushAll empties all databases, in one change.
 func (b *Broker) FlushAll() brokers.Receipt {
-	defer b.flushed(b.memory.Load())
+	left, before := &remains{pool: b.blocks.pool}, b.memory.Load()
 	var used []*[shardCount]shard
 	b.creating.Lock() // no database appears between the locks and the record
 	for db := range b.databases {
@@ -310,8 +306,9 @@ func (b *Broker) FlushAll() brokers.Receipt {
 	}
 	for _, shards := range used {
 		for i := range shards {
-			b.clear(&shards[i])
+			b.clear(&shards[i], left)
 		}
+		left.arenas = append(left.arenas, b.regroup(shards)...)
 	}
 	r := b.appendRecord(&used[0][0], func(rec []byte) []byte { return append(rec, effectFlush, allDatabases) })
 	for _, shards := range used {
@@ -320,17 +317,19 @@ func (b *Broker) FlushAll() brokers.Receipt {
 		}
 	}
 	b.creating.Unlock()
+	b.flushed(left, before)
 	return r
 }
 
-// flush and flushAll replay a flush; nobody else knows of the broker yet.
+// flush and flushAll replay a flush; nobody else knows of the broker yet, so nothing is locked.
 func (b *Broker) flush(db int) {
 	if shards := b.databases[db].Load(); shards != nil {
+		left := &remains{pool: b.blocks.pool}
 		for i := range shards {
-			shards[i].mu.Lock()
-			b.clear(&shards[i])
-			shards[i].mu.Unlock()
+			b.clear(&shards[i], left)
 		}
+		left.arenas = b.regroup(shards)
+		left.free()
 	}
 }
 

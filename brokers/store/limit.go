@@ -47,7 +47,7 @@ func (b *Broker) Limit(db int, key []byte, limit int64, window time.Duration, co
 	now := b.now().elapsed
 	arrival := now
 	if e != nil {
-		arrival = max(now, int64(binary.BigEndian.Uint64(e.value)))
+		arrival = max(now, int64(binary.BigEndian.Uint64(sh.value(e))))
 	}
 	// A smaller window than the one the key was filled with must not wait for the larger one.
 	arrival = min(arrival, now+int64(window))
@@ -68,7 +68,7 @@ func (b *Broker) Limit(db int, key []byte, limit int64, window time.Duration, co
 	if e == nil {
 		e = b.create(sh, hash, key, value[:], Limit)
 	} else {
-		b.assign(sh, e, value[:])
+		e = b.assign(sh, e, value[:])
 	}
 	b.setDeadline(sh, e, ceilMillis(now+spent), false)
 	return result, b.logged(sh, e), nil

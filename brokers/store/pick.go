@@ -105,14 +105,14 @@ func (b *Broker) pickShard(db int, c census) *shard {
 // random is one of the shard's keys at random; nil when there is none.
 func (sh *shard) random(c census) *entry {
 	if c == expiringKey {
-		n := len(sh.elapsing) + len(sh.dated)
+		n := sh.elapsing.len() + sh.dated.len()
 		if n == 0 {
 			return nil
 		}
-		if at := rand.IntN(n); at < len(sh.elapsing) {
-			return sh.elapsing[at].e
+		if at := rand.IntN(n); at < sh.elapsing.len() {
+			return sh.elapsing.items[at].e.entry()
 		} else {
-			return sh.dated[at-len(sh.elapsing)].e
+			return sh.dated.items[at-sh.elapsing.len()].e.entry()
 		}
 	}
 	return sh.table.random()
@@ -120,24 +120,50 @@ func (sh *shard) random(c census) *entry {
 
 // run visits up to n of the shard's keys that lie together, from a random one on.
 func (sh *shard) run(c census, n int, visit func(e *entry)) {
+	if c == everyKey && n > 1 {
+		sh.table.visitTogether(n, visit)
+		return
+	}
 	first := sh.random(c)
 	if first == nil {
 		return
 	}
-	if c == expiringKey {
-		heap := *sh.heap(first)
-		for i := range min(n, len(heap)) {
-			visit(heap[(int(first.deadline-1)+i)%len(heap)].e)
-		}
+	if n == 1 {
+		visit(first)
 		return
 	}
-	mask := uint32(len(sh.table.buckets) - 1)
-	at, e := first.hash&mask, first
-	for ; n > 0; n-- {
-		visit(e)
-		for e = e.next; e == nil && n > 1; { // there are more: the table holds an eighth of its buckets at least
+	heap := sh.heap(first).items
+	for i := range min(n, len(heap)) {
+		visit(heap[(int(first.deadline-1)+i)%len(heap)].e.entry())
+	}
+}
+
+// visitTogether visits up to n entries, from a random bucket on. Entries are anywhere in memory, and one that nobody has used lately takes
+// as long to fetch as all the rest of its eviction. So the first of each bucket are looked at before any of them is visited: the
+// processor fetches them side by side.
+func (t *table) visitTogether(n int, visit func(e *entry)) {
+	mask := uint32(len(t.buckets) - 1)
+	at := rand.Uint32() & mask
+	for left := len(t.buckets); left > 0 && n > 0; {
+		var heads [8]*entry
+		found := 0
+		for ; left > 0 && found < min(n, len(heads)); left-- {
+			if e := t.buckets[at].entry(); e != nil {
+				heads[found] = e
+				found++
+			}
 			at = (at + 1) & mask
-			e = sh.table.buckets[at]
+		}
+		fetched := uint32(0)
+		for _, e := range heads[:found] {
+			fetched += e.access
+		}
+		t.fetched = fetched
+		for _, e := range heads[:found] {
+			for ; e != nil && n > 0; e = e.next.entry() {
+				visit(e)
+				n--
+			}
 		}
 	}
 }
@@ -149,8 +175,8 @@ func (t *table) random() *entry {
 	}
 	if t.count <= walkMax {
 		at := rand.IntN(t.count)
-		for _, e := range t.buckets {
-			for ; e != nil; e = e.next {
+		for _, l := range t.buckets {
+			for e := l.entry(); e != nil; e = e.next.entry() {
 				if at == 0 {
 					return e
 				}
@@ -161,14 +187,14 @@ func (t *table) random() *entry {
 	}
 	var e *entry
 	for e == nil { // a bucket in eight has an entry at least
-		e = t.buckets[rand.Uint32()&uint32(len(t.buckets)-1)]
+		e = t.buckets[rand.Uint32()&uint32(len(t.buckets)-1)].entry()
 	}
 	length := 0
-	for other := e; other != nil; other = other.next {
+	for other := e; other != nil; other = other.next.entry() {
 		length++
 	}
 	for range rand.IntN(length) {
-		e = e.next
+		e = e.next.entry()
 	}
 	return e
 }
@@ -188,10 +214,10 @@ func (b *Broker) RandomKey(db int) (key string, found bool) {
 		}
 	}
 	seen := 0
-	b.Keys(db, func(one string) {
+	b.Keys(db, func(one []byte) {
 		// The n-th key replaces the choice with probability 1/n, so all are equally likely.
 		if seen++; rand.IntN(seen) == 0 {
-			key, found = one, true
+			key, found = string(one), true
 		}
 	})
 	return key, found
@@ -208,5 +234,5 @@ func (b *Broker) randomKey(sh *shard) (key string, found bool) {
 		b.expire(sh, e)
 		return "", false
 	}
-	return e.key, true
+	return string(e.key()), true
 }

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// Item is a key that a scan passes.
+// Item is a key that a scan passes. Key and Value are valid only during the visit.
 type Item struct {
-	Key   string
+	Key   []byte
 	Kind  Kind
-	Value []byte // valid only during the visit
-	TTL   int64  // milliseconds, -1 when the key does not expire
+	Value []byte
+	TTL   int64 // milliseconds, -1 when the key does not expire
 }
 
 // Verdict is what a visitor says about a key.
@@ -70,7 +70,7 @@ func (b *Broker) Scan(db int, cursor uint64, count int, visit func(Item) Verdict
 
 // pass shows an entry to the visitor, if it is alive.
 func (b *Broker) pass(sh *shard, e *entry, visit func(Item) Verdict) (alive bool, verdict Verdict) {
-	item := Item{Key: e.key, Kind: e.kind, Value: e.value, TTL: -1}
+	item := Item{Key: e.key(), Kind: e.kind, Value: sh.value(e), TTL: -1}
 	if e.deadline != 0 {
 		if b.overdue(sh, e) {
 			return false, Passed
@@ -80,8 +80,8 @@ func (b *Broker) pass(sh *shard, e *entry, visit func(Item) Verdict) (alive bool
 	return true, visit(item)
 }
 
-// Keys visits all keys of a database, shard by shard.
-func (b *Broker) Keys(db int, visit func(key string)) {
+// Keys visits all keys of a database, shard by shard. A key is valid only during the visit.
+func (b *Broker) Keys(db int, visit func(key []byte)) {
 	shards := b.databases[db].Load()
 	if shards == nil {
 		return
@@ -89,13 +89,11 @@ func (b *Broker) Keys(db int, visit func(key string)) {
 	for i := range shards {
 		sh := &shards[i]
 		sh.mu.Lock()
-		for _, e := range sh.table.buckets {
-			for ; e != nil; e = e.next {
-				if e.deadline == 0 || !b.overdue(sh, e) {
-					visit(e.key)
-				}
+		sh.table.each(func(e *entry) {
+			if e.deadline == 0 || !b.overdue(sh, e) {
+				visit(e.key())
 			}
-		}
+		})
 		sh.mu.Unlock()
 	}
 }

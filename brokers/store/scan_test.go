@@ -38,7 +38,7 @@ func TestScanGuarantees(t *testing.T) {
 		cursor, calls := uint64(0), 0
 		for {
 			cursor = b.Scan(0, cursor, 1+r.IntN(50), func(item Item) Verdict {
-				seen[item.Key] = true
+				seen[string(item.Key)] = true
 				return Taken
 			})
 			if cursor == 0 {
@@ -75,7 +75,7 @@ func TestScanOfAStableKeyspace(t *testing.T) {
 	cursor := uint64(0)
 	for {
 		page := 0
-		cursor = b.Scan(0, cursor, 10, func(item Item) Verdict { page++; seen[item.Key]++; return Taken })
+		cursor = b.Scan(0, cursor, 10, func(item Item) Verdict { page++; seen[string(item.Key)]++; return Taken })
 		if page > 10+64 {
 			t.Fatalf("a page of COUNT 10 has %d keys", page)
 		}
@@ -144,7 +144,7 @@ func TestPrefixPagesAreFullUntilTheEnd(t *testing.T) {
 			page := 0
 			cursor = b.ScanPrefix(0, "user:", cursor, 100, func(item Item) Verdict {
 				page++
-				got = append(got, item.Key)
+				got = append(got, string(item.Key))
 				return Taken
 			})
 			text := cursor.String()

@@ -14,6 +14,8 @@ const shardCount = 256
 type shard struct {
 	mu       sync.Mutex // everything below but the atomics, and the entries
 	table    table
+	group    *group // has the blocks of the entries
+	apart    apart
 	ordered  *btree.Map[string, struct{}] // nil until the first prefix scan
 	elapsing deadlines
 	dated    deadlines
@@ -28,6 +30,7 @@ type shard struct {
 	keys, expires atomic.Int32
 
 	tally    *tally // of the database
+	blocks   *blocks
 	index    uint8
 	database uint8
 	_        [32]byte // keeps the locks of neighbours off one cache line
@@ -85,8 +88,7 @@ func (b *Broker) used(e *entry) {
 
 // create adds a key that is not there.
 func (b *Broker) create(sh *shard, hash uint32, key, value []byte, kind Kind) *entry {
-	e := &entry{key: string(key), hash: hash, kind: kind}
-	e.value = append(make([]byte, 0, len(value)), value...)
+	e := sh.make(hash, key, value, kind)
 	b.attach(sh, e)
 	return e
 }
@@ -100,34 +102,37 @@ func (b *Broker) attach(sh *shard, e *entry) {
 	}
 	sh.table.insert(e)
 	sh.counted(1)
-	size := e.size()
 	if sh.ordered != nil {
-		sh.ordered.Set(e.key, struct{}{})
-		size += orderedOverhead
+		sh.ordered.Set(string(e.key()), struct{}{})
 	}
-	b.account(sh, size)
+	b.account(sh, sh.size(e)+sh.orderedSize(e))
 }
 
-// remove takes a key out of its shard.
+// remove takes a key out of its shard. The entry is no more.
 func (b *Broker) remove(sh *shard, e *entry) {
 	b.clearDeadline(sh, e)
-	size := e.size()
 	sh.table.remove(e)
 	sh.counted(-1)
 	if sh.ordered != nil {
-		sh.ordered.Delete(e.key)
-		size += orderedOverhead
+		sh.ordered.Delete(string(e.key()))
 	}
-	b.account(sh, -size)
+	b.account(sh, -sh.size(e)-sh.orderedSize(e))
+	sh.freeBlock(e)
 }
 
-// assign replaces the value of a key.
-func (b *Broker) assign(sh *shard, e *entry, value []byte) {
-	before := cap(e.value)
-	e.replace(value)
+// assign replaces the value of a key, and returns where its entry is now.
+func (b *Broker) assign(sh *shard, e *entry, value []byte) *entry {
+	before := sh.size(e)
+	e = sh.put(e, value)
 	e.flags &^= flagRaw | flagText
-	if after := cap(e.value); after != before {
-		b.account(sh, int64(after-before))
+	b.changed(sh, e, before)
+	return e
+}
+
+// changed notes that the value of the entry was changed, and that the entry had the size before.
+func (b *Broker) changed(sh *shard, e *entry, before int64) {
+	if after := sh.size(e); after != before {
+		b.account(sh, after-before)
 	}
 	b.used(e)
 }
@@ -138,15 +143,23 @@ func (b *Broker) account(sh *shard, bytes int64) {
 	b.memory.Add(bytes)
 }
 
-// clear empties the shard. It takes the same time however many keys there are: nobody can be served while all shards are locked
-// for a flush.
-func (b *Broker) clear(sh *shard) {
+// clear empties the shard and leaves what it held to whoever frees it. It takes the same time however many keys there are: nobody
+// can be served while all shards are locked for a flush.
+func (b *Broker) clear(sh *shard, left *remains) {
 	b.account(sh, -sh.memory)
 	sh.counted(-sh.table.count)
-	sh.table = table{}
+	left.large = append(left.large, sh.apart.values)
+	left.add(sh.table.run, sh.elapsing.run, sh.dated.run)
+	b.prepare(sh)
 	sh.ordered = nil
-	sh.elapsing, sh.dated = nil, nil
 	sh.publish()
+}
+
+// prepare makes the shard empty, but for the blocks of its entries.
+func (b *Broker) prepare(sh *shard) {
+	sh.table = table{pool: b.blocks.pool}
+	sh.apart = apart{}
+	sh.elapsing, sh.dated = deadlines{pool: b.blocks.pool}, deadlines{pool: b.blocks.pool}
 }
 
 // counted shows to others that keys have come or gone.
@@ -159,12 +172,12 @@ func (sh *shard) counted(n int) {
 func (b *Broker) order(sh *shard) *btree.Map[string, struct{}] {
 	if sh.ordered == nil {
 		sh.ordered = new(btree.Map[string, struct{}])
-		for _, e := range sh.table.buckets {
-			for ; e != nil; e = e.next {
-				sh.ordered.Set(e.key, struct{}{})
-			}
-		}
-		b.account(sh, int64(sh.table.count)*orderedOverhead)
+		bytes := int64(0)
+		sh.table.each(func(e *entry) {
+			sh.ordered.Set(string(e.key()), struct{}{})
+			bytes += sh.orderedSize(e)
+		})
+		b.account(sh, bytes)
 	}
 	return sh.ordered
 }

@@ -36,7 +36,7 @@ func (b *Broker) Counters() Counters {
 			sh := &shards[i]
 			sh.mu.Lock()
 			c.Databases[db].Keys += sh.table.count
-			c.Databases[db].Expires += len(sh.elapsing) + len(sh.dated)
+			c.Databases[db].Expires += sh.elapsing.len() + sh.dated.len()
 			c.Hits += sh.counts.hits
 			c.Misses += sh.counts.misses
 			c.Expired += sh.counts.expired

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"strings"
 	"sync"
 	"testing"
@@ -58,40 +60,48 @@ func checkShard(t testing.TB, b *Broker, sh *shard) (account int64) {
 	t.Helper()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	count, expiring := 0, 0
-	for i, e := range sh.table.buckets {
-		for ; e != nil; e = e.next {
+	count, expiring, apart := 0, 0, 0
+	for i, l := range sh.table.buckets {
+		for e := l.entry(); e != nil; e = e.next.entry() {
 			count++
-			account += e.size()
-			if int(e.hash)&(len(sh.table.buckets)-1) != i {
-				t.Errorf("key %q is in a wrong bucket", e.key)
+			account += sh.size(e) + sh.orderedSize(e)
+			if e.flags&flagApart != 0 {
+				apart++
+				if l := sh.apart.values[e.value]; l.holders.Load() != 1 {
+					t.Errorf("key %q: its value has %d holders", e.key(), l.holders.Load())
+				}
+			}
+			if int(e.hash)&(len(sh.table.buckets)-1) != i || e.hash != uint32(maphash.Bytes(b.seed, e.key())) {
+				t.Errorf("key %q is in a wrong bucket", e.key())
 			}
 			if e.deadline != 0 {
 				expiring++
 				account += deadlineOverhead
-				if (*sh.heap(e))[e.deadline-1].e != e {
-					t.Errorf("key %q: its deadline is another's", e.key)
+				if sh.heap(e).items[e.deadline-1].e.entry() != e {
+					t.Errorf("key %q: its deadline is another's", e.key())
 				}
 			}
 			if sh.ordered != nil {
-				account += orderedOverhead
-				if _, ok := sh.ordered.Get(e.key); !ok {
-					t.Errorf("key %q is not among the ordered", e.key)
+				if _, ok := sh.ordered.Get(string(e.key())); !ok {
+					t.Errorf("key %q is not among the ordered", e.key())
 				}
 			}
 		}
 	}
+	if counted := len(sh.apart.values) - len(sh.apart.free); sh.memory != account || counted != apart {
+		t.Errorf("shard %d counts %d bytes, %d large values; has %d, %d", sh.index, sh.memory, counted, account, apart)
+	}
 	if int(sh.keys.Load()) != count || int(sh.expires.Load()) != expiring {
 		t.Errorf("shard %d shows %d keys, %d deadlines; has %d, %d", sh.index, sh.keys.Load(), sh.expires.Load(), count, expiring)
 	}
-	if count != sh.table.count || expiring != len(sh.elapsing)+len(sh.dated) {
+	if count != sh.table.count || expiring != sh.elapsing.len()+sh.dated.len() {
 		t.Errorf("shard %d counts %d keys, %d deadlines; has %d, %d", sh.index, sh.table.count,
-			len(sh.elapsing)+len(sh.dated), count, expiring)
+			sh.elapsing.len()+sh.dated.len(), count, expiring)
 	}
 	if sh.ordered != nil && sh.ordered.Len() != count {
 		t.Errorf("shard %d: %d ordered keys of %d", sh.index, sh.ordered.Len(), count)
 	}
-	for _, h := range []deadlines{sh.elapsing, sh.dated} {
+	for _, h := range [][]deadline{sh.elapsing.items, sh.dated.items} {
 		for i := range h {
 			if i > 0 && h[(i-1)/2].at > h[i].at {
 				t.Errorf("shard %d: heap order is broken at %d", sh.index, i)
@@ -111,9 +121,15 @@ func set(t testing.TB, b *Broker, key, value string, x Expiry) {
 	}
 }
 
+// look reads a string.
+func look(b *Broker, db int, key []byte) (value []byte, found bool, err error) {
+	found, err = b.Get(db, key, Touches, func(shown []byte) { value = bytes.Clone(shown) })
+	return value, found, err
+}
+
 func get(t testing.TB, b *Broker, key string) string {
 	t.Helper()
-	value, found, err := b.Get(0, []byte(key), nil, Touches)
+	value, found, err := look(b, 0, []byte(key))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,8 +173,13 @@ func TestTimerFollowsEarlierDeadlines(t *testing.T) {
 
 func TestMillisecondsOfBothClocks(t *testing.T) {
 	now := instant{elapsed: 5_000_000_000, wall: 8_000_000_000}
-	sh := &shard{}
-	relative, dated := &entry{key: "a"}, &entry{key: "b", flags: flagDated}
+	b, _ := openTest(t, Options{})
+	shards := new([shardCount]shard)
+	b.regroup(shards)
+	sh := &shards[0]
+	b.prepare(sh)
+	relative, dated := sh.make(0, []byte("a"), nil, String), sh.make(0, []byte("b"), nil, String)
+	dated.flags = flagDated
 	sh.elapsing.push(6000, relative)
 	sh.dated.push(9500, dated)
 	if ms, _ := sh.remaining(relative, now); ms != 1000 {
@@ -199,14 +220,28 @@ func TestConditions(t *testing.T) {
 
 func TestLargeValueIsNotChangedUnderAReader(t *testing.T) {
 	b, _ := openTest(t, Options{})
-	large := strings.Repeat("x", 4*copyLimit)
-	set(t, b, "k", large, Expiry{})
-	held, _, _ := b.Get(0, []byte("k"), nil, Touches)
-	b.Append(0, []byte("k"), []byte("tail"))
-	b.SetRange(0, []byte("k"), 0, []byte("YYYY"))
-	set(t, b, "k", strings.Repeat("z", 4*copyLimit), Expiry{})
-	if string(held) != large {
-		t.Fatal("the reader's bytes were changed")
+	large := strings.Repeat("x", 4*blockValueMax)
+	for name, change := range map[string]func(){
+		"append":    func() { b.Append(0, []byte("k"), []byte("tail")) },
+		"set range": func() { b.SetRange(0, []byte("k"), 0, []byte("YYYY")) },
+		"overwrite": func() { set(t, b, "k", strings.Repeat("z", 4*blockValueMax), Expiry{}) },
+		"rename":    func() { b.Rename(0, []byte("k"), []byte("other"), false); b.Append(0, []byte("other"), []byte("tail")) },
+		"delete": func() {
+			b.Delete(0, [][]byte{[]byte("k")})
+			set(t, b, "k", strings.Repeat("z", 4*blockValueMax), Expiry{})
+		},
+		"flush": func() {
+			b.FlushAll()
+			b.blocks.behind.Wait()
+			set(t, b, "k", strings.Repeat("z", 4*blockValueMax), Expiry{})
+		},
+	} {
+		set(t, b, "k", large, Expiry{})
+		b.Get(0, []byte("k"), Touches, func(held []byte) {
+			if change(); string(held) != large {
+				t.Errorf("%s: the reader's bytes were changed", name)
+			}
+		})
 	}
 }
 

@@ -7,28 +7,38 @@ import (
 	"github.com/nexobroker/nexo/brokers"
 )
 
-// Get reads a string. scratch is memory that a short value is copied into; a long one is returned as stored and must not
-// be changed. found is false when the key is missing.
-func (b *Broker) Get(db int, key, scratch []byte, touch Touch) (value []byte, found bool, err error) {
+// Get reads a string and shows it to visit, which may only copy it: a short value is shown under a lock, and valid only during the
+// visit.
+func (b *Broker) Get(db int, key []byte, touch Touch, visit func(value []byte)) (found bool, err error) {
 	sh, hash := b.shardOf(db, key)
 	sh.mu.Lock()
 	e := b.read(sh, hash, key, touch)
-	if e == nil {
+	switch {
+	case e == nil:
 		sh.mu.Unlock()
-		return nil, false, nil
-	}
-	if e.kind != String {
+		return false, nil
+	case e.kind != String:
 		sh.mu.Unlock()
-		return nil, false, ErrKind
+		return false, ErrKind
+	case e.flags&flagApart == 0:
+		visit(e.inBlock())
+		sh.mu.Unlock()
+	default:
+		var l loan
+		value := sh.read(e, nil, &l)
+		sh.mu.Unlock()
+		defer l.held.release()
+		visit(value)
 	}
-	value = e.read(scratch)
-	sh.mu.Unlock()
-	return value, true, nil
+	return true, nil
 }
 
-// GetWithTTL is Get that also tells the time to live in milliseconds, -1 when the key does not expire.
+// GetWithTTL reads a string and its time to live in milliseconds, -1 when the key does not expire. scratch is memory that a short value
+// is copied into.
 func (b *Broker) GetWithTTL(db int, key, scratch []byte, touch Touch) (value []byte, ttl int64, found bool, err error) {
 	sh, hash := b.shardOf(db, key)
+	var l loan
+	defer func() { value = l.settle(value) }()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := b.read(sh, hash, key, touch)
@@ -38,7 +48,7 @@ func (b *Broker) GetWithTTL(db int, key, scratch []byte, touch Touch) (value []b
 	if e.kind != String {
 		return nil, 0, false, ErrKind
 	}
-	return e.read(scratch), b.ttl(sh, e), true, nil
+	return sh.read(e, scratch, &l), b.ttl(sh, e), true, nil
 }
 
 func (b *Broker) ttl(sh *shard, e *entry) int64 {
@@ -61,7 +71,7 @@ func (b *Broker) GetMany(db int, keys [][]byte, touch Touch, emit func(value []b
 			emit(nil, false)
 			continue
 		}
-		emit(e.value, true)
+		emit(sh.value(e), true)
 	}
 }
 
@@ -98,7 +108,7 @@ type SetOptions struct {
 	Compare   []byte
 	Expiry    Expiry
 	Old       bool   // return the old value
-	Scratch   []byte // memory for it, as in Get
+	Scratch   []byte // memory for it, as in GetWithTTL
 }
 
 // SetResult tells what Set did.
@@ -109,29 +119,31 @@ type SetResult struct {
 }
 
 // Set stores a string over whatever the key holds.
-func (b *Broker) Set(db int, key, value []byte, o SetOptions) (SetResult, brokers.Receipt, error) {
+func (b *Broker) Set(db int, key, value []byte, o SetOptions) (result SetResult, r brokers.Receipt, err error) {
 	if err := b.admit(); err != nil {
 		return SetResult{}, brokers.Receipt{}, err
 	}
 	sh, hash := b.shardOf(db, key)
+	var l loan
+	defer func() { result.Previous = l.settle(result.Previous) }()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := b.lookup(sh, hash, key)
-	result := SetResult{Existed: e != nil}
+	result = SetResult{Existed: e != nil}
 	if e != nil && o.Old {
 		if e.kind != String {
 			return SetResult{}, brokers.Receipt{}, ErrKind
 		}
-		result.Previous = e.read(o.Scratch)
+		result.Previous = sh.read(e, o.Scratch, &l)
 	}
-	if holds, err := o.holds(e); err != nil || !holds {
+	if holds, err := o.holds(sh, e); err != nil || !holds {
 		return result, brokers.Receipt{}, err
 	}
 	result.Set = true
 	return result, b.store(sh, e, hash, key, value, o.Expiry, 0), nil
 }
 
-func (o *SetOptions) holds(e *entry) (bool, error) {
+func (o *SetOptions) holds(sh *shard, e *entry) (bool, error) {
 	switch o.Condition {
 	case IfMissing:
 		return e == nil, nil
@@ -141,7 +153,7 @@ func (o *SetOptions) holds(e *entry) (bool, error) {
 		if e != nil && e.kind != String {
 			return false, ErrKind
 		}
-		equal := e != nil && string(e.value) == string(o.Compare)
+		equal := e != nil && string(sh.value(e)) == string(o.Compare)
 		return equal == (o.Condition == IfEqual), nil
 	}
 	return true, nil
@@ -161,7 +173,7 @@ func (b *Broker) Put(db int, key, value []byte) (brokers.Receipt, error) {
 		if e.deadline != 0 {
 			b.clearDeadline(sh, e)
 		}
-		b.assign(sh, e, value)
+		e = b.assign(sh, e, value)
 		e.kind = String
 	}
 	receipt := b.logged(sh, e)
@@ -181,7 +193,7 @@ func (b *Broker) store(sh *shard, e *entry, hash uint32, key, value []byte, x Ex
 	if e == nil {
 		e = b.create(sh, hash, key, value, String)
 	} else {
-		b.assign(sh, e, value)
+		e = b.assign(sh, e, value)
 		e.kind = String
 	}
 	e.flags |= flags
@@ -211,14 +223,16 @@ func (b *Broker) applyExpiry(sh *shard, e *entry, mode ExpiryMode, at int64, dat
 
 // deleted removes a key on a client's behalf and records it.
 func (b *Broker) deleted(sh *shard, e *entry) brokers.Receipt {
-	key := e.key
+	r := b.appendRecord(sh, func(rec []byte) []byte { return recordDelete(rec, sh.database, e.key()) })
 	b.remove(sh, e)
-	return b.appendRecord(sh, func(rec []byte) []byte { return recordDelete(rec, sh.database, key) })
+	return r
 }
 
 // GetDelete reads a string and deletes it.
 func (b *Broker) GetDelete(db int, key, scratch []byte) (value []byte, found bool, r brokers.Receipt, err error) {
 	sh, hash := b.shardOf(db, key)
+	var l loan
+	defer func() { value = l.settle(value) }()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := b.read(sh, hash, key, Leaves)
@@ -228,13 +242,15 @@ func (b *Broker) GetDelete(db int, key, scratch []byte) (value []byte, found boo
 	if e.kind != String {
 		return nil, false, r, ErrKind
 	}
-	value = e.read(scratch)
+	value = sh.read(e, scratch, &l)
 	return value, true, b.deleted(sh, e), nil
 }
 
 // GetExpire reads a string and changes its deadline. A deadline in the past deletes it.
 func (b *Broker) GetExpire(db int, key, scratch []byte, x Expiry, touch Touch) (value []byte, found bool, r brokers.Receipt, err error) {
 	sh, hash := b.shardOf(db, key)
+	var l loan
+	defer func() { value = l.settle(value) }()
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := b.read(sh, hash, key, touch)
@@ -244,7 +260,7 @@ func (b *Broker) GetExpire(db int, key, scratch []byte, x Expiry, touch Touch) (
 	if e.kind != String {
 		return nil, false, r, ErrKind
 	}
-	value = e.read(scratch)
+	value = sh.read(e, scratch, &l)
 	if x.Mode == ExpireKeep {
 		return value, true, r, nil
 	}
@@ -265,7 +281,7 @@ func (b *Broker) loggedDeadline(sh *shard, e *entry) brokers.Receipt {
 		return brokers.Receipt{}
 	}
 	return b.appendRecord(sh, func(rec []byte) []byte {
-		return recordExpire(rec, sh.database, e.key, sh.wallDeadline(e, b.now()), e.flags&flagDated != 0)
+		return recordExpire(rec, sh.database, e.key(), sh.wallDeadline(e, b.now()), e.flags&flagDated != 0)
 	})
 }
 
@@ -311,7 +327,7 @@ func (b *Broker) storeOne(db int, key, value []byte, mode ExpiryMode, at int64, 
 	case e == nil:
 		e = b.create(sh, hash, key, value, String)
 	default:
-		b.assign(sh, e, value)
+		e = b.assign(sh, e, value)
 		e.kind = String
 	}
 	b.applyExpiry(sh, e, mode, at, dated)
@@ -323,7 +339,7 @@ func (b *Broker) recordCurrent(rec []byte, db int, key []byte) []byte {
 	if e := sh.table.find(hash, key); e != nil {
 		return b.recordEntry(rec, sh, e)
 	}
-	return recordDelete(rec, sh.database, string(key))
+	return recordDelete(rec, sh.database, key)
 }
 
 // Append adds to the end of a string, which is made when missing, and returns its new length.
@@ -337,21 +353,28 @@ func (b *Broker) Append(db int, key, suffix []byte) (length int, r brokers.Recei
 	e := b.lookup(sh, hash, key)
 	if e == nil {
 		e = b.create(sh, hash, key, suffix, String)
-		return len(e.value), b.logged(sh, e), nil
+		return len(suffix), b.logged(sh, e), nil
 	}
 	if e.kind != String {
 		return 0, r, ErrKind
 	}
-	if len(e.value)+len(suffix) > ValueMax {
+	old := sh.value(e)
+	length = len(old) + len(suffix)
+	if length > ValueMax {
 		return 0, r, ErrTooLong
 	}
-	before := cap(e.value)
-	// Bytes that a reader may hold are not changed: what is written lies behind them.
-	e.value = append(e.value, suffix...)
+	before := sh.size(e)
+	if length <= blockValueMax {
+		e = sh.resize(e, length, len(old))
+		copy(e.inBlock()[length-len(suffix):], suffix)
+	} else {
+		// Bytes that a reader may hold are not changed: what is written lies behind them.
+		e = sh.extend(e, length, false)
+		copy(sh.value(e)[length-len(suffix):], suffix)
+	}
 	e.flags |= flagRaw
-	b.account(sh, int64(cap(e.value)-before))
-	b.used(e)
-	return len(e.value), b.logged(sh, e), nil
+	b.changed(sh, e, before)
+	return length, b.logged(sh, e), nil
 }
 
 // SetRange overwrites part of a string from offset on, filling a gap with zero bytes, and returns its length. A missing
@@ -364,30 +387,35 @@ func (b *Broker) SetRange(db int, key []byte, offset int, part []byte) (length i
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := b.lookup(sh, hash, key)
-	var old []byte
+	was := 0
 	if e != nil {
 		if e.kind != String {
 			return 0, r, ErrKind
 		}
-		old = e.value
+		was = len(sh.value(e))
 	}
 	if len(part) == 0 {
-		return len(old), r, nil
+		return was, r, nil
 	}
 	if offset > ValueMax-len(part) {
 		return 0, r, ErrTooLong
 	}
-	value := make([]byte, max(len(old), offset+len(part)))
-	copy(value, old)
-	copy(value[offset:], part)
 	if e == nil {
 		e = b.create(sh, hash, key, nil, String)
 	}
-	b.account(sh, int64(cap(value)-cap(e.value)))
-	e.value = value
+	before := sh.size(e)
+	length = max(was, offset+len(part))
+	if length <= blockValueMax {
+		e = sh.resize(e, length, was)
+	} else {
+		e = sh.extend(e, length, true)
+	}
+	changed := sh.value(e)
+	clear(changed[min(was, offset):offset])
+	copy(changed[offset:], part)
 	e.flags |= flagRaw
-	b.used(e)
-	return len(e.value), b.logged(sh, e), nil
+	b.changed(sh, e, before)
+	return length, b.logged(sh, e), nil
 }
 
 // Length is the length of a string, 0 when missing.
@@ -402,7 +430,7 @@ func (b *Broker) Length(db int, key []byte, touch Touch) (int, error) {
 	if e.kind != String {
 		return 0, ErrKind
 	}
-	return len(e.value), nil
+	return len(sh.value(e)), nil
 }
 
 // CounterExpiry is what an increment does to the deadline.
@@ -428,7 +456,7 @@ func (b *Broker) Increment(db int, key []byte, by int64, x CounterExpiry) (n int
 			return 0, r, ErrKind
 		}
 		var ok bool
-		if n, ok = parseInteger(e.value); !ok {
+		if n, ok = parseInteger(sh.value(e)); !ok {
 			return 0, r, ErrNotInteger
 		}
 	}
@@ -463,7 +491,7 @@ func (b *Broker) IncrementFloat(db int, key, by []byte, x CounterExpiry) (value 
 		if e.kind != String {
 			return nil, r, ErrKind
 		}
-		old = e.value
+		old = sh.value(e)
 	}
 	value, err = addLongDouble(old, by)
 	if err != nil {

@@ -1,12 +1,19 @@
 package store
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/nexobroker/nexo/brokers/store/slab"
+)
 
 // table is a chained hash table with a power of two of buckets. It is resized in one step: a shard holds 1/256 of the
 // keys, so this is short. One table at a time is what keeps the SCAN cursor simple.
 type table struct {
-	buckets []*entry
+	pool    *slab.Pool
+	buckets []link
+	run     slab.Run // where the buckets are, if they are many
 	count   int
+	fetched uint32 // what visitTogether has read ahead, kept so that it must read
 }
 
 const bucketsMin = 4
@@ -15,12 +22,24 @@ func (t *table) find(hash uint32, key []byte) *entry {
 	if len(t.buckets) == 0 {
 		return nil
 	}
-	for e := t.buckets[hash&uint32(len(t.buckets)-1)]; e != nil; e = e.next {
-		if e.hash == hash && e.key == string(key) {
+	for e := t.buckets[hash&uint32(len(t.buckets)-1)].entry(); e != nil; e = e.next.entry() {
+		if e.hash == hash && string(e.key()) == string(key) {
 			return e
 		}
 	}
 	return nil
+}
+
+// findHash is an entry with this hash. Two keys of a shard that have the same are rare.
+func (t *table) findHash(hash uint32) *entry {
+	if len(t.buckets) == 0 {
+		return nil
+	}
+	e := t.buckets[hash&uint32(len(t.buckets)-1)].entry()
+	for e != nil && e.hash != hash {
+		e = e.next.entry()
+	}
+	return e
 }
 
 // insert adds an entry whose key is not there.
@@ -30,21 +49,29 @@ func (t *table) insert(e *entry) {
 	}
 	slot := &t.buckets[e.hash&uint32(len(t.buckets)-1)]
 	e.next = *slot
-	*slot = e
+	*slot = linkTo(e)
 	t.count++
 }
 
+// slot is where the address of an entry is kept that is there.
+func (t *table) slot(e *entry) *link {
+	slot := &t.buckets[e.hash&uint32(len(t.buckets)-1)]
+	for *slot != linkTo(e) {
+		if *slot == 0 {
+			panic("BUG: store: an entry that is not in its bucket")
+		}
+		slot = &slot.entry().next
+	}
+	return slot
+}
+
+// replace puts the entry to, a copy of from, into its place.
+func (t *table) replace(from, to *entry) { *t.slot(from) = linkTo(to) }
+
 // remove takes out an entry that is there.
 func (t *table) remove(e *entry) {
-	slot := &t.buckets[e.hash&uint32(len(t.buckets)-1)]
-	for *slot != e {
-		if *slot == nil {
-			panic("BUG: store: removing an entry that is not in its bucket")
-		}
-		slot = &(*slot).next
-	}
-	*slot = e.next
-	e.next = nil
+	*t.slot(e) = e.next
+	e.next = 0
 	t.count--
 	if len(t.buckets) > bucketsMin && t.count < len(t.buckets)/8 {
 		t.resize(len(t.buckets) / 4)
@@ -53,16 +80,29 @@ func (t *table) remove(e *entry) {
 
 func (t *table) resize(n int) {
 	n = max(n, bucketsMin)
-	old := t.buckets
-	t.buckets = make([]*entry, n)
+	old, run := t.buckets, t.run
+	t.buckets, t.run = array[link](t.pool, n)
+	clear(t.buckets)
 	mask := uint32(n - 1)
-	for _, e := range old {
-		for e != nil {
-			next := e.next
+	for _, l := range old {
+		for e := l.entry(); e != nil; {
+			next := e.next.entry()
 			slot := &t.buckets[e.hash&mask]
 			e.next = *slot
-			*slot = e
+			*slot = linkTo(e)
 			e = next
+		}
+	}
+	if run.Base != nil {
+		t.pool.Put(run)
+	}
+}
+
+// each visits all entries. visit must not change the table.
+func (t *table) each(visit func(e *entry)) {
+	for _, l := range t.buckets {
+		for e := l.entry(); e != nil; e = e.next.entry() {
+			visit(e)
 		}
 	}
 }
@@ -75,7 +115,7 @@ func (t *table) scan(cursor uint64, visit func(e *entry)) uint64 {
 		return 0
 	}
 	mask := uint64(len(t.buckets) - 1)
-	for e := t.buckets[cursor&mask]; e != nil; e = e.next {
+	for e := t.buckets[cursor&mask].entry(); e != nil; e = e.next.entry() {
 		visit(e)
 	}
 	cursor |= ^mask

@@ -8,6 +8,9 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"strings"
+	"sync/atomic"
+
+	"github.com/nexobroker/nexo/brokers/store"
 )
 
 // While the garbage collector marks, what is light waits behind its workers: nearly every publish that takes over a millisecond
@@ -19,6 +22,7 @@ const (
 	collectorStep  = 25
 	collectorShare = 16        // above collectorMin, what may be added is at most this part of the machine's memory,
 	collectorMost  = 256 << 20 // and at most so many bytes
+	collectorLimit = 16        // and at most this part of maxmemory: who limits the store to little wants a small process
 )
 
 // collector sets the garbage collector's percentage anew after each collection.
@@ -26,22 +30,32 @@ type collector struct {
 	headroom uint64 // bytes that may be added before the next collection, where collectorMin allows less
 	percent  int
 	live     [1]metrics.Sample
+	store    atomic.Pointer[store.Broker] // nil before it is open
 }
 
 // relaxCollector begins, unless the environment sets the percentage.
-func relaxCollector() {
-	if os.Getenv("GOGC") != "" {
-		return
-	}
+func relaxCollector() *collector {
 	c := &collector{headroom: min(memoryOf("/")/collectorShare, collectorMost), percent: collectorMin}
-	c.live[0].Name = "/gc/heap/live:bytes"
-	c.adjust()
+	if os.Getenv("GOGC") == "" {
+		c.live[0].Name = "/gc/heap/live:bytes"
+		c.adjust()
+	}
+	return c
 }
+
+// watch tells the collector of the store, from its next collection on.
+func (c *collector) watch(b *store.Broker) { c.store.Store(b) }
 
 // adjust is called by the collection itself: as the finalizer of an object that nobody holds.
 func (c *collector) adjust() {
 	metrics.Read(c.live[:])
-	if percent := percentFor(c.live[0].Value.Uint64(), c.headroom); percent != c.percent {
+	headroom := c.headroom
+	if b := c.store.Load(); b != nil {
+		if limit, _ := b.MaxMemory(); limit > 0 {
+			headroom = min(headroom, uint64(limit)/collectorLimit)
+		}
+	}
+	if percent := percentFor(c.live[0].Value.Uint64(), headroom); percent != c.percent {
 		c.percent = percent
 		debug.SetGCPercent(percent)
 	}

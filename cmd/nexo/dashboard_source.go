@@ -230,7 +230,7 @@ func (s *source) Keys(ctx context.Context, db int, prefix, cursor string, budget
 	more, visited := true, 0
 	pass := func(item store.Item) store.Verdict {
 		visited++
-		if more = visit(ui.KeyRow{Key: item.Key, Type: item.Kind.String(), TTL: item.TTL, Size: len(item.Value)}); !more {
+		if more = visit(ui.KeyRow{Key: string(item.Key), Type: item.Kind.String(), TTL: item.TTL, Size: len(item.Value)}); !more {
 			return store.Full
 		}
 		return store.Taken

@@ -71,7 +71,8 @@ type options struct {
 	password        string
 	protected       bool
 	maxClients      int
-	heavyMax        int // see shareProcessors; 0 leaves it to the door
+	heavyMax        int        // see shareProcessors; 0 leaves it to the door
+	collector       *collector // nil: nobody tells it of the store
 	timeout         time.Duration
 	writeTimeout    time.Duration
 	queryBuffer     int64

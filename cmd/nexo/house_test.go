@@ -41,6 +41,8 @@ var allowedImports = map[string][]string{
 	"resp":                  {"github.com/tidwall/redcon"},
 	"brokers":               {},
 	"brokers/*":             {"github.com/tidwall/btree", module + "/brokers"},
+	"brokers/store":         {"github.com/tidwall/btree", module + "/brokers", module + "/brokers/store/slab"},
+	"brokers/store/*":       {},
 	"brokers/stream":        {"github.com/tidwall/btree", module + "/brokers", module + "/brokers/stream/segment"},
 	"brokers/stream/*":      {},
 	"commands":              {module + "/resp", module + "/brokers", module + "/brokers/latency"},

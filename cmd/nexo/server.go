@@ -40,7 +40,7 @@ func runServer(c *cli.Context) error {
 	}
 	tellPassedOver(o.passedOver, logger)
 	o.heavyMax = shareProcessors()
-	relaxCollector()
+	o.collector = relaxCollector()
 	s, err := openDoors(o, logger)
 	if err != nil {
 		return refusal(err, o.data)
@@ -159,6 +159,9 @@ func (s *server) load() error {
 	opened, err := s.openBrokers(s.options)
 	if err != nil {
 		return err
+	}
+	if s.options.collector != nil {
+		s.options.collector.watch(opened.store)
 	}
 	s.source = &source{brokers: opened, commands: s.table, streams: s.families.streams, door: s.door, own: s.own, journals: s.journals, data: s.options.data}
 	if s.pages != nil {

@@ -86,6 +86,8 @@ func (f *Family) infoMemory(line commands.Line) {
 	line("used_memory_peak_human:%s", commands.HumanBytes(peak))
 	line("used_memory_peak_perc:%.2f%%", 100*float64(used)/float64(max(1, peak)))
 	line("used_memory_store:%d", used)
+	line("used_memory_store_rss:%d", f.broker.Resident())
+	line("mem_fragmentation_ratio:%.2f", float64(f.broker.Resident())/float64(max(1, used)))
 	line("maxmemory:%d", limit)
 	line("maxmemory_human:%s", commands.HumanBytes(limit))
 	line("maxmemory_policy:%s", policy)

@@ -325,7 +325,7 @@ func newKeyGlob(pattern []byte) keyGlob {
 	return keyGlob{brokers.NewGlob(string(pattern))}
 }
 
-func (g keyGlob) matches(key string) bool { return g.Glob == nil || g.Match(key) }
+func (g keyGlob) matches(key []byte) bool { return g.Glob == nil || g.Match(string(key)) }
 
 // problem is the error that a name could not be decided with.
 func (g keyGlob) problem() error {
@@ -338,9 +338,9 @@ func (g keyGlob) problem() error {
 func (f *Family) keysCommand(ctx *commands.Context, args [][]byte) {
 	glob := newKeyGlob(args[1])
 	var found []string
-	f.broker.Keys(ctx.Session.Database, func(key string) {
+	f.broker.Keys(ctx.Session.Database, func(key []byte) {
 		if glob.matches(key) {
-			found = append(found, key)
+			found = append(found, string(key))
 		}
 	})
 	if err := glob.problem(); err != nil {
@@ -408,7 +408,7 @@ func (f *Family) scan(ctx *commands.Context, args [][]byte) {
 		if !request.takes(item) {
 			return store.Passed
 		}
-		found = append(found, item.Key)
+		found = append(found, string(item.Key))
 		return store.Taken
 	})
 	if err := request.glob.problem(); err != nil {

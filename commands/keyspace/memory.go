@@ -65,7 +65,7 @@ func (f *Family) memoryUsage(ctx *commands.Context, args [][]byte) {
 func (f *Family) memoryStats(ctx *commands.Context, _ [][]byte) {
 	var process runtime.MemStats
 	runtime.ReadMemStats(&process)
-	counters := f.broker.Counters()
+	counters, outside := f.broker.Counters(), f.broker.Resident()
 	limit, _ := f.broker.MaxMemory()
 	keys := int64(0)
 	for _, size := range counters.Databases {
@@ -79,7 +79,7 @@ func (f *Family) memoryStats(ctx *commands.Context, _ [][]byte) {
 		name  string
 		value int64
 	}{
-		{"total.allocated", int64(process.HeapAlloc)}, {"process.resident", int64(process.Sys - process.HeapReleased)},
+		{"total.allocated", int64(process.HeapAlloc) + outside}, {"process.resident", int64(process.Sys-process.HeapReleased) + outside},
 		{"dataset.bytes", int64(counters.Memory)}, {"dataset.limit", limit}, {"keys.count", keys}, {"keys.bytes-per-key", perKey},
 	}
 	ctx.W.Map(len(fields))

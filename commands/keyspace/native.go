@@ -374,7 +374,7 @@ func (p *scanPage) add(item store.Item) store.Verdict {
 	if fields > 1 {
 		p.out.Array(fields)
 	}
-	p.out.BulkString(item.Key)
+	p.out.Bulk(item.Key)
 	switch {
 	case !r.withValues:
 	case item.Kind == store.String:

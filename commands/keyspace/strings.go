@@ -171,12 +171,13 @@ func writeValue(w *resp.Writer, value []byte, found bool) {
 func touch(ctx *commands.Context) store.Touch { return store.Touch(!ctx.Session.NoTouch.Load()) }
 
 func (f *Family) get(ctx *commands.Context, args [][]byte) {
-	value, found, err := f.broker.Get(ctx.Session.Database, args[1], ctx.Scratch(store.ShortValue), touch(ctx))
-	if err != nil {
+	found, err := f.broker.Get(ctx.Session.Database, args[1], touch(ctx), ctx.W.Bulk)
+	switch {
+	case err != nil:
 		ctx.Fail(err)
-		return
+	case !found:
+		ctx.W.Null()
 	}
-	writeValue(ctx.W, value, found)
 }
 
 func (f *Family) mget(ctx *commands.Context, args [][]byte) {
@@ -200,12 +201,13 @@ func (f *Family) getrange(ctx *commands.Context, args [][]byte) {
 		ctx.Fail(commands.ErrNotInteger)
 		return
 	}
-	value, _, err := f.broker.Get(ctx.Session.Database, args[1], ctx.Scratch(store.ShortValue), touch(ctx))
-	if err != nil {
+	found, err := f.broker.Get(ctx.Session.Database, args[1], touch(ctx), func(value []byte) { ctx.W.Bulk(part(value, start, end)) })
+	switch {
+	case err != nil:
 		ctx.Fail(err)
-		return
+	case !found:
+		ctx.W.Bulk(nil)
 	}
-	ctx.W.Bulk(part(value, start, end))
 }
 
 // part cuts a string at inclusive positions that count from the end when negative, as GETRANGE does.

@@ -1,0 +1,374 @@
+package slab
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"unsafe"
+)
+
+// held is a block as its owner knows it.
+type held struct {
+	owner uint8
+	block unsafe.Pointer
+	at    Place
+	size  int
+	seed  byte
+}
+
+func (h *held) bytes() []byte { return unsafe.Slice((*byte)(h.block), h.size) }
+
+// pattern returns what a block of n bytes is filled with.
+func pattern(seed byte, n int) []byte {
+	return bytes.Repeat([]byte{seed, ^seed, seed + 1, seed ^ 0x55, 7, 8, 9, seed}, n/8+1)[:n]
+}
+
+func (h *held) fill() { copy(h.bytes(), pattern(h.seed, h.size)) }
+
+func (h *held) intact() bool { return bytes.Equal(h.bytes(), pattern(h.seed, h.size)) }
+
+// owners is how many share the arena; one goroutine plays them all.
+const owners = 5
+
+// owner is an arena beside what it should hold.
+type owner struct {
+	t      testing.TB
+	arena  *Arena
+	blocks []*held
+	where  map[unsafe.Pointer]*held
+	seed   byte
+}
+
+func newOwner(t testing.TB, p *Pool) *owner {
+	return &owner{t: t, arena: NewArena(p), where: map[unsafe.Pointer]*held{}}
+}
+
+func (o *owner) alloc(n int) {
+	owner := o.seed % owners
+	block, at := o.arena.Alloc(owner, n)
+	h := &held{owner: owner, block: block, at: at, size: SizeOf(block, at), seed: o.seed}
+	o.seed++
+	if h.size != Size(n) || h.size < n || uintptr(block)%8 != 0 {
+		o.t.Fatalf("a block of %d bytes has %d, should have %d, at %p", n, h.size, Size(n), block)
+	}
+	h.fill()
+	o.blocks = append(o.blocks, h)
+	o.where[block] = h
+}
+
+func (o *owner) free(i int) {
+	h := o.blocks[i]
+	if !h.intact() {
+		o.t.Fatalf("a block of %d bytes was changed", h.size)
+	}
+	o.arena.Free(h.block, h.at)
+	delete(o.where, h.block)
+	last := len(o.blocks) - 1
+	o.blocks[i] = o.blocks[last]
+	o.blocks = o.blocks[:last]
+}
+
+// tighten does all there is to tighten. Between the steps of it blocks come and go: stir is called there.
+func (o *owner) tighten(stir func()) {
+	for {
+		set, found := o.arena.Begin()
+		if !found {
+			break
+		}
+		for owner := range uint8(owners) {
+			if stir(); set.Has(owner) {
+				o.arena.Move(owner, func(from, to unsafe.Pointer, at Place) { o.moved(owner, from, to, at) })
+			}
+		}
+		stir()
+		o.arena.End()
+	}
+}
+
+func (o *owner) moved(owner uint8, from, to unsafe.Pointer, at Place) {
+	h := o.where[from]
+	if h == nil || h.owner != owner {
+		o.t.Fatal("a block was moved that its owner has not")
+	}
+	h.block, h.at = to, at
+	delete(o.where, from)
+	o.where[to] = h
+	if !h.intact() {
+		o.t.Fatal("a block was not moved whole")
+	}
+}
+
+func still() {}
+
+// check compares the arena with what it should hold: no two blocks overlap, and the counts of each class are right.
+func (o *owner) check() {
+	o.t.Helper()
+	slices.SortFunc(o.blocks, func(a, b *held) int { return bytes.Compare(address(a.block), address(b.block)) })
+	for i, h := range o.blocks {
+		if !h.intact() {
+			o.t.Fatalf("a block of %d bytes was changed", h.size)
+		}
+		if i > 0 && uintptr(o.blocks[i-1].block)+uintptr(o.blocks[i-1].size) > uintptr(h.block) {
+			o.t.Fatal("two blocks overlap")
+		}
+	}
+	live := [len(layouts)]int{}
+	for _, h := range o.blocks {
+		if h.at.class != single {
+			live[h.at.class]++
+		}
+	}
+	for kind := range o.arena.classes {
+		c, per := &o.arena.classes[kind], layouts[kind].per
+		used, spans, partial := 0, 0, 0
+		for i := range o.arena.spans {
+			s := o.arena.spans[i].span()
+			if s.index != uint32(i) {
+				o.t.Fatalf("span %d has number %d", i, s.index)
+			}
+			if s.class != uint8(kind) {
+				continue
+			}
+			used += int(s.used)
+			if spans++; int(s.used) < per {
+				partial++
+			}
+		}
+		for s := c.partial.first.span(); s != nil; s = s.next.span() {
+			if partial--; s.used == 0 || int(s.used) == per {
+				o.t.Fatalf("a span of %d blocks of %d is among the partial", s.used, per)
+			}
+		}
+		if partial != 0 {
+			o.t.Fatalf("class %d: %d partial spans are not in the list", kind, partial)
+		}
+		if used != live[kind] || int(c.blocks) != spans*per || int(c.free) != spans*per-used {
+			o.t.Fatalf("class %d: %d in use of %d held, %d spans; it counts %d blocks, %d free", kind, used, live[kind], spans, c.blocks, c.free)
+		}
+		if o.arena.loose == 0 && c.slack(per) {
+			o.t.Fatalf("class %d has %d free blocks of %d, and is not loose", kind, c.free, c.blocks)
+		}
+	}
+}
+
+func address(p unsafe.Pointer) []byte { return binary.BigEndian.AppendUint64(nil, uint64(uintptr(p))) }
+
+// checkPool compares the counts of a pool with its chunks; nothing may be going on.
+func checkPool(t testing.TB, p *Pool, wantHeld int64) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var held, kept int64
+	for _, c := range p.chunks {
+		free, dirty := 0, 0
+		for at := range c.runs {
+			if c.free[at/64]&(1<<(at%64)) != 0 {
+				free++
+			}
+			if c.dirty[at/64]&(1<<(at%64)) != 0 {
+				dirty++
+			}
+		}
+		if c.pages == 0 {
+			free = c.runs
+		}
+		if free != c.freeCount || dirty != c.dirtyCount {
+			t.Fatalf("a chunk of %d pages a run counts %d free and %d dirty runs, has %d and %d", c.pages, c.freeCount, c.dirtyCount, free, dirty)
+		}
+		held += int64(c.runs-free) * int64(c.pages) * PageSize
+		kept += int64(dirty) * int64(c.pages) * PageSize
+		if c.pages > 0 && (c.freeCount > 0) != (c.openAt >= 0 && (*p.list(c.pages))[c.openAt] == c) {
+			t.Fatal("a chunk is in the wrong list")
+		}
+	}
+	if held != p.held || kept != p.kept || held != wantHeld {
+		t.Fatalf("the pool counts %d held, %d kept; it has %d, %d, and should hold %d", p.held, p.kept, held, kept, wantHeld)
+	}
+}
+
+// drive runs a script against an arena and its model: a byte says what to do, two more with what.
+func drive(t testing.TB, script []byte) {
+	p := NewPool()
+	defer p.Close()
+	o := newOwner(t, p)
+	for len(script) >= 3 {
+		step, n := script[0], int(binary.LittleEndian.Uint16(script[1:]))
+		script = script[3:]
+		switch {
+		case step < 120:
+			o.alloc(1 + n%300) // the small ones are the many
+		case step < 140:
+			o.alloc(1 + n)
+		case step < 145:
+			o.alloc(1 + n*16)
+		case step < 250:
+			if len(o.blocks) > 0 {
+				o.free(n % len(o.blocks))
+			}
+		default:
+			o.tighten(func() {
+				if n%3 == 0 && len(o.blocks) > 0 {
+					o.free(n % len(o.blocks))
+					o.alloc(1 + n%300)
+				}
+			})
+			o.check()
+		}
+	}
+	o.tighten(still)
+	o.check()
+	if step := len(o.blocks); step%2 == 0 {
+		o.arena.Begin() // and is not over when everything is released
+	}
+	o.arena.Release()
+	p.behind.Wait()
+	checkPool(t, p, 0)
+}
+
+// FuzzArena lets the fuzzer write the script.
+func FuzzArena(f *testing.F) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 8 {
+		script := make([]byte, 3*(100+r.IntN(900)))
+		for i := range script {
+			script[i] = byte(r.Uint32())
+		}
+		f.Add(script)
+	}
+	f.Fuzz(func(t *testing.T, script []byte) { drive(t, script) })
+}
+
+// TestSizesThatChangeLeaveNoHoles frees blocks of one size at random while those of another come: what is held must stay near what
+// is used.
+func TestSizesThatChangeLeaveNoHoles(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	p := NewPool()
+	defer p.Close()
+	o := newOwner(t, p)
+	used := func() (n int64) {
+		for _, h := range o.blocks {
+			n += int64(h.size)
+		}
+		return n
+	}
+	for range 6000 {
+		o.alloc(100)
+	}
+	full := used()
+	for _, size := range []int{250, 120, 700, 60} {
+		for range 20_000 {
+			if used := int64(len(o.blocks)); used > 0 {
+				o.free(r.IntN(int(used)))
+			}
+			o.tighten(still)
+			if r.IntN(size) < 100 && used() < full {
+				o.alloc(size)
+			}
+		}
+		o.check()
+		p.mu.Lock()
+		held := p.held
+		p.mu.Unlock()
+		if n := used(); float64(held) > 1.15*float64(n)+4*PageSize*4 {
+			t.Errorf("blocks of %d bytes: %d bytes used, %d held", size, n, held)
+		}
+	}
+	p.Close()
+	o.arena.Release()
+	checkPool(t, p, 0)
+}
+
+// TestShapes holds what the package doc says of the classes.
+func TestShapes(t *testing.T) {
+	for i, s := range layouts {
+		per, bytes := s.per, s.pages*PageSize
+		if per < 1 || per > 128 || s.size%8 != 0 {
+			t.Errorf("class of %d bytes: %d blocks a span", s.size, per)
+		}
+		if waste := bytes - s.first - per*s.size; float64(waste) > 0.05*float64(bytes) {
+			t.Errorf("class of %d bytes: %d of %d bytes of a span are wasted", s.size, waste, bytes)
+		}
+		if i == 0 {
+			continue
+		}
+		if step := s.size - shapes[i-1].size; step != 8 && float64(step) > 0.21*float64(shapes[i-1].size) {
+			t.Errorf("from %d to %d bytes is too far", shapes[i-1].size, s.size)
+		}
+	}
+	if unsafe.Sizeof(span{}) != spanHeader || shapes[len(shapes)-1].size != BlockMax || len(shapes) > 64 {
+		t.Error("the constants do not fit each other")
+	}
+}
+
+// TestManyOwners gives and takes runs from several goroutines while free ones are handed back.
+func TestManyOwners(t *testing.T) {
+	p := NewPool()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	var wg sync.WaitGroup
+	for g := range uint64(4) {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(seed, g))
+			for range 5 {
+				o := newOwner(t, p)
+				for range 3000 {
+					o.alloc(1 + r.IntN(1+r.IntN(40_000)))
+				}
+				for range 2000 {
+					o.free(r.IntN(len(o.blocks)))
+				}
+				o.tighten(still)
+				o.check()
+				o.arena.Release()
+			}
+		})
+	}
+	wg.Wait()
+	p.behind.Wait()
+	checkPool(t, p, 0)
+	if p.kept > keptLeast {
+		t.Errorf("%d bytes are kept though nobody holds anything", p.kept)
+	}
+	p.Close()
+}
+
+// TestLongRuns holds that runs that have a chunk of their own are used again.
+func TestLongRuns(t *testing.T) {
+	p := NewPool()
+	defer p.Close()
+	for range 50 {
+		a, b := p.Get(runMax+1), p.Get(4*chunkPages)
+		a.Clear()
+		b.Clear()
+		p.Put(a, b)
+		p.behind.Wait() // what is being handed back cannot be had
+	}
+	checkPool(t, p, 0)
+	if len(p.chunks) > 2 {
+		t.Errorf("%d chunks for 2 runs", len(p.chunks))
+	}
+}
+
+func BenchmarkAllocFree(b *testing.B) {
+	for _, n := range []int{100, 1500, 20_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			p := NewPool()
+			a := NewArena(p)
+			var blocks [1024]held
+			for i := range blocks {
+				blocks[i].block, blocks[i].at = a.Alloc(0, n)
+			}
+			for i := 0; b.Loop(); i++ {
+				h := &blocks[i*7919%len(blocks)]
+				a.Free(h.block, h.at)
+				h.block, h.at = a.Alloc(0, n)
+			}
+		})
+	}
+}
