@@ -20,9 +20,9 @@ type Options struct {
 	Defaults   Config             // of queues that are made without a word about it; the zero value: DefaultConfig
 	MaxPayload int                // bytes; 0: 10 MiB
 	MaxMemory  int64              // bytes of jobs in RAM above which pushes are refused; 0: no limit
-	// ReadyMemory is how many bytes of ready jobs, over all queues, stay in RAM; 0: 256 MiB. Those past it go to files in
+	// JobMemory is how many bytes of jobs, over all queues, stay in RAM; 0: 256 MiB. Those past it go to files in
 	// SpillDirectory, which belongs to the broker; without a directory all stay.
-	ReadyMemory    int64
+	JobMemory      int64
 	SpillDirectory string
 	MaxQueues      int // 0: 100,000
 	DedupKeys      int // keys a queue may hold in its window; 0: 1,000,000
@@ -37,6 +37,7 @@ type Options struct {
 	Freed func()
 
 	runBytes, runLeast int64 // cost of the jobs of a run, and what a bucket keeps in RAM; 0: 1 MiB and 64 KiB
+	fetchAhead         int64 // how many ms before the first time in a run it is fetched; 0: 2,000
 }
 
 // Broker holds the queues. Its methods may be called from any goroutine.
@@ -53,7 +54,6 @@ type Broker struct {
 	numbers    numbers
 	bytes      atomic.Int64 // of all jobs
 	jobs       atomic.Int64 // how many there are
-	hot        atomic.Int64 // bytes of the ready jobs in RAM
 	cold       atomic.Int64 // bytes of the jobs in runs
 	coldJobs   atomic.Int64 // how many these are
 	deadRuns   atomic.Int64 // bytes of the files that only the last snapshot still needs
@@ -111,9 +111,10 @@ func Open(o Options) (*Broker, error) {
 	setDefault(&o.MaxQueues, 100_000)
 	setDefault(&o.DedupKeys, 1_000_000)
 	setDefault(&o.CompactBytes, 64<<20)
-	setDefault(&o.ReadyMemory, 256<<20)
+	setDefault(&o.JobMemory, 256<<20)
 	setDefault(&o.runBytes, 1<<20)
 	setDefault(&o.runLeast, 64<<10)
+	setDefault(&o.fetchAhead, 2000)
 	b := &Broker{options: o, journal: o.Journal, time: brokers.NewTimeline(o.Clock)}
 	b.directory.byName = map[string]*queue{}
 	spill, err := openSpill(o.SpillDirectory, o.Failed)
@@ -432,8 +433,7 @@ func (q *queue) dropLocked() brokers.Receipt {
 func (q *queue) uncountLocked() {
 	b := q.broker
 	b.bytes.Add(-q.bytes)
-	b.jobs.Add(-int64(q.index.count() + q.ready.cold))
-	q.heatLocked(-q.hot)
+	b.jobs.Add(-int64(q.index.count() + q.coldJobsLocked()))
 	for _, r := range q.runsLocked() {
 		q.leaveLocked(r)
 	}
@@ -443,9 +443,8 @@ func (q *queue) uncountLocked() {
 // Memory is what the jobs of all queues take.
 type Memory struct {
 	Bytes   int64 // of all jobs, in RAM or not
-	RAM     int64 // of the jobs in RAM
-	Ready   int64 // of the ready jobs in RAM
-	Budget  int64 // for Ready; past it jobs go to disk
+	RAM     int64 // of the jobs in RAM, and of runs that cannot be written
+	Budget  int64 // for RAM; past it jobs go to disk
 	Limit   int64 // for RAM; past it pushes are refused; 0: none
 	Cold    int64 // of the jobs that are not in RAM
 	OnDisk  int64 // of the files they are in
@@ -456,7 +455,7 @@ type Memory struct {
 func (b *Broker) Memory() Memory {
 	cold := b.cold.Load()
 	return Memory{
-		Bytes: b.bytes.Load(), RAM: b.ram(), Ready: b.hot.Load(), Budget: b.options.ReadyMemory, Limit: b.options.MaxMemory,
+		Bytes: b.bytes.Load(), RAM: b.ram(), Budget: b.options.JobMemory, Limit: b.options.MaxMemory,
 		Cold: cold, OnDisk: b.spill.stored.Load(), Blocked: b.spill.blocked.Load(),
 	}
 }
@@ -464,7 +463,7 @@ func (b *Broker) Memory() Memory {
 // ram is what jobs take in RAM: their objects, and runs that cannot be written. Those that only wait for their turn,
 // which are few, must not get a push refused.
 func (b *Broker) ram() int64 {
-	ram := b.bytes.Load() - b.cold.Load()
+	ram := b.hot()
 	if b.spill.blocked.Load() {
 		ram += b.spill.unwritten.Load()
 	}

@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 	"slices"
 )
@@ -21,31 +23,91 @@ func (x runExpiry) before(other runExpiry) bool {
 	return x.run.number < other.run.number
 }
 
-// heatLocked counts the cost of ready jobs that come to RAM or leave it.
-func (q *queue) heatLocked(cost int64) {
-	q.hot += cost
-	q.broker.hot.Add(cost)
-}
-
-// relieveLocked cuts runs while the ready jobs in RAM are over the budget and this queue has enough of them: for whole runs
-// at first, for smaller ones when the budget is passed by a quarter.
+// relieveLocked cuts runs while the jobs in RAM are over the budget and this queue has enough of them: for whole runs at first, for
+// smaller ones when the budget is passed by a quarter.
 func (q *queue) relieveLocked() {
 	b := q.broker
-	for !q.dropped && b.hot.Load() > b.options.ReadyMemory && b.spill.open() && b.journal.Ready() == nil {
+	for !q.dropped && b.hot() > b.options.JobMemory && b.spill.open() && b.journal.Ready() == nil {
 		least := b.options.runBytes
 		if b.crowded() {
 			least = b.options.runLeast
 		}
-		jobs := q.leastUrgentLocked(least)
-		if jobs == nil {
+		if !q.cutSomeLocked(least) {
 			return
 		}
-		q.cutLocked(jobs)
 	}
 }
 
+// hot is what jobs take in RAM.
+func (b *Broker) hot() int64 { return b.bytes.Load() - b.cold.Load() }
+
 // crowded tells that whole runs were not enough to keep the budget.
-func (b *Broker) crowded() bool { return b.hot.Load() > b.options.ReadyMemory/4*5 }
+func (b *Broker) crowded() bool { return b.hot() > b.options.JobMemory/4*5 }
+
+// cutSomeLocked cuts one run, if there is enough for one: of dead letters, which nobody waits for, or else of the jobs that take most.
+// A share of the budget for each state is what lets runs of a shelf lie close together in time.
+func (q *queue) cutSomeLocked(least int64) bool {
+	states := [...]state{stateDead, stateDelayed, stateInflight, stateReady}
+	ready := q.bytes - q.cold - q.delayed.cost - q.inflight.cost - q.dead.cost
+	cost := func(s state) int64 {
+		if s == stateReady {
+			return ready
+		}
+		return q.shelf(s).cost
+	}
+	slices.SortFunc(states[1:], func(a, b state) int { return cmp.Compare(cost(b), cost(a)) })
+	for _, s := range states {
+		if cost(s) < least {
+			continue
+		}
+		var jobs []*job
+		if s == stateReady {
+			if jobs = q.leastUrgentLocked(least); jobs == nil {
+				jobs = q.scatteredLocked(least)
+			}
+		} else {
+			q.followLocked()
+			jobs = q.shelf(s).collect(q.broker.options.runBytes, least, q.soonLocked(s))
+		}
+		if jobs != nil {
+			q.cutLocked(jobs, s)
+			return true
+		}
+	}
+	return false
+}
+
+// scatteredLocked takes jobs for a run out of the tree of a bucket, the least urgent that has enough. When a run must be fetched for that
+// it is, one at a time, if the budget is passed by a quarter.
+func (q *queue) scatteredLocked(least int64) (jobs []*job) {
+	if q.ready.cold == 0 || q.merging != nil || q.broker.loading.Load() {
+		return nil
+	}
+	var merge *run
+	q.ready.all(func(b *bucket) bool {
+		if taken, with := b.scattered(q.broker.options.runBytes, least); taken != nil || with != nil {
+			jobs, merge = taken, with
+		}
+		return jobs == nil
+	})
+	if jobs == nil && merge != nil && merge.failed == 0 && q.broker.crowded() {
+		q.merging = merge
+		q.fetchLocked(merge)
+	}
+	return jobs
+}
+
+// soonLocked is the time of a state up to which its jobs stay in RAM: they would be back before long.
+func (q *queue) soonLocked(s state) int64 {
+	soon := q.broker.steady() + 2*q.broker.options.fetchAhead
+	switch {
+	case s != stateDead:
+		return soon
+	case q.config.DeadTTL > 0:
+		return soon - q.config.DeadTTL
+	}
+	return math.MinInt64
+}
 
 // leastUrgentLocked takes jobs for a run out of their places: of the least urgent bucket that has enough those behind its
 // runs, or else the last of those in front of them; nil when no bucket has enough.
@@ -85,28 +147,40 @@ func (b *bucket) collect(next func() *job, limit int64) (jobs []*job) {
 
 func apart(a, b uint64) uint64 { return max(a, b) - min(a, b) }
 
-// cutLocked makes unplaced jobs into a run.
-func (q *queue) cutLocked(jobs []*job) {
-	r := encodeRun(jobs, q.number, q.name, q.broker.time.Now().Drift())
+// cutLocked makes unplaced jobs of a state into a run.
+func (q *queue) cutLocked(jobs []*job, state state) {
+	r := encodeRun(jobs, state, q.number, q.name, q.broker.time.Now().Drift())
 	for _, j := range jobs {
 		q.touchLocked(j)
-		if j.expiresAt != 0 {
+		if j.expiresAt != 0 && (state == stateReady || state == stateDelayed) {
 			q.expiring.remove(timed{at: j.expiresAt, id: j.id})
 		}
 		q.index.remove(j.id)
-		j.state = stateCold
+		if state == stateReady {
+			j.state = stateCold // a search may still look at it, and knows it by the state that it had
+		}
+		q.undateLocked(j)
 	}
 	if q.broker.loading.Load() {
 		q.broker.everCold.addRun(r)
 	}
 	q.broker.spill.add(r)
-	q.ready.insert(r)
-	q.heatLocked(-r.cost)
+	q.insertRunLocked(r)
 	q.coolLocked(r)
 	if r.expires != math.MaxInt64 {
 		q.runExpiry.set(runExpiry.before, runExpiry{r.expires, r})
 		q.armLocked(r.expires)
 	}
+}
+
+// insertRunLocked puts a run in its place. Its jobs have been unplaced.
+func (q *queue) insertRunLocked(r *run) {
+	if r.times == nil {
+		q.ready.insert(r)
+		return
+	}
+	q.shelveLocked(r)
+	q.armLocked(q.fetchTimeLocked(r))
 }
 
 // fetchLocked begins to bring a run back, unless that is under way.
@@ -141,17 +215,29 @@ func (q *queue) bringBack(r *run) {
 	q.mu.Lock()
 	f := r.fetch
 	r.fetch = nil
+	if err != nil && q.merging == r {
+		q.merging, r.failed = nil, b.steady()
+	}
 	switch {
 	case entered != nil:
 		err = entered
 	case q.dropped:
 		err = errNoQueue([]byte(q.name))
 	case err == nil:
+		now := b.steady()
 		q.warmLocked(r, jobs)
-		q.expireLocked(b.steady(), len(jobs)) // who waits for the run learns what is left of it
+		q.expireLocked(now, len(jobs)) // who waits for the run learns what is left of it
+		q.dueLocked(now, len(jobs))
 		q.serveLocked()
-	default:
+		if q.merging == r {
+			q.merging = nil
+			q.relieveLocked()
+		}
+		q.armAllLocked(now)
+	case r.times == nil:
 		q.waiters.failAll(err)
+	default:
+		q.unreadableLocked(r, err)
 	}
 	q.mu.Unlock()
 	if entered == nil {
@@ -169,19 +255,39 @@ func (q *queue) readRun(r *run) ([]*job, error) {
 	return r.decode(bytes)
 }
 
+// unreadableLocked is told of a run of a shelf that cannot be read. Who waits for ready jobs is told when it holds some.
+func (q *queue) unreadableLocked(r *run, err error) {
+	if q.ready.next() == nil && r == q.overdueLocked() {
+		q.waiters.failAll(err)
+	}
+	if failed := q.broker.options.Failed; failed != nil && r.failed == 0 {
+		failed(fmt.Errorf("bringing %d %v jobs of queue '%s' back: %w", r.count, r.state(), q.name, err))
+	}
+	r.failed = q.broker.steady()
+	q.armLocked(q.fetchTimeLocked(r))
+}
+
 // warmLocked puts the jobs of a run back and forgets the run.
 func (q *queue) warmLocked(r *run, jobs []*job) {
 	q.dropRunLocked(r)
 	for _, j := range jobs {
 		q.index.set(j)
 		j.generation = q.broker.generation
-		q.attachLocked(j, stateReady, 0)
+		if j.dated {
+			j.at += r.dateShift()
+			q.dateLocked(j)
+		}
+		q.attachLocked(j, r.state(), j.at)
 	}
 }
 
 // dropRunLocked takes a run and its jobs out of the queue.
 func (q *queue) dropRunLocked(r *run) {
-	q.ready.drop(r)
+	if r.times == nil {
+		q.ready.drop(r)
+	} else {
+		q.unshelveLocked(r)
+	}
 	q.leaveLocked(r)
 	if r.expires != math.MaxInt64 {
 		q.runExpiry.remove(runExpiry{r.expires, r})
@@ -216,7 +322,7 @@ func (q *queue) findLocked(id uint64) (*job, error) {
 	if !q.broker.everCold.has(id) {
 		return nil, nil
 	}
-	r := q.ready.coldWith(id)
+	r := q.coldWithLocked(id)
 	if r == nil {
 		return nil, nil
 	}
@@ -253,10 +359,24 @@ func (s idSet) has(id uint64) bool {
 	return words != nil && words[id/64%idSetWords]&(1<<(id%64)) != 0
 }
 
+// coldWithLocked is the run that holds an id, nil when there is none.
+func (q *queue) coldWithLocked(id uint64) *run {
+	if r := q.shelved.with(id); r != nil {
+		return r
+	}
+	return q.ready.coldWith(id)
+}
+
+// coldJobsLocked is how many jobs are in runs.
+func (q *queue) coldJobsLocked() int {
+	return q.ready.cold + q.delayed.cold() + q.inflight.cold() + q.dead.cold()
+}
+
 // runsLocked is every run of the queue.
 func (q *queue) runsLocked() (runs []*run) {
+	runs = q.shelved.all()
 	if q.ready.cold == 0 {
-		return nil
+		return runs
 	}
 	q.ready.all(func(b *bucket) bool {
 		runs = append(runs, b.runs()...)

@@ -228,7 +228,9 @@ func (q *queue) dumpRuns(emit brokers.Emit) error {
 				return err
 			}
 		}
-		record = r.record(record[:0], q.number, s.drift)
+		q.mu.Lock()
+		record = r.record(record[:0], q.number, s.drift, q.drift) // of those the dates stay, and what they are reckoned with moves
+		q.mu.Unlock()
 		if err := emit(record); err != nil {
 			return err
 		}
@@ -290,10 +292,14 @@ func (q *queue) dumpRun(r *run, emit brokers.Emit) error {
 	if err != nil {
 		return err
 	}
+	q.mu.Lock()
+	dateShift := r.dateShift() + q.drift // what is due at a date keeps it
+	q.mu.Unlock()
+	dated := r.times != nil && r.times.dated
 	var record []byte
 	return r.each(bytes, func(_ int, encoded []byte) error {
 		record = appendUint(header(record[:0], opJob), q.number)
-		if q.snapshot.drift+r.shift == 0 {
+		if q.snapshot.drift+r.shift == 0 && (!dated || dateShift == 0) {
 			return emit(append(record, encoded...))
 		}
 		reader := &reader{body: encoded}
@@ -301,7 +307,10 @@ func (q *queue) dumpRun(r *run, emit brokers.Emit) error {
 		if reader.err != nil {
 			return reader.err
 		}
-		j.shift(q.snapshot.drift + r.shift)
+		at := j.at
+		if j.shift(q.snapshot.drift + r.shift); dated {
+			j.at = at + dateShift
+		}
 		return emit(encodeJob(record, j, j.state))
 	})
 }

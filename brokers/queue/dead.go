@@ -7,34 +7,58 @@ import (
 // ReplayDead takes dead letters back: same id, attempts 0, original priority, no TTL, after a delay in milliseconds. Those that do
 // not fit under MAXLEN stay dead; when none fits the queue is full.
 func (b *Broker) ReplayDead(name []byte, ids []uint64, delay int64) (int, brokers.Receipt, error) {
-	q, err := b.locked(name)
-	if err != nil {
-		return 0, brokers.Receipt{}, err
+	var receipt brokers.Receipt
+	for revived := 0; ; {
+		q, err := b.locked(name)
+		if err != nil {
+			return revived, receipt, err
+		}
+		n, left, cold := q.reviveLocked(ids, delay)
+		revived, ids = revived+n, left
+		if seq := q.commitLocked(q.config.Sync == brokers.Always); seq != 0 {
+			receipt = q.receiptLocked(seq)
+		}
+		q.serveLocked()
+		q.relieveLocked()
+		if cold != nil {
+			if err := q.awaitLocked(cold, nil); err != nil {
+				return revived, receipt, err
+			}
+			continue
+		}
+		if len(ids) > 0 && revived == 0 {
+			err = q.errFullLocked()
+		}
+		b.release(q)
+		return revived, receipt, err
 	}
-	defer b.release(q)
-	now := b.steady()
+}
+
+// reviveLocked takes dead letters back until the queue is full, or one is in a run. left begins with the first that was not.
+func (q *queue) reviveLocked(ids []uint64, delay int64) (revived int, left []uint64, cold *run) {
+	now := q.broker.steady()
 	due := int64(0)
 	if delay > 0 {
 		due = now + delay
 	}
-	revived := 0
-	for _, id := range ids {
-		j, ok := q.index.get(id)
-		if !ok || j.state != stateDead {
+	for ; len(ids) > 0; ids = ids[1:] {
+		j, ok := q.index.get(ids[0])
+		if !ok {
+			if r := q.shelved.with(ids[0]); r != nil && r.times.state == stateDead {
+				return revived, ids, r
+			}
+			continue
+		}
+		if j.state != stateDead {
 			continue
 		}
 		if q.fullLocked() {
-			if revived == 0 {
-				return 0, brokers.Receipt{}, q.errFullLocked()
-			}
 			break
 		}
 		q.changeLocked(j, change{verb: verbRevive, at: due}, now, "")
 		revived++
 	}
-	receipt := q.receiptLocked(q.commitLocked(q.config.Sync == brokers.Always))
-	q.serveLocked()
-	return revived, receipt, nil
+	return revived, ids, nil
 }
 
 func (q *queue) fullLocked() bool {
@@ -89,6 +113,7 @@ func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool
 		}
 		full := false
 		now := b.steady()
+		cold := q.dead.runBefore()
 		for _, j := range q.oldestDeadLocked(min(left, sliceJobs)) {
 			if full = !do(q, j, now); full {
 				break
@@ -104,6 +129,12 @@ func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool
 		if full && done == 0 {
 			err = q.errFullLocked()
 		}
+		if cold != nil && left > 0 {
+			if err := q.awaitLocked(cold, nil); err != nil {
+				return done, receipt, err
+			}
+			continue
+		}
 		finished := full || left <= 0 || q.dead.count() == 0
 		b.release(q)
 		if finished {
@@ -112,10 +143,11 @@ func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool
 	}
 }
 
+// oldestDeadLocked is up to n of the oldest dead letters: those in front of the first run.
 func (q *queue) oldestDeadLocked(n int) []*job {
-	jobs := make([]*job, 0, n)
-	q.dead.scan(func(t timed) bool {
-		if len(jobs) == n {
+	jobs, cold := make([]*job, 0, n), q.dead.firstRun()
+	q.dead.hot.scan(func(t timed) bool {
+		if len(jobs) == n || cold != nil && cold.from().before(t) {
 			return false
 		}
 		jobs = append(jobs, t.job)
@@ -145,6 +177,7 @@ func (b *Broker) moveAllDead(name, to []byte) (done int, receipt brokers.Receipt
 		if n == 0 && left > 0 && done == 0 {
 			err = target.errFullLocked()
 		}
+		cold := from.dead.runBefore()
 		jobs := from.oldestDeadLocked(n)
 		if len(jobs) > 0 {
 			level := max(from.config.Sync, target.config.Sync)
@@ -159,11 +192,21 @@ func (b *Broker) moveAllDead(name, to []byte) (done int, receipt brokers.Receipt
 		}
 		done += len(jobs)
 		left -= len(jobs)
+		full := n == 0 || len(jobs) == 0 && cold == nil
+		var back *fetch
+		if cold != nil && n > 0 {
+			back = from.fetchLocked(cold)
+		}
 		from.mu.Unlock()
 		target.mu.Unlock()
 		b.leave()
-		if len(jobs) < sliceJobs || left <= 0 {
+		switch {
+		case full || left <= 0:
 			return done, receipt, err
+		case back != nil:
+			if <-back.done; back.err != nil {
+				return done, receipt, back.err
+			}
 		}
 	}
 }

@@ -17,7 +17,7 @@
 //   - Order of delivery is priority, high first, then id, low first, also for jobs that came back. Every priority has a
 //     list in id order, in blocks; what returns goes to its place there, or, when that lies within what is on disk, to a
 //     tree beside the list, and a pop takes the lower of the two heads. Past a budget of memory the middle of the list is on
-//     disk; DESIGN.md says how.
+//     disk, and so are delayed, in-flight and dead jobs, by their times; DESIGN.md says how.
 //   - A job is shown only when its push is durable at its queue's level: synced for ALWAYS, written for INTERVAL.
 //   - An id is never given twice and a handle (id and delivery number) never names two deliveries; see below.
 //   - Attempts count towards MAXATTEMPTS and are given back by a release; deliveries only grow.
@@ -49,8 +49,8 @@
 // # The journal
 //
 // Records are effects with final ids and absolute times (FORMAT.md). The code that applies a change to a job is the same
-// for a live command and for replay. A push of n jobs, a lease of n, and an acknowledgement of n are one record each. What
-// follows from time alone (a delayed job coming due) has no record: replay sees the same times.
+// for a live command and for replay. A push of n jobs, a lease of n, and an acknowledgement of n that are in RAM are one record each.
+// What follows from time alone (a delayed job coming due) has no record: replay sees the same times.
 //
 //	crash before a push is durable      the push was not answered; the job is gone
 //	crash after a push is durable       the job is there

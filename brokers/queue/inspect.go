@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"slices"
+
 	"github.com/nexobroker/nexo/brokers"
 )
 
@@ -64,11 +66,12 @@ func (b *Broker) Get(name []byte, id uint64) (View, bool, error) {
 		b.release(q)
 		return view, true, nil
 	}
-	cold := q.ready.coldWith(id)
+	cold := q.coldWithLocked(id)
 	if cold == nil {
 		b.release(q)
 		return View{}, false, nil
 	}
+	shift := cold.dateShift()
 	b.spill.pin(cold)
 	b.release(q)
 	jobs, err := q.readRun(cold)
@@ -78,7 +81,9 @@ func (b *Broker) Get(name []byte, id uint64) (View, bool, error) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.viewLocked(jobs[firstAbove(jobs, id-1)]), true, nil
+	j = jobs[slices.IndexFunc(jobs, func(j *job) bool { return j.id == id })]
+	j.at += shift
+	return q.viewLocked(j), true, nil
 }
 
 // Len counts the jobs in the given states.
@@ -120,6 +125,7 @@ type Info struct {
 	Waiters                                 int
 	Bytes                                   int64
 	Cold                                    int   // of the ready jobs, those on disk
+	ColdTimed                               int   // of the delayed, in-flight and dead ones, those on disk
 	ColdBytes                               int64 // of Bytes, those on disk
 	DedupKeys                               int
 	PausedIn, PausedOut                     bool
@@ -139,7 +145,8 @@ func (b *Broker) Info(name []byte) (Info, error) {
 	now := b.steady()
 	info := Info{
 		Ready: q.ready.count, Delayed: q.delayed.count(), Inflight: q.inflight.count(), Dead: q.dead.count(),
-		Pending: len(q.pending) - q.pendingAt, Waiters: q.waiters.count, Bytes: q.bytes, Cold: q.ready.cold, ColdBytes: q.cold, DedupKeys: q.dedup.count(),
+		Pending: len(q.pending) - q.pendingAt, Waiters: q.waiters.count, Bytes: q.bytes, Cold: q.ready.cold, ColdTimed: q.coldJobsLocked() - q.ready.cold,
+		ColdBytes: q.cold, DedupKeys: q.dedup.count(),
 		PausedIn: q.pausedIn > now, PausedOut: q.pausedOut > now, Counters: q.counters.all(), Config: *q.config,
 	}
 	if q.ready.count > 0 {

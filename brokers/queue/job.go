@@ -9,7 +9,7 @@ const (
 	stateInflight
 	stateDead
 	stateGone
-	stateCold // ready, but in a run: this object is the job's no more
+	stateCold // it was ready, and is in a run now: this object is the job's no more
 )
 
 // job is one job. Its times are steady. Its identity and body never change; the rest changes under the lock of its queue, after touch.
@@ -60,6 +60,9 @@ func (j *job) shift(by int64) {
 		j.expiresAt += by
 	}
 }
+
+// held tells that a job ends its state with a connection, which must find it in RAM.
+func (j *job) held() bool { return j.bound && j.state == stateInflight }
 
 // cost is the memory a job is counted with.
 func (j *job) cost() int64 { return int64(len(j.body)) + jobOverheadBytes }

@@ -265,9 +265,9 @@ func TestRunRecord(t *testing.T) {
 		for i := range uint64(50) {
 			jobs = append(jobs, &job{id: 7 + i*gap, body: fmt.Sprint(i), pushedAt: 5, expiresAt: int64(i), priority: 200})
 		}
-		r := encodeRun(jobs, 4, "q", 0)
+		r := encodeRun(jobs, stateReady, 4, "q", 0)
 		r.number = 9
-		record := r.record(nil, 4, 0)
+		record := r.record(nil, 4, 0, 0)
 		read := func(body []byte) (*run, error) {
 			d := &reader{body: body[2:]}
 			if number := d.uint(); d.err == nil && number != 4 {
@@ -277,7 +277,7 @@ func TestRunRecord(t *testing.T) {
 			return got, d.err
 		}
 		got, err := read(record)
-		if err != nil || !slices.Equal(got.record(nil, 4, 0), record) {
+		if err != nil || !slices.Equal(got.record(nil, 4, 0, 0), record) {
 			t.Fatalf("%+v %v", got, err)
 		}
 		for i := range jobs {

@@ -13,7 +13,7 @@ import (
 func TestFreed(t *testing.T) {
 	told := 0
 	j, clock := newHandJournal(brokertest.NewJournal()), brokertest.NewClock(testStart)
-	b, err := Open(Options{Journal: j, Clock: clock, Durability: brokers.Always, ReadyMemory: 1 << 40, CompactBytes: 1 << 40, Freed: func() { told++ }})
+	b, err := Open(Options{Journal: j, Clock: clock, Durability: brokers.Always, JobMemory: 1 << 40, CompactBytes: 1 << 40, Freed: func() { told++ }})
 	if err != nil {
 		t.Fatal(err)
 	}

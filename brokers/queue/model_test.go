@@ -13,128 +13,6 @@ import (
 	"github.com/nexobroker/nexo/brokers/brokertest"
 )
 
-// checkInvariants looks at a queue from all sides: every job in exactly one container, order kept, numbers adding up.
-func checkInvariants(t *testing.T, b *Broker, name string) {
-	t.Helper()
-	b.directory.mu.RLock()
-	q := b.directory.byName[name]
-	b.directory.mu.RUnlock()
-	if q == nil {
-		return
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	checkContainers(t, q)
-	c := q.counters.all()
-	gone := c.Acked + c.Deleted + c.Expired + c.Dropped + c.MovedOut
-	if jobs := q.index.count() + q.ready.cold; uint64(jobs) != c.Pushed+c.MovedIn-gone {
-		t.Fatalf("%d jobs, counters %+v", jobs, c)
-	}
-}
-
-func has[T any](t *tree[T], value T) bool {
-	if t.made == nil {
-		return false
-	}
-	_, ok := t.made.Get(value)
-	return ok
-}
-
-// checkContainers looks at where the jobs of a locked queue are.
-func checkContainers(t *testing.T, q *queue) {
-	t.Helper()
-	counts := map[state]int{}
-	bytes := int64(0)
-	q.index.ascend(0, func(id uint64, j *job) bool {
-		counts[j.state]++
-		bytes += j.cost()
-		key := timed{at: j.at, id: id}
-		delayed := has(&q.delayed, key)
-		inflight := has(&q.inflight, key)
-		dead := has(&q.dead, key)
-		expiring := has(&q.expiring, timed{at: j.expiresAt, id: id})
-		if delayed != (j.state == stateDelayed) || inflight != (j.state == stateInflight) || dead != (j.state == stateDead) {
-			t.Fatalf("job %d is %v but delayed=%v inflight=%v dead=%v", id, j.state, delayed, inflight, dead)
-		}
-		waits := j.state == stateReady || j.state == stateDelayed
-		if expiring != (waits && j.expiresAt != 0) {
-			t.Fatalf("job %d is %v with TTL end %d, expiring=%v", id, j.state, j.expiresAt, expiring)
-		}
-		return true
-	})
-	if counts[stateReady] != q.ready.count-q.ready.cold || counts[stateDelayed] != q.delayed.count() ||
-		counts[stateInflight] != q.inflight.count() || counts[stateDead] != q.dead.count() || bytes != q.bytes-q.cold ||
-		counts[statePending] != len(q.pending)-q.pendingAt {
-		t.Fatalf("counts %v, containers %d %d %d %d", counts, q.ready.count, q.delayed.count(), q.inflight.count(), q.dead.count())
-	}
-	inBuckets, cold, hotBytes, coldBytes := 0, 0, int64(0), int64(0)
-	for p := 255; p >= 0; p-- {
-		bucket := q.ready.bucket(uint8(p))
-		n, above := 0, uint64(0)
-		list := func(l *jobList) {
-			count, cost := 0, int64(0)
-			for i := range l.blocks {
-				block := &l.blocks[i]
-				if len(block.jobs()) == 0 && l.count > 0 || len(block.places) > blockJobs || i > 0 && block.from <= above {
-					t.Fatalf("bucket %d has a block of %d jobs from %d behind %d", p, len(block.jobs()), block.from, above)
-				}
-				for _, j := range block.jobs() {
-					if j.state != stateReady || !j.listed || j.id <= above || j.id < block.from || bucket.list(j.id) != l {
-						t.Fatalf("bucket %d is out of order at %d", p, j.id)
-					}
-					above = j.id
-					count++
-					cost += j.cost()
-				}
-			}
-			if count != l.count || cost != l.cost {
-				t.Fatalf("a list of bucket %d says %d jobs of %d bytes, has %d of %d", p, l.count, l.cost, count, cost)
-			}
-			n += count
-			hotBytes += cost
-		}
-		list(&bucket.front)
-		for _, r := range bucket.runs() {
-			if r.first <= above || r.last < r.first || int(r.priority) != p {
-				t.Fatalf("bucket %d is out of order at run %d to %d", p, r.first, r.last)
-			}
-			above = r.last
-			n += r.count
-			cold += r.count
-			coldBytes += r.cost
-		}
-		if back := bucket.back(); back != nil {
-			list(back)
-		}
-		if back := bucket.back(); back != nil && back.count > 0 && len(bucket.runs()) == 0 {
-			t.Fatalf("bucket %d has a back list and no runs", p)
-		}
-		if bucket.returned() != nil {
-			n += bucket.returned().Len()
-			returned := int64(0)
-			bucket.returned().Scan(func(_ uint64, j *job) bool { returned += j.cost(); return true })
-			if returned != bucket.behind.returnedCost {
-				t.Fatalf("bucket %d has returned jobs of %d bytes, says %d", p, returned, bucket.behind.returnedCost)
-			}
-			hotBytes += returned
-		}
-		if n != bucket.count || (q.ready.bitmap[p>>6]&(1<<(p&63)) != 0) != (n > 0) {
-			t.Fatalf("bucket %d holds %d, says %d", p, n, bucket.count)
-		}
-		inBuckets += n
-	}
-	if inBuckets != q.ready.count {
-		t.Fatalf("%d jobs in buckets, %d counted", inBuckets, q.ready.count)
-	}
-	if cold != q.ready.cold || coldBytes != q.cold || hotBytes != q.hot {
-		t.Fatalf("%d jobs of %d bytes in runs and %d bytes in RAM, counted %d, %d, %d", cold, coldBytes, hotBytes, q.ready.cold, q.cold, q.hot)
-	}
-	soonest, any := q.inflight.min()
-	if any && q.timerAt > soonest.at {
-		t.Fatalf("a lease ends at %d, the timer is set for %d", soonest.at, q.timerAt)
-	}
-}
-
 // oracleJob is what the model knows of a job.
 type oracleJob struct {
 	id       uint64
@@ -252,7 +130,8 @@ type model struct {
 	spills    bool  // every ready job that can goes to disk
 	runLeast  int64 // bytes of the jobs of a run at least
 	directory string
-	runs      uint64 // the most that one life of the broker cut
+	runs      uint64          // the most that one life of the broker cut
+	shelved   [stateGone]bool // the states of which jobs were in runs
 }
 
 // settleFetches waits until no run is on its way back.
@@ -279,9 +158,24 @@ func settleFetches(b *Broker) (any bool) {
 
 // settled lets what is due and on disk come back and expire.
 func (m *model) settled() {
-	for settleFetches(m.broker) {
+	for settleFetches(m.broker) || m.overdue() {
 		m.clock.Advance(0)
 	}
+}
+
+// overdue tells that a run of a shelf, or what has come back from one, waits for the timer.
+func (m *model) overdue() (any bool) {
+	for _, q := range m.broker.queues() {
+		q.mu.Lock()
+		now := m.broker.steady()
+		for _, s := range []state{stateDelayed, stateInflight} {
+			t, ok := q.shelf(s).hot.min()
+			r := q.shelf(s).firstRun()
+			any = any || ok && t.at <= now || r != nil && q.fetchTimeLocked(r) <= now
+		}
+		q.mu.Unlock()
+	}
+	return any
 }
 
 func (m *model) logf(format string, args ...any) {
@@ -575,7 +469,8 @@ func (m *model) open() {
 		if m.directory == "" {
 			m.directory = m.t.TempDir()
 		}
-		options.SpillDirectory, options.ReadyMemory, options.runBytes, options.runLeast = m.directory, 1, 1000, m.runLeast
+		options.SpillDirectory, options.JobMemory, options.runBytes, options.runLeast = m.directory, 1, 1000, m.runLeast
+		options.fetchAhead = 1
 	}
 	b, err := Open(options)
 	if err != nil {
@@ -590,14 +485,25 @@ func TestModel(t *testing.T) {
 	if testing.Short() {
 		runs = 5
 	}
-	base := rand.Uint64()
+	base := rand.Uint64() &^ 1
+	var shelved [stateGone]int
 	for run := range runs {
 		seed := base + uint64(run)
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { runModel(t, seed, steps) })
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			for s, any := range runModel(t, seed, steps) {
+				if any {
+					shelved[s]++
+				}
+			}
+		})
 	}
+	if shelved[stateDelayed] == 0 || shelved[stateInflight] == 0 || shelved[stateDead] == 0 {
+		t.Fatalf("runs with jobs on disk, by state: %v", shelved)
+	}
+	t.Logf("runs with jobs on disk, by state: %v", shelved)
 }
 
-func runModel(t *testing.T, seed uint64, steps int) {
+func runModel(t *testing.T, seed uint64, steps int) (shelved [stateGone]bool) {
 	m := &model{
 		t: t, random: rand.New(rand.NewPCG(seed, 1)), journal: newHandJournal(brokertest.NewJournal()), clock: brokertest.NewClock(testStart),
 		now: &oracle{map[uint64]oracleJob{}, map[string]dedupEntry{}}, handles: map[Handle]bool{}, ids: map[uint64]bool{},
@@ -636,9 +542,21 @@ func runModel(t *testing.T, seed uint64, steps int) {
 		checkInvariants(t, m.broker, "q")
 		m.compare()
 		m.runs = max(m.runs, m.broker.spill.last.Load())
+		m.lookAtShelves()
 	}
 	if m.spills && m.runs == 0 {
 		t.Fatal("no job went to disk")
+	}
+	return m.shelved
+}
+
+func (m *model) lookAtShelves() {
+	for _, q := range m.broker.queues() {
+		q.mu.Lock()
+		for _, s := range []state{stateDelayed, stateInflight, stateDead} {
+			m.shelved[s] = m.shelved[s] || q.shelf(s).cold() > 0
+		}
+		q.mu.Unlock()
 	}
 }
 

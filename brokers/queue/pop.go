@@ -74,14 +74,18 @@ const popFetches = 32
 
 // coldForLocked is the run to fetch before a pop, nil when what it may take is in RAM.
 func (q *queue) coldForLocked(o *PopOptions) *run {
-	if q.ready.cold == 0 || q.outputPausedLocked() {
+	if q.ready.cold == 0 && q.delayed.away == nil || q.outputPausedLocked() {
 		return nil
 	}
 	bytes := int64(o.MaxBytes)
 	if bytes == 0 {
 		bytes = math.MaxInt64
 	}
-	return q.ready.coldBefore(max(o.Count, 1), bytes)
+	r := q.ready.coldBefore(max(o.Count, 1), bytes)
+	if r == nil && q.ready.next() == nil {
+		r = q.overdueLocked()
+	}
+	return r
 }
 
 func (q *queue) popLocked(o *PopOptions, out []Delivery) ([]Delivery, brokers.Receipt) {
@@ -94,6 +98,7 @@ func (q *queue) popLocked(o *PopOptions, out []Delivery) ([]Delivery, brokers.Re
 		q.fetchLocked(r)
 	}
 	seq := q.commitLocked(!safe)
+	q.relieveLocked()
 	if safe {
 		return out, brokers.Receipt{}
 	}
@@ -358,22 +363,32 @@ func (b *Broker) GiveBack(name []byte, handles []Handle) {
 
 func (b *Broker) giveBack(q *queue, handles []Handle) {
 	for len(handles) > 0 {
-		n := min(len(handles), sliceJobs)
 		if b.enter() != nil {
 			return
 		}
 		q.mu.Lock()
-		if !q.dropped {
-			now := b.steady()
-			for _, h := range handles[:n] {
-				if j := q.currentLocked(h); j != nil {
-					q.changeLocked(j, change{verb: verbRelease}, now, "")
-				}
-			}
-			q.commitLocked(false)
-			q.serveLocked()
+		if q.dropped {
+			b.release(q)
+			return
 		}
-		b.release(q)
-		handles = handles[n:]
+		now := b.steady()
+		var cold *run
+		for n := 0; n < sliceJobs && len(handles) > 0 && cold == nil; n++ {
+			var j *job
+			if j, cold = q.currentLocked(handles[0]); j != nil {
+				q.changeLocked(j, change{verb: verbRelease}, now, "")
+			}
+			if cold == nil {
+				handles = handles[1:]
+			}
+		}
+		q.commitLocked(false)
+		q.serveLocked()
+		q.relieveLocked()
+		if cold == nil {
+			b.release(q)
+		} else if q.awaitLocked(cold, nil) != nil {
+			handles = handles[1:] // it comes back when its lease ends
+		}
 	}
 }

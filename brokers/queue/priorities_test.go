@@ -21,7 +21,7 @@ func TestStartWithManyPriorities(t *testing.T) {
 		t.Helper()
 		began := time.Now()
 		b, err := Open(Options{
-			Journal: journal, Clock: clock, Durability: brokers.Never, SpillDirectory: directory, ReadyMemory: 4 << 20,
+			Journal: journal, Clock: clock, Durability: brokers.Never, SpillDirectory: directory, JobMemory: 4 << 20,
 			runBytes: 64 << 10, runLeast: 8 << 10,
 		})
 		if err != nil {

@@ -161,10 +161,16 @@ const dropFetches = 256
 // coldToDropLocked is the run to fetch before a push of n jobs can drop the oldest ones.
 func (q *queue) coldToDropLocked(n int) (cold *run) {
 	excess := q.lenLocked() + int64(n) - q.config.MaxLen
-	if q.config.MaxLen == 0 || !q.config.DropOldest || excess <= 0 || q.ready.cold == 0 {
+	if q.config.MaxLen == 0 || !q.config.DropOldest || excess <= 0 || q.ready.cold == 0 && q.delayed.away == nil {
 		return nil
 	}
 	excess = dropsOf(excess, n)
+	if delayed := excess - int64(q.ready.count); delayed > 0 && q.delayed.away != nil {
+		hot := q.delayed.hot.count()
+		if r := q.delayed.firstRun(); hot == 0 || r.from().before(q.delayed.hot.at(min(hot, int(delayed))-1)) {
+			return r
+		}
+	}
 	q.ready.all(func(b *bucket) bool {
 		if len(b.runs()) > 0 && int64(b.front.count) < excess {
 			cold = b.runs()[0]
@@ -177,7 +183,7 @@ func (q *queue) coldToDropLocked(n int) (cold *run) {
 // coldDuplicateLocked is a run to fetch before a push can tell whether the jobs that have its keys still wait: it holds one of
 // them, and one whose TTL has run out, which may be the same.
 func (q *queue) coldDuplicateLocked(keys [][]byte) *run {
-	if q.ready.cold == 0 || q.dedup.count() == 0 {
+	if q.coldJobsLocked() == 0 || q.dedup.count() == 0 {
 		return nil
 	}
 	now := q.broker.steady()
@@ -189,11 +195,19 @@ func (q *queue) coldDuplicateLocked(keys [][]byte) *run {
 		if _, hot := q.index.get(entry.id); hot {
 			continue
 		}
-		if r := q.ready.coldWith(entry.id); r != nil && r.soonest <= now {
+		if r := q.coldWithLocked(entry.id); r != nil && q.endsLocked(r) <= now {
 			return r
 		}
 	}
 	return nil
+}
+
+// endsLocked is when the time of a job of a run may be over.
+func (q *queue) endsLocked(r *run) int64 {
+	if r.state() == stateDead && q.config.DeadTTL > 0 {
+		return r.from().at + q.config.DeadTTL
+	}
+	return r.soonest
 }
 
 // protectsLocked tells whether a key keeps its work from being pushed again: inside its window, unless the time of its job
@@ -369,7 +383,7 @@ func (q *queue) dropOldestLocked(n, now int64) {
 	for ; n > 0; n-- {
 		j := q.ready.oldest()
 		if j == nil {
-			t, ok := q.delayed.min()
+			t, ok := q.delayed.hot.min()
 			if !ok {
 				break
 			}

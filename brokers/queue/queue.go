@@ -52,14 +52,15 @@ type queue struct {
 	dropped  bool
 	counters counters
 	bytes    int64 // of all jobs
-	hot      int64 // of the ready jobs in RAM
 	cold     int64 // of the jobs in runs
+	merging  *run  // is fetched to be cut again with what has returned into its span, nil when none is
 
 	index    index // every job of the queue in RAM, by id
 	ready    readySet
-	delayed  tree[timed]
-	inflight tree[timed]
-	dead     tree[timed]
+	delayed  shelf
+	inflight shelf
+	dead     shelf
+	shelved  *places     // the runs of these three, nil when there are none
 	expiring tree[timed] // ready and delayed jobs with a TTL, in RAM
 
 	runExpiry tree[runExpiry] // runs with such jobs
@@ -67,8 +68,8 @@ type queue struct {
 	dedup  *window           // nil before the first key
 	owners map[uint64]*Owner // of the bound leases, by job
 
-	// dated are the pending and delayed jobs that are due at a date, by id, nil when there are none. Their steady due times are
-	// right while the wall leads by drift.
+	// dated are the pending and delayed jobs in RAM that are due at a date, by id, nil when there are none. Their steady due times,
+	// and those of the runs of such jobs, are right while the wall leads by drift.
 	dated *index
 	drift int64
 
@@ -106,17 +107,16 @@ func (q *queue) detachLocked(j *job) {
 	switch j.state {
 	case stateReady:
 		q.ready.remove(j)
-		q.heatLocked(-j.cost())
 	case stateDelayed:
-		q.delayed.remove(timed{at: j.at, id: j.id})
+		q.delayed.remove(j)
 		q.undateLocked(j)
 	case stateInflight:
-		q.inflight.remove(timed{at: j.at, id: j.id})
+		q.inflight.remove(j)
 		if j.bound {
 			q.unbindLocked(j.id)
 		}
 	case stateDead:
-		q.dead.remove(timed{at: j.at, id: j.id})
+		q.dead.remove(j)
 	}
 	if j.expiresAt != 0 && (j.state == stateReady || j.state == stateDelayed) {
 		q.expiring.remove(timed{at: j.expiresAt, id: j.id})
@@ -129,15 +129,14 @@ func (q *queue) attachLocked(j *job, state state, at int64) {
 	switch state {
 	case stateReady:
 		q.ready.add(j)
-		q.heatLocked(j.cost())
 	case stateDelayed:
-		q.delayed.set(timed.before, timed{at, j.id, j})
+		q.delayed.add(j)
 		q.armLocked(at)
 	case stateInflight:
-		q.inflight.set(timed.before, timed{at, j.id, j})
+		q.inflight.add(j)
 		q.armLocked(at)
 	case stateDead:
-		q.dead.set(timed.before, timed{at, j.id, j})
+		q.dead.add(j)
 		if q.config.DeadTTL > 0 {
 			q.armLocked(at + q.config.DeadTTL)
 		}
@@ -200,7 +199,7 @@ func (q *queue) applyLocked(j *job, c change, now int64, reason string) {
 		q.counters.more().Delivered++
 		q.attachLocked(j, stateInflight, c.at)
 	case verbExtend:
-		q.inflight.remove(timed{at: j.at, id: j.id}) // it stays bound
+		q.inflight.remove(j) // it stays bound
 		q.attachLocked(j, stateInflight, c.at)
 	case verbAck:
 		q.counters.more().Acked++
@@ -352,7 +351,7 @@ func (q *queue) pendedLocked() {
 
 // lenLocked is what counts against MAXLEN: every job but the dead.
 func (q *queue) lenLocked() int64 {
-	return int64(q.index.count() + q.ready.cold - q.dead.count())
+	return int64(q.index.count() + q.coldJobsLocked() - q.dead.count())
 }
 
 // failedLocked is what becomes of a job whose attempt failed.

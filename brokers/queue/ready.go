@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"sort"
 
 	"github.com/tidwall/btree"
 )
@@ -21,6 +22,7 @@ type behind struct {
 	runs         []*run
 	returned     *btree.Map[uint64, *job]
 	returnedCost int64
+	hand         uint64 // an id: where the next look at the tree begins
 }
 
 // runs are the runs, lowest ids first.
@@ -185,6 +187,11 @@ func (b *bucket) runAbove(id uint64) *run {
 		return nil
 	}
 	return b.runs()[i]
+}
+
+// slot is the index of the run within or behind which an id lies that is not below all runs.
+func (b *bucket) slot(id uint64) int {
+	return sort.Search(len(b.behind.runs), func(i int) bool { return b.behind.runs[i].first > id }) - 1
 }
 
 // runWith is the run that holds an id, nil when there is none.

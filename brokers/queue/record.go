@@ -25,6 +25,7 @@ const (
 	opCounters = 11
 	opPushAt   = 12 // a push whose due time is a date
 	opRun      = 13
+	opTimedRun = 14
 )
 
 // verb is what happens to one job in a change record.

@@ -49,6 +49,7 @@ func (b *Broker) recover() error {
 		q.mu.Lock()
 		now := b.steady()
 		q.expireRunsLocked(now)
+		q.fetchDueLocked(now)
 		q.armAllLocked(now)
 		q.mu.Unlock()
 	}
@@ -61,7 +62,7 @@ func (b *Broker) endBoundLeases() {
 	for _, q := range b.queues() {
 		q.mu.Lock()
 		var bound []*job
-		q.inflight.scan(func(t timed) bool {
+		q.inflight.hot.scan(func(t timed) bool {
 			if t.job.bound {
 				bound = append(bound, t.job)
 			}
@@ -121,8 +122,8 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 		q.replayDedup(r, state)
 	case opCounters:
 		q.counters.set(decodeCounters(r))
-	case opRun:
-		q.replayRun(r, state)
+	case opRun, opTimedRun:
+		q.replayRun(op, r, state)
 	default:
 		return damaged(op, "unknown kind")
 	}
@@ -130,7 +131,7 @@ func (b *Broker) replay(body []byte, state *recovery) error {
 		return damaged(op, "cut short or inconsistent")
 	}
 	q.relieveLocked()
-	if b.hot.Load() > b.options.ReadyMemory {
+	if b.hot() > b.options.JobMemory {
 		b.spill.awaitRoom()
 	}
 	return r.err
@@ -278,16 +279,14 @@ func (q *queue) resumeJob(j *job, made int64) {
 }
 
 // replayRun takes a run over from the snapshot. Runs come in front of the jobs that are in RAM, so that these find their places.
-func (q *queue) replayRun(d *reader, state *recovery) {
+func (q *queue) replayRun(op byte, d *reader, state *recovery) {
 	b := q.broker
-	r := decodeRun(d)
+	r := decodeRunOf(op, d)
 	if d.err != nil {
 		return
 	}
 	r.resume(b, state.snapshotAt)
-	bucket := q.ready.bucket(r.priority)
-	others := bucket.runs()
-	if n := len(others); n > 0 && others[n-1].last >= r.first || bucket.front.count > 0 || n > 0 && bucket.behind.back.count > 0 {
+	if !q.roomForRun(r) {
 		d.fail()
 		return
 	}
@@ -305,7 +304,11 @@ func (q *queue) replayRun(d *reader, state *recovery) {
 	r.listed = b.generation
 	b.listed = append(b.listed, r)
 	b.everCold.addRun(r)
-	q.ready.take(r)
+	if r.times == nil {
+		q.ready.take(r)
+	} else {
+		q.shelveLocked(r)
+	}
 	q.coolLocked(r)
 	q.bytes += r.cost
 	b.bytes.Add(r.cost)
@@ -313,6 +316,17 @@ func (q *queue) replayRun(d *reader, state *recovery) {
 	if r.expires != math.MaxInt64 {
 		q.runExpiry.set(runExpiry.before, runExpiry{r.expires, r})
 	}
+}
+
+// roomForRun tells whether a run of the snapshot has its place: ready ones come in order, and no job is in two runs of a shelf.
+func (q *queue) roomForRun(r *run) bool {
+	if r.times != nil {
+		return !q.shelved.holdsAny(r)
+	}
+	bucket := q.ready.bucket(r.priority)
+	runs := bucket.runs()
+	last := len(runs) - 1
+	return bucket.front.count == 0 && (last < 0 || runs[last].last < r.first && bucket.behind.back.count == 0)
 }
 
 // replayFind is the job with an id, nil when there is none or reading has failed.

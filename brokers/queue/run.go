@@ -9,11 +9,11 @@ import (
 	"github.com/nexobroker/nexo/brokers"
 )
 
-// run is a stretch of ready jobs of one priority that are not in RAM; DESIGN.md says how it comes and goes. What it holds
-// never changes.
+// run is a stretch of ready jobs of one priority, or of jobs of a shelf, that are not in RAM; DESIGN.md says how it comes and goes. What
+// it holds never changes.
 type run struct {
 	number      uint64 // of its file
-	first, last uint64 // ids
+	first, last uint64 // the lowest id and the highest
 	count       int
 	cost        int64 // of its jobs, as jobs count
 	expires     int64 // the latest TTL end; math.MaxInt64 when a job has none
@@ -26,9 +26,11 @@ type run struct {
 	shift int64
 	// offsets are the ids less first; nil when the run holds every id of its span, as where only one priority is used.
 	offsets []uint32
+	times   *times // nil for ready jobs
 
 	kept   bool   // the snapshot under way lists it; of the one who makes it
 	fetch  *fetch // under way; under the lock of the queue
+	failed int64  // when its last fetch failed, 0 never; under the lock of the queue
 	gone   bool   // it has left its bucket; under the lock of the queue
 	listed uint32 // generation of the last snapshot that lists it, 0 none; under the lock of the queue
 
@@ -72,8 +74,12 @@ func (r *run) ids(visit func(id uint64)) {
 // runSpan is how far the ids of a run lie apart at most.
 const runSpan = math.MaxUint32
 
-// record describes a run, for a snapshot that is made while the wall leads the steady time by drift.
-func (r *run) record(buf []byte, queue uint64, drift int64) []byte {
+// record describes a run, for a snapshot that is made while the wall leads the steady time by drift, and the one that the dates of jobs
+// were reckoned with by dateDrift.
+func (r *run) record(buf []byte, queue uint64, drift, dateDrift int64) []byte {
+	if r.times != nil {
+		return r.timedRecord(buf, queue, drift, dateDrift)
+	}
 	buf = appendUint(header(buf, opRun), queue)
 	buf = append(appendUint(buf, r.number), r.priority)
 	bodies := uint64(r.cost) - uint64(r.count)*jobOverheadBytes
@@ -105,6 +111,17 @@ func (r *run) resume(b *Broker, made int64) {
 	by := b.resume(made, made) - made // 0, or back to where a wait begins again
 	r.shift += by
 	r.soonest, r.expires, r.pushedAt = later(r.soonest, by), later(r.expires, by), r.pushedAt+by
+	if r.times != nil && !r.times.dated {
+		r.times.base += by
+	}
+}
+
+// decodeRunOf reads the descriptor in a record of one of the two kinds.
+func decodeRunOf(op byte, d *reader) *run {
+	if op == opTimedRun {
+		return decodeTimedRun(d)
+	}
+	return decodeRun(d)
 }
 
 func decodeRun(d *reader) *run {
@@ -144,13 +161,7 @@ func describe(jobs []*job) *run {
 		pushedAt: jobs[0].pushedAt, soonest: math.MaxInt64,
 	}
 	for _, j := range jobs {
-		r.cost += j.cost()
-		if j.expiresAt == 0 {
-			r.expires = math.MaxInt64
-		} else {
-			r.soonest = min(r.soonest, j.expiresAt)
-		}
-		r.expires = max(r.expires, j.expiresAt)
+		r.measure(j)
 	}
 	if r.last-r.first >= uint64(r.count) {
 		r.offsets = make([]uint32, r.count)
@@ -161,14 +172,31 @@ func describe(jobs []*job) *run {
 	return r
 }
 
-// encodeRun makes a run of jobs of a queue, while the wall leads the steady time by drift. What the file says of these is for a repair.
-func encodeRun(jobs []*job, queue uint64, name string, drift int64) *run {
-	r := describe(jobs)
+// measure adds a job to what the descriptor tells of all.
+func (r *run) measure(j *job) {
+	r.cost += j.cost()
+	if j.expiresAt == 0 {
+		r.expires = math.MaxInt64
+	} else {
+		r.soonest = min(r.soonest, j.expiresAt)
+	}
+	r.expires = max(r.expires, j.expiresAt)
+}
+
+// encodeRun makes a run of jobs of a queue that are in a state, while the wall leads the steady time by drift. What the file says of
+// these is for a repair.
+func encodeRun(jobs []*job, state state, queue uint64, name string, drift int64) *run {
+	var r *run
+	if state == stateReady {
+		r = describe(jobs)
+	} else {
+		r = describeTimed(jobs, state)
+	}
 	record := appendTime(appendText(appendUint([]byte{formatVersion}, queue), name), drift)
 	bytes := make([]byte, 0, r.cost-int64(r.count)*(jobOverheadBytes-runJobBytes)+runJobBytes)
 	bytes = appendText(bytes, record)
 	for _, j := range jobs {
-		record = encodeJob(record[:0], j, stateReady)
+		record = encodeJob(record[:0], j, state)
 		bytes = appendText(bytes, record)
 	}
 	r.checksum = crc32.Checksum(bytes, runTable)
@@ -235,20 +263,47 @@ func readOrphan(number uint64, bytes []byte) (o orphan, err error) {
 	}
 	o.queue, o.name, o.drift = header.uint(), header.text(), header.time()
 	var jobs []*job
+	low, high := uint64(math.MaxUint64), uint64(0)
 	for len(d.body) > 0 && header.err == nil && d.err == nil && len(jobs) <= runJobs {
 		encoded := &reader{body: []byte(d.text())}
 		j := decodeJob(encoded)
-		if encoded.err != nil || len(jobs) > 0 && (j.id <= jobs[len(jobs)-1].id || j.priority != jobs[0].priority) || j.state != stateReady {
+		if encoded.err != nil || len(jobs) > 0 && !follows(jobs[len(jobs)-1], j) {
 			return o, errDamaged
 		}
 		jobs = append(jobs, j)
+		low, high = min(low, j.id), max(high, j.id)
 	}
-	if header.err != nil || d.err != nil || len(d.body) > 0 || len(jobs) == 0 || apart(jobs[0].id, jobs[len(jobs)-1].id) > runSpan {
+	if header.err != nil || d.err != nil || len(d.body) > 0 || len(jobs) == 0 || high-low > runSpan {
 		return o, errDamaged
 	}
-	o.run = describe(jobs)
+	if first, last := jobs[0], jobs[len(jobs)-1]; first.state == stateReady {
+		o.run = describe(jobs)
+	} else if last.at-first.at > math.MaxUint32 {
+		return o, errDamaged
+	} else {
+		o.run = describeTimed(jobs, first.state)
+	}
 	o.run.number, o.run.size, o.run.checksum = number, int64(len(bytes)), sum
 	return o, nil
+}
+
+// follows tells whether a job can be the next in a run.
+func follows(before, j *job) bool {
+	if before.state != j.state || before.dated != j.dated {
+		return false
+	}
+	if j.state == stateReady {
+		return before.id < j.id && before.priority == j.priority
+	}
+	return timed{at: before.at, id: before.id}.before(timed{at: j.at, id: j.id})
+}
+
+// resumeTimes gives a job of the file its times in this life. One that is due at a date has that time from its place on the shelf.
+func (r *run) resumeTimes(j *job) {
+	at := j.at
+	if j.shift(r.shift); j.dated {
+		j.at = at
+	}
 }
 
 // decode makes the jobs of a run that has been read.
@@ -257,7 +312,7 @@ func (r *run) decode(bytes []byte) ([]*job, error) {
 	err := r.each(bytes, func(_ int, encoded []byte) error {
 		reader := &reader{body: encoded}
 		j := decodeJob(reader)
-		j.shift(r.shift)
+		r.resumeTimes(j)
 		jobs = append(jobs, j)
 		return reader.err
 	})
@@ -275,7 +330,7 @@ func (r *run) decodeTogether(bytes []byte, pause func()) ([]*job, error) {
 		j := &places[len(jobs)]
 		reader := &reader{body: encoded, all: text[at : at+len(encoded)]}
 		j.decode(reader)
-		j.shift(r.shift)
+		r.resumeTimes(j)
 		jobs = append(jobs, j)
 		return reader.err
 	})

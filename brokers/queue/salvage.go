@@ -93,8 +93,8 @@ func (s *Salvage) Keep(body []byte) error {
 		}
 	case opJob:
 		s.add(decodeJob(r).id, number)
-	case opRun:
-		if x := decodeRun(r); r.err == nil && s.whole(x) {
+	case opRun, opTimedRun:
+		if x := decodeRunOf(op, r); r.err == nil && s.whole(x) {
 			x.ids(func(id uint64) { s.add(id, number) })
 			s.listed[x.number] = true
 			s.queue(number).runs = append(s.queue(number).runs, describedRun{x, slices.Clone(body)})
@@ -230,11 +230,11 @@ func (s *Salvage) Finish(lossy, snapshotLost bool) (found Salvaged, err error) {
 		found.Kept = append(found.Kept, fmt.Sprintf("queue '%s' with %d jobs%s", q.name, q.jobs, what))
 	}
 	found.Skip = func(body []byte) bool {
-		if len(body) < 2 || body[1] != opCreate && body[1] != opRun {
+		if len(body) < 2 || body[1] != opCreate && body[1] != opRun && body[1] != opTimedRun {
 			return false
 		}
 		r := &reader{body: body[2:]}
-		return moved[r.uint()] || body[1] == opRun && s.givenUp[decodeRun(r).number]
+		return moved[r.uint()] || body[1] != opCreate && s.givenUp[decodeRunOf(body[1], r).number]
 	}
 	found.Damage, found.Kept = s.damage, append(found.Kept, s.lines...)
 	return found, nil
@@ -267,7 +267,7 @@ func (s *Salvage) adopt(number uint64, path string) error {
 		}
 	})
 	if !slices.ContainsFunc(q.runs, func(other describedRun) bool { return other.run.overlaps(r) }) {
-		q.runs = append(q.runs, describedRun{r, r.record(nil, o.queue, o.drift)})
+		q.runs = append(q.runs, describedRun{r, r.record(nil, o.queue, o.drift, o.drift)})
 		return nil
 	}
 	jobs, err := r.decode(bytes)
@@ -279,7 +279,7 @@ func (s *Salvage) adopt(number uint64, path string) error {
 }
 
 func (r *run) overlaps(other *run) bool {
-	return r.priority == other.priority && r.first <= other.last && other.first <= r.last
+	return r.times == nil && other.times == nil && r.priority == other.priority && r.first <= other.last && other.first <= r.last
 }
 
 // inOrder is the runs of a queue as a start expects them.

@@ -48,10 +48,10 @@ func TestSalvageListsFilesAgain(t *testing.T) {
 	const jobs = 600
 	for name, keep := range map[string]func(i int, record []byte) bool{
 		"nothing":   func(int, []byte) bool { return true },
-		"all runs":  func(_ int, record []byte) bool { return record[1] != opRun },
-		"some runs": func(i int, record []byte) bool { return record[1] != opRun || i%3 == 0 },
+		"all runs":  func(_ int, record []byte) bool { return record[1] != opRun && record[1] != opTimedRun },
+		"some runs": func(i int, record []byte) bool { return record[1] != opRun && record[1] != opTimedRun || i%3 == 0 },
 		"queue and all": func(_ int, record []byte) bool {
-			return record[1] != opRun && record[1] != opCreate && record[1] != opMark
+			return record[1] != opRun && record[1] != opTimedRun && record[1] != opCreate && record[1] != opMark
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -125,6 +125,7 @@ type search struct {
 	needed *run // to be read before the search can go on
 	opened *run // has been read
 	cold   []*job
+	shelf  shelfRuns // those that jobs of a shelf are in
 
 	listed, returned [searchChunk]*job // scratch
 }
@@ -134,7 +135,8 @@ type search struct {
 type candidate struct {
 	at     int64
 	id     uint64
-	job    *job
+	job    *job // nil until the run that has it is read
+	run    *run
 	reason string
 }
 
@@ -181,9 +183,13 @@ func (s *search) run(b *Broker, name []byte) error {
 		if s.needed != nil {
 			b.spill.pin(s.needed)
 		}
+		s.shelf.pin(b.spill, chunk)
 		b.release(q)
 		runtime.Gosched() // who waits for the lock takes it now; else this loop would take it again first, for up to a millisecond
 		if err := s.read(q); err != nil {
+			return err
+		}
+		if err := s.shelf.read(q, chunk, func() { s.rest(b) }); err != nil {
 			return err
 		}
 		if found = s.match(begin, chunk, found[:0]); len(found) > 0 {
@@ -295,7 +301,7 @@ func (s *search) chunkLocked(q *queue, out []candidate) (_ []candidate, more boo
 	case s.state == Inflight && !s.numeric:
 		return s.indexLocked(q, out)
 	}
-	return s.treeLocked(q, out)
+	return s.shelfLocked(q, out)
 }
 
 // seekLocked moves s.at to a position, or near it: then s.skip jobs lie between. There are more jobs than offset.
@@ -310,56 +316,12 @@ func (s *search) seekLocked(q *queue) {
 		after, at := q.ready.bucket(uint8(priority)).seek(left)
 		s.at.order, s.at.id, s.skip = int64(priority), after, left-at
 	case Dead:
-		t := q.dead.at(q.dead.count() - 1 - s.offset)
+		t := q.dead.at(q.dead.count()-1-s.offset, q.broker.numbers.lastID.Load())
 		s.at.order, s.at.id = t.at, t.id+1
 	default:
-		t := s.tree(q).at(s.offset)
+		t := q.shelf(s.one()).at(s.offset, q.broker.numbers.lastID.Load())
 		s.at.order, s.at.id = t.at, t.id-1
 	}
-}
-
-func (s *search) tree(q *queue) *tree[timed] {
-	switch s.state {
-	case Delayed:
-		return &q.delayed
-	case Inflight:
-		return &q.inflight
-	}
-	return &q.dead
-}
-
-func (s *search) treeLocked(q *queue, out []candidate) (_ []candidate, more bool) {
-	take := func(t timed) bool {
-		if more = len(out) == cap(out); !more {
-			out = append(out, candidateOf(t.at, t.job))
-			s.at.order, s.at.id = t.at, t.id
-		}
-		return !more
-	}
-	if s.state == Dead {
-		s.tree(q).descend(timed{at: s.at.order, id: s.at.id - 1}, take)
-	} else {
-		s.tree(q).ascend(timed{at: s.at.order, id: s.at.id + 1}, take)
-	}
-	return out, more
-}
-
-// indexLocked takes in-flight jobs by id: their lease ends, which order them otherwise, move while they are in flight.
-func (s *search) indexLocked(q *queue, out []candidate) (_ []candidate, more bool) {
-	passed := 0
-	q.index.ascend(s.at.id+1, func(id uint64, j *job) bool {
-		if more = len(out) == cap(out) || passed == searchIndex; more {
-			return false
-		}
-		s.at.id = id
-		if j.state == stateInflight {
-			out = append(out, candidateOf(s.at.order, j))
-		} else {
-			passed++
-		}
-		return true
-	})
-	return out, more
 }
 
 // readyLocked takes ready jobs, one stretch after the other.

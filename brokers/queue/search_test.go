@@ -45,7 +45,7 @@ func searchAll(t testing.TB, b *Broker, state States, count int, text string) (f
 func TestSearchFindsWhatStaysOnce(t *testing.T) {
 	const jobs, leaving = 200_000, 10 // one in ten may leave
 	j := &instantJournal{}
-	b, err := Open(Options{Journal: j, Durability: brokers.Never, SpillDirectory: t.TempDir(), ReadyMemory: 8 << 20})
+	b, err := Open(Options{Journal: j, Durability: brokers.Never, SpillDirectory: t.TempDir(), JobMemory: 8 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestSearchTakesAChunkPerHold(t *testing.T) {
 
 // TestSearchInEveryState compares the pages of a search, and those of a peek, with the order that each state has.
 func TestSearchInEveryState(t *testing.T) {
-	b, j, clock := spilling(t, func(o *Options) { o.ReadyMemory = 20_000 })
+	b, j, clock := spilling(t, func(o *Options) { o.JobMemory = 20_000 })
 	create(t, b, "q", nil)
 	random := rand.New(rand.NewPCG(3, 4))
 	for i := range 600 {

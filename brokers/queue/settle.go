@@ -7,39 +7,59 @@ import (
 // sliceJobs is how many jobs long work handles per hold of a queue's lock.
 const sliceJobs = 1000
 
-// currentLocked is the job in flight under the handle, nil when the handle is stale.
-func (q *queue) currentLocked(h Handle) *job {
+// currentLocked is the job in flight under the handle, nil when the handle is stale. When the job may be on disk it is the run that tells.
+func (q *queue) currentLocked(h Handle) (j *job, cold *run) {
 	j, ok := q.index.get(h.ID)
-	if !ok || j.state != stateInflight || j.deliveries != h.Delivery {
-		return nil
+	if !ok {
+		if r := q.shelved.with(h.ID); r != nil && r.times.state == stateInflight {
+			cold = r
+		}
+		return nil, cold
 	}
-	return j
+	if j.state != stateInflight || j.deliveries != h.Delivery {
+		return nil, nil
+	}
+	return j, nil
 }
 
-// settle applies one change to each job that is in flight under its handle, in one record. each, if not nil, gets an
-// entry per handle.
+// settle applies one change to each job that is in flight under its handle: in one record, unless some must come from disk first. each,
+// if not nil, gets an entry per handle.
 func (b *Broker) settle(name []byte, handles []Handle, each []bool, reason string, what func(q *queue, j *job, now int64) change,
-) (settled int, _ brokers.Receipt, _ error) {
-	q, err := b.locked(name)
-	if err != nil {
-		return 0, brokers.Receipt{}, err
-	}
-	defer b.release(q)
-	now := b.steady()
-	for i, h := range handles {
-		j := q.currentLocked(h)
-		if each != nil {
-			each[i] = j != nil
+) (settled int, receipt brokers.Receipt, _ error) {
+	for i := 0; ; {
+		q, err := b.locked(name)
+		if err != nil {
+			return settled, receipt, err
 		}
-		if j == nil {
-			continue
+		now := b.steady()
+		var j *job
+		var cold *run
+		for ; i < len(handles); i++ {
+			if j, cold = q.currentLocked(handles[i]); cold != nil {
+				break
+			}
+			if each != nil {
+				each[i] = j != nil
+			}
+			if j == nil {
+				continue
+			}
+			q.changeLocked(j, what(q, j, now), now, reason)
+			settled++
 		}
-		q.changeLocked(j, what(q, j, now), now, reason)
-		settled++
+		if seq := q.commitLocked(q.config.Sync == brokers.Always); seq != 0 {
+			receipt = q.receiptLocked(seq)
+		}
+		q.serveLocked()
+		q.relieveLocked() // what came back to be changed may have passed the budget
+		if cold == nil {
+			b.release(q)
+			return settled, receipt, nil
+		}
+		if err := q.awaitLocked(cold, nil); err != nil {
+			return settled, receipt, err
+		}
 	}
-	receipt := q.receiptLocked(q.commitLocked(q.config.Sync == brokers.Always))
-	q.serveLocked()
-	return settled, receipt, nil
 }
 
 // Ack ends jobs for good.
@@ -104,12 +124,10 @@ func (b *Broker) byID(name []byte, ids []uint64, states States, c change) (chang
 		for ; len(ids) > 0; ids = ids[1:] {
 			j, ok := q.index.get(ids[0])
 			if !ok {
-				if states&Ready == 0 {
-					continue // what is on disk is ready
-				}
-				if cold = q.ready.coldWith(ids[0]); cold != nil {
+				if cold = q.coldWithLocked(ids[0]); cold != nil && states.has(cold.state()) {
 					break
 				}
+				cold = nil
 				continue
 			}
 			if states.has(j.state) {
@@ -121,6 +139,7 @@ func (b *Broker) byID(name []byte, ids []uint64, states States, c change) (chang
 			receipt = q.receiptLocked(seq)
 		}
 		q.serveLocked()
+		q.relieveLocked() // what came back to be changed may have passed the budget
 		if cold == nil {
 			b.release(q)
 			return changed, receipt, nil
@@ -162,59 +181,42 @@ func (b *Broker) Purge(name []byte, states States) (int, brokers.Receipt, error)
 	})
 }
 
-// sliced walks the jobs that exist when it begins, in id order, a slice per lock hold, and does something to those in the
-// given states.
+// sliced walks the jobs that exist when it begins, a slice per lock hold, and does something to those in the given states: to those in
+// RAM in id order, and then to those on disk, a run at a time.
 func (b *Broker) sliced(name []byte, states States, do func(q *queue, j *job, now int64)) (int, brokers.Receipt, error) {
 	var receipt brokers.Receipt
 	end := b.numbers.lastID.Load()
 	done := 0
-	slice := make([]*job, 0, sliceJobs)
-	limit := end
-	for cursor := uint64(0); ; {
+	w := sweep{states: states, end: end, slice: make([]*job, 0, sliceJobs)}
+	for begun := false; ; begun = true {
 		q, err := b.locked(name)
 		if err != nil {
-			if cursor != 0 && isNoQueue(err) {
+			if begun && isNoQueue(err) {
 				err = nil // dropped meanwhile: nothing is left to do
 			}
 			return done, receipt, err
 		}
-		slice = slice[:0]
-		looked := 0
-		finished := true
-		q.index.ascend(cursor, func(id uint64, j *job) bool {
-			if id > limit {
-				return false
-			}
-			if looked == sliceJobs {
-				finished = false
-				return false
-			}
-			looked++
-			cursor = id + 1
-			if states.has(j.state) {
-				slice = append(slice, j)
-			}
-			return true
-		})
+		finished := w.nextLocked(q)
 		now := b.steady()
-		for _, j := range slice {
+		for _, j := range w.slice {
 			do(q, j, now)
 		}
 		var cold *run
-		if finished && states&Ready != 0 {
-			cold = q.runBeforeLocked(end)
+		if finished {
+			cold = q.runBeforeLocked(end, states)
 		}
-		done += len(slice)
+		done += len(w.slice)
 		if seq := q.commitLocked(q.config.Sync == brokers.Always); seq != 0 {
 			receipt = q.receiptLocked(seq)
 		}
 		q.serveLocked()
+		q.relieveLocked() // what came back to be changed may have passed the budget
 		if cold != nil {
-			// The jobs on disk come last, a run at a time.
+			w.ids = w.ids[:0]
+			cold.ids(func(id uint64) { w.ids = append(w.ids, id) })
 			if err := q.awaitLocked(cold, nil); err != nil {
 				return done, receipt, err
 			}
-			cursor, limit = cold.first, min(cold.last, end)
 			continue
 		}
 		b.release(q)
@@ -224,9 +226,65 @@ func (b *Broker) sliced(name []byte, states States, do func(q *queue, j *job, no
 	}
 }
 
-// runBeforeLocked is a run that holds an id up to end.
-func (q *queue) runBeforeLocked(end uint64) (cold *run) {
-	if q.ready.cold == 0 {
+// sweep is where sliced is.
+type sweep struct {
+	states States
+	end    uint64
+	cursor uint64   // in the index
+	ids    []uint64 // of the run that has been fetched, once the index is done
+	slice  []*job
+}
+
+// nextLocked takes the next slice, and tells whether the index and the run that was fetched are done.
+func (w *sweep) nextLocked(q *queue) (finished bool) {
+	w.slice = w.slice[:0]
+	take := func(j *job) {
+		if w.states.has(j.state) && j.id <= w.end {
+			w.slice = append(w.slice, j)
+		}
+	}
+	if w.cursor <= w.end {
+		looked := 0
+		q.index.ascend(w.cursor, func(id uint64, j *job) bool {
+			if id > w.end || looked == sliceJobs {
+				return false
+			}
+			looked++
+			w.cursor = id + 1
+			take(j)
+			return true
+		})
+		if looked == sliceJobs {
+			return false
+		}
+		w.cursor = w.end + 1
+	}
+	n := min(len(w.ids), sliceJobs)
+	for _, id := range w.ids[:n] {
+		if j, ok := q.index.get(id); ok {
+			take(j)
+		}
+	}
+	w.ids = w.ids[n:]
+	return len(w.ids) == 0
+}
+
+// runBeforeLocked is a run of jobs in one of the states that holds an id up to end.
+func (q *queue) runBeforeLocked(end uint64, states States) (cold *run) {
+	for _, s := range [...]state{stateDelayed, stateInflight, stateDead} {
+		if shelf := q.shelf(s); states.has(s) && shelf.away != nil {
+			shelf.away.runs.scan(func(r *run) bool {
+				if r.first <= end {
+					cold = r
+				}
+				return cold == nil
+			})
+		}
+		if cold != nil {
+			return cold
+		}
+	}
+	if states&Ready == 0 || q.ready.cold == 0 {
 		return nil
 	}
 	q.ready.all(func(b *bucket) bool {

@@ -20,6 +20,7 @@ func (q *queue) followLocked() {
 		return
 	}
 	q.drift = drift
+	q.delayed.dates(-moved)
 	if q.dated == nil {
 		return
 	}
@@ -29,9 +30,9 @@ func (q *queue) followLocked() {
 			j.at -= moved
 			return true
 		}
-		q.delayed.remove(timed{at: j.at, id: j.id})
+		q.delayed.remove(j)
 		j.at -= moved
-		q.delayed.set(timed.before, timed{j.at, j.id, j})
+		q.delayed.add(j)
 		return true
 	})
 }
@@ -117,6 +118,7 @@ func (q *queue) tickLocked() (more bool) {
 	budget = q.sweepLocked(now, budget)
 	if budget > 0 { // those that are back go first
 		q.expireRunsLocked(now)
+		q.fetchDueLocked(now)
 	}
 	q.serveLocked()
 	q.relieveLocked()
@@ -138,7 +140,7 @@ func (q *queue) expireLocked(now int64, budget int) int {
 		budget--
 	}
 	for budget > 0 && q.config.DeadTTL > 0 {
-		t, ok := q.dead.min()
+		t, ok := q.dead.hot.min()
 		if !ok || t.at+q.config.DeadTTL > now {
 			break
 		}
@@ -166,10 +168,72 @@ func (q *queue) expireRunsLocked(now int64) {
 	})
 }
 
+const (
+	// shelfFetches is how many runs of a shelf are fetched at a time, fetchRetry how long they wait when there is no room.
+	shelfFetches = 4
+	fetchRetry   = 50
+)
+
+// comingLocked visits the runs of a shelf in order, with the time at which to fetch each, until visit returns false.
+func (q *queue) comingLocked(s state, visit func(r *run, at int64) bool) {
+	if shelf := q.shelf(s); shelf.away != nil {
+		shelf.away.runs.scan(func(r *run) bool { return visit(r, q.fetchTimeLocked(r)) })
+	}
+}
+
+// fetchTimeLocked is when to fetch a run for the first of its times: somewhat before, while there is room.
+func (q *queue) fetchTimeLocked(r *run) int64 {
+	at := r.from().at
+	if r.times.state == stateDead {
+		if q.config.DeadTTL == 0 {
+			return foreverMS
+		}
+		at += q.config.DeadTTL
+	}
+	if !q.broker.crowded() {
+		at -= q.broker.options.fetchAhead
+	}
+	if r.failed != 0 {
+		at = max(at, r.failed+runExpiryRetry)
+	}
+	return at
+}
+
+// fetchDueLocked fetches the runs whose first jobs are due, few at a time: those that come due together go back to disk as ready ones
+// when nobody takes them. When that must wait, so do they, but for what somebody may wait for.
+func (q *queue) fetchDueLocked(now int64) {
+	b := q.broker
+	limit := shelfFetches
+	if b.crowded() && !b.spill.open() {
+		if limit = 1; q.ready.next() != nil {
+			return
+		}
+	}
+	for _, s := range [...]state{stateDelayed, stateInflight, stateDead} {
+		fetched := 0
+		q.comingLocked(s, func(r *run, at int64) bool {
+			if at > now {
+				return r.failed != 0
+			}
+			q.fetchLocked(r)
+			fetched++
+			return fetched < limit
+		})
+	}
+}
+
+// overdueLocked is a run whose first job should be ready, nil when there is none.
+func (q *queue) overdueLocked() *run {
+	if r := q.delayed.firstRun(); r != nil && r.from().at <= q.broker.steady() {
+		return r
+	}
+	return nil
+}
+
 // dueLocked makes delayed jobs ready. It has no record: a replay sees the same times.
 func (q *queue) dueLocked(now int64, budget int) int {
 	for budget > 0 {
-		t, ok := q.delayed.min()
+		t, ok := q.delayed.hot.min()
 		if !ok || t.at > now {
 			break
 		}
@@ -187,7 +251,7 @@ const leaseExpired = "lease expired"
 // lapseLocked ends leases whose time is over: the attempt has failed; the wait was the lease, so the job is ready at once.
 func (q *queue) lapseLocked(now int64, budget int) int {
 	for budget > 0 {
-		t, ok := q.inflight.min()
+		t, ok := q.inflight.hot.min()
 		if !ok || t.at > now {
 			break
 		}
@@ -219,10 +283,10 @@ func (q *queue) sweepLocked(now int64, budget int) int {
 func (q *queue) armAllLocked(now int64) {
 	next := int64(math.MaxInt64)
 	wake := func(at int64) { next = min(next, at) }
-	if t, ok := q.inflight.min(); ok {
+	if t, ok := q.inflight.hot.min(); ok {
 		wake(t.at)
 	}
-	if t, ok := q.delayed.min(); ok {
+	if t, ok := q.delayed.hot.min(); ok {
 		wake(t.at)
 	}
 	if t, ok := q.expiring.min(); ok {
@@ -234,8 +298,17 @@ func (q *queue) armAllLocked(now int64) {
 		}
 		wake(x.at)
 	}
-	if t, ok := q.dead.min(); ok && q.config.DeadTTL > 0 {
+	if t, ok := q.dead.hot.min(); ok && q.config.DeadTTL > 0 {
 		wake(t.at + q.config.DeadTTL)
+	}
+	for _, s := range [...]state{stateDelayed, stateInflight, stateDead} {
+		q.comingLocked(s, func(r *run, at int64) bool {
+			if at <= now {
+				at = now + fetchRetry // it is being fetched, or waits for room
+			}
+			wake(at)
+			return r.failed != 0
+		})
 	}
 	if end, ok := q.dedup.soonest(); ok {
 		wake(end.until + dedupSlack)

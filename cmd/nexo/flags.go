@@ -49,7 +49,7 @@ func serverFlags() []cli.Flag {
 		durationFlag("store-default-ttl", "STORE_DEFAULT_TTL", 0, "expiry that NSET sets when none is given; 0 none"),
 		&cli.StringFlag{Name: "max-payload", EnvVars: env("MAX_PAYLOAD"), Value: "10mb", Usage: "largest payload of a job, an entry or a message"},
 		&cli.StringFlag{Name: "min-free-disk", EnvVars: env("MIN_FREE_DISK"), Value: "64mb", Usage: "free space below which adding data is refused"},
-		&cli.StringFlag{Name: "queue-memory", EnvVars: env("QUEUE_MEMORY"), Value: "256mb", Usage: "memory for ready jobs of all queues; those past it wait on disk"},
+		&cli.StringFlag{Name: "queue-memory", EnvVars: env("QUEUE_MEMORY"), Value: "256mb", Usage: "memory for the jobs of all queues; those past it wait on disk"},
 		&cli.StringFlag{Name: "queue-max-memory", EnvVars: env("QUEUE_MAX_MEMORY"), Value: "0", Usage: "memory that jobs of every state may take, above which QPUSH is refused: twice --queue-memory or more; 0 is no limit"},
 		&cli.StringFlag{Name: "compact-size", EnvVars: env("COMPACT_SIZE"), Value: "64mb", Usage: "log of queues or streams that is compacted; memory holds as much of the streams"},
 		&cli.BoolFlag{Name: "enable-debug", EnvVars: env("ENABLE_DEBUG"), Usage: "allow DEBUG"},

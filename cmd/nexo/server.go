@@ -248,7 +248,7 @@ func (s *server) openBrokers(o options) (b opened, err error) {
 	}
 	b.queue, err = queue.Open(queue.Options{Journal: log, Clock: b.clock, Durability: o.fsync, Defaults: o.queueDefaults,
 		MaxPayload: o.maxPayload, CompactBytes: o.compactSize,
-		ReadyMemory: o.queueMemory, MaxMemory: o.queueMaxMemory, SpillDirectory: backlogDirectory(o.data),
+		JobMemory: o.queueMemory, MaxMemory: o.queueMaxMemory, SpillDirectory: backlogDirectory(o.data),
 		Failed: func(err error) {
 			s.logger.Error("background work of the queues failed and will be tried again; nothing is lost", "error", err)
 		}, Freed: freed})

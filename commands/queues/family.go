@@ -31,7 +31,6 @@ func (f *Family) Family() *commands.Family { return f.family }
 func (f *Family) infoMemory(line commands.Line) {
 	jobs := f.broker.Memory()
 	line("used_memory_queue:%d", jobs.RAM)
-	line("queue_ready_memory:%d", jobs.Ready)
 	line("queue_memory:%d", jobs.Budget)
 	line("queue_max_memory:%d", jobs.Limit)
 	line("queue_cold_bytes:%d", jobs.Cold)
