@@ -86,7 +86,7 @@ func TestLastWordsAreNotInLine(t *testing.T) {
 	}
 	defer broker.Close()
 	conn := &countingConn{}
-	b := newBusSession(broker, &Session{}, conn)
+	b := newBusSession(broker, &commands.Session{}, conn)
 	b.filters = map[string]*interest{}
 	for n := range endsAtOnce + 1 {
 		i := b.newFilterInterest(filterRequest{filter: fmt.Sprintf("site/%d/+", n)}, false)
