@@ -87,7 +87,11 @@ func (f *Family) infoMemory(line commands.Line) {
 	line("used_memory_peak_perc:%.2f%%", 100*float64(used)/float64(max(1, peak)))
 	line("used_memory_store:%d", used)
 	line("used_memory_store_rss:%d", f.broker.Resident())
-	line("mem_fragmentation_ratio:%.2f", float64(f.broker.Resident())/float64(max(1, used)))
+	ratio := 1.0 // of what the store has to what it counts; an empty one has some pages in hand
+	if used > 0 {
+		ratio = float64(f.broker.Resident()) / float64(used)
+	}
+	line("mem_fragmentation_ratio:%.2f", ratio)
 	line("maxmemory:%d", limit)
 	line("maxmemory_human:%s", commands.HumanBytes(limit))
 	line("maxmemory_policy:%s", policy)
