@@ -147,7 +147,8 @@ func (o *owner) check() {
 			o.t.Fatalf("class %d: %d partial spans are not in the list", kind, partial)
 		}
 		if used != live[kind] || int(c.blocks) != spans*per || int(c.free) != spans*per-used {
-			o.t.Fatalf("class %d: %d in use of %d held, %d spans; it counts %d blocks, %d free", kind, used, live[kind], spans, c.blocks, c.free)
+			o.t.Fatalf("class %d: %d in use of %d held, %d spans; it counts %d blocks, %d free",
+				kind, used, live[kind], spans, c.blocks, c.free)
 		}
 		if o.arena.loose == 0 && c.slack(per) {
 			o.t.Fatalf("class %d has %d free blocks of %d, and is not loose", kind, c.free, c.blocks)
@@ -177,7 +178,8 @@ func checkPool(t testing.TB, p *Pool, wantHeld int64) {
 			free = c.runs
 		}
 		if free != c.freeCount || dirty != c.dirtyCount {
-			t.Fatalf("a chunk of %d pages a run counts %d free and %d dirty runs, has %d and %d", c.pages, c.freeCount, c.dirtyCount, free, dirty)
+			t.Fatalf("a chunk of %d pages a run counts %d free and %d dirty runs, has %d and %d",
+				c.pages, c.freeCount, c.dirtyCount, free, dirty)
 		}
 		held += int64(c.runs-free) * int64(c.pages) * PageSize
 		kept += int64(dirty) * int64(c.pages) * PageSize
