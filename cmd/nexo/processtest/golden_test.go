@@ -22,7 +22,7 @@ const golden = "testdata/golden"
 var goldenFlags = []string{"--store-durability", "always", "--queue-memory", "1mb", "--compact-size", "64kb"}
 
 // TestGoldenDirectories opens data directories that were written, and killed, by the builds that they are named after; current is of
-// today's format, and is written anew when that changes:
+// today's format. When that changes, keep it under the name of its build, and write it anew:
 //
 //	go test ./cmd/nexo/processtest -run TestGoldenDirectories -args -rewrite current
 //	NEXO_BIN=/path/to/an/older/nexo go test ./cmd/nexo/processtest -run TestGoldenDirectories -args -rewrite NAME
