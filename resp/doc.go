@@ -35,9 +35,11 @@
 //	parked     its batch awaits a journal. The replies stay in the Writer, and nothing is read, until the journal's Watch wakes the loop
 //	helped     its last batch had many commands and others wait in line: the leader reads, a helper runs the batch, writes what the socket
 //	           takes and lets go. What the leader is told of the connection meanwhile he leaves in looped.handed; a helper that finds
-//	           something there, or leaves something to do (a journal to be awaited, output, more input), has the leader look
+//	           something there, or leaves something to do (a journal to be awaited, output, more input), has the leader look. Who is in
+//	           line, since there was more output than a turn's share, is not handed over: the leader would come to it
 //	aside      a command waits or is heavy (Aside, in Block, Admit and FlushReplies). The goroutine that was the leader goes on with this
-//	           connection to the end of the batch, and a new one leads. The leader still has the socket: it reads ahead, and writes
+//	           connection to the end of the batch, and a new one leads; one that was a helper goes on too, and counts as none any more.
+//	           The leader still has the socket, or has it again: it reads ahead, and writes
 //	           what the connection's goroutine puts into the outbox. markBack makes it served again
 //	held up    more than 256 KiB of replies are not written: the leader reads ahead and runs nothing
 //	ending     the client has sent its end, or a command or an error has closed it, or the server drains: what is to be written is,
@@ -59,7 +61,8 @@
 // while it is parked or aside, or with output that is not written.
 //
 // A parked batch waits for its journals one after the other, in one line per loop, journal and level. The lines are looked through from
-// the front when a journal has moved: numbers grow, so the first that is not there yet ends the look. An entry whose connection has
+// the front when a journal has moved: numbers grow, so the first that is not there yet ends the look (the few that a helper's batch has
+// brought in out of turn wait for it). An entry whose connection has
 // gone on, or is closed, is known by its ticket.
 //
 // # A connection with a goroutine

@@ -1,7 +1,8 @@
 package resp
 
 // parking is the line of the connections whose replies await one journal at one level. Their numbers grow, since the leader takes
-// them from the journal one after the other; so those at the front are done first.
+// them from the journal one after the other; so those at the front are done first. A batch that a helper has run may come behind later
+// numbers than its own: it is then done with them.
 type parking struct {
 	barrier Barrier
 	synced  bool
