@@ -189,7 +189,7 @@ func (l *Log) verify(found files, report *LogReport) (err error) {
 		}
 	}
 	if !found.manifest {
-		return &damage{file: filepath.Join(l.directory, manifestName), cause: errMissingFile}
+		return l.checkNew(found)
 	}
 	if l.manifest, err = loadManifest(l.directory); err != nil {
 		return err

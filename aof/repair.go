@@ -64,7 +64,9 @@ func (s *salvage) survey(makeSalvager func() Salvager) error {
 	if log.Damage == nil && makeSalvager == nil {
 		return nil
 	}
-	if err := s.prepare(); err != nil {
+	if err := s.prepare(); log.Damage == nil && errors.Is(err, errUnknownLog) {
+		return nil // it was being made: no record was ever in it
+	} else if err != nil {
 		return err
 	}
 	var salvager Salvager
@@ -160,8 +162,10 @@ func (s *salvage) prepare() (err error) {
 		l.manifest.id = l.listed.id
 		return nil
 	}
-	return errors.New("MANIFEST, WATERMARK, LOGS and snapshots are all unreadable: nothing says which log the records belong to")
+	return errUnknownLog
 }
+
+var errUnknownLog = errors.New("MANIFEST, WATERMARK, LOGS and snapshots are all unreadable: nothing says which log the records belong to")
 
 // each feeds the valid records in order, of the snapshot, then of the generations, resynchronizing after each damage.
 func (s *salvage) each(fn func(body []byte) error) error {

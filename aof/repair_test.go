@@ -311,3 +311,22 @@ func TestRepairKeepsTheOtherBlocksOfASnapshot(t *testing.T) {
 		})
 	}
 }
+
+// TestALogThatWasBeingMadeIsGood: a crash before the first MANIFEST leaves what a start takes for a new log, so there is nothing to repair.
+func TestALogThatWasBeingMadeIsGood(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeGeneration(filepath.Join(dir, "log"), 1); err != nil {
+		t.Fatal(err)
+	}
+	salvagers := map[string]func() Salvager{"log": func() Salvager { t.Error("asked"); return nil }}
+	for _, options := range []RepairOptions{{DryRun: true}, {AcceptLoss: true}, {AcceptLoss: true, Salvagers: salvagers}} {
+		report, err := Repair(dir, options)
+		if err != nil || report.Damaged() || report.Repaired || len(report.Logs) != 1 {
+			t.Fatal(report, err)
+		}
+	}
+	write(t, dir, 3)
+}
