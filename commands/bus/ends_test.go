@@ -12,14 +12,14 @@ import (
 
 // countingConn counts what a session asks of its connection.
 type countingConn struct {
-	held, heavy, ends int
-	inLine            func()
+	held, heavy, ends, pushed int
+	inLine                    func()
 }
 
 func (c *countingConn) ID() uint64              { return 1 }
 func (c *countingConn) RemoteAddr() net.Addr    { return &net.TCPAddr{} }
 func (c *countingConn) FlushReplies()           {}
-func (c *countingConn) Push(*resp.Message) bool { return true }
+func (c *countingConn) Push(*resp.Message) bool { c.pushed++; return true }
 func (c *countingConn) Hold(n int)              { c.held += n }
 func (c *countingConn) TryHold(n int) bool      { c.held += n; return true }
 func (c *countingConn) Admit()                  { c.heavy++ }
@@ -104,4 +104,43 @@ func TestLastWordsAreNotInLine(t *testing.T) {
 	if b.closed(false); conn.ends != 1 {
 		t.Errorf("%d ends were asked for", conn.ends)
 	}
+}
+
+// TestWhoHasClosedGetsNothing: although its socket may still take something, a connection in line for its end is passed over, by its own
+// will and by the messages to a shared group that it is a member of.
+func TestWhoHasClosedGetsNothing(t *testing.T) {
+	broker, err := pubsub.Open(pubsub.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	member := func(conn *countingConn, filters int) *busSession {
+		b := newBusSession(broker, &commands.Session{}, conn)
+		b.filters = map[string]*interest{}
+		for n := range filters {
+			request := filterRequest{filter: "work", group: fmt.Sprint("group", n)}
+			i := b.newFilterInterest(request, false)
+			b.filters[request.key()] = i
+			b.share(i, request.key())
+			broker.Subscribe(&i.Subscription, nil)
+		}
+		return b
+	}
+	closing, other := &countingConn{}, &countingConn{}
+	b, left := member(closing, endsAtOnce+1), member(other, 1)
+	if err := b.setWill(&will{topic: []byte("work"), payload: []byte("mine")}); err != nil {
+		t.Fatal(err)
+	}
+	const messages = 10
+	closing.inLine = func() {
+		for range messages {
+			left.batch.Publish([]byte("work"), []byte("more"), false)
+			left.batch.Flush()
+		}
+	}
+	b.closed(false)
+	if closing.pushed != 0 || other.pushed != messages+1 {
+		t.Errorf("%d messages to the one that has closed, %d of %d to the other", closing.pushed, other.pushed, messages+1)
+	}
+	left.closed(true)
 }

@@ -75,6 +75,7 @@ type busSession struct {
 	// which reads them without.
 	mu    sync.Mutex
 	proto int
+	gone  bool // the connection has closed: its interests have ended, and are still to be taken back
 	// While a confirmation is being written the subscription is in force already, or a client that has read the confirmation
 	// could miss a message; what arrives waits in pending.
 	confirming   bool
@@ -142,8 +143,12 @@ func (b *busSession) follow(ctx *commands.Context) {
 	b.shown.will.Store(b.will != nil)
 }
 
-// closed ends all subscriptions, and publishes the will unless the client said good-bye (clean).
+// closed ends all subscriptions, and publishes the will unless the client said good-bye (clean). None of the subscriptions gets anything
+// any more, the will neither: what a member of a shared group would get goes to another one.
 func (b *busSession) closed(clean bool) {
+	b.mu.Lock()
+	b.gone = true
+	b.mu.Unlock()
 	if b.will != nil && !clean {
 		b.publishWill()
 	}
@@ -283,7 +288,7 @@ func (b *busSession) begin(ctx *commands.Context, interests []*interest, retaine
 func (i *interest) source(cursor *pubsub.Cursor) func(buf []byte) ([]byte, bool) {
 	return func(buf []byte) ([]byte, bool) {
 		i.session.mu.Lock()
-		ended, form := i.ended, i.form()
+		ended, form := i.hasEnded(), i.form()
 		i.session.mu.Unlock()
 		if ended {
 			return buf, true
@@ -304,7 +309,7 @@ func (i *interest) Deliver(run *pubsub.Run, _ *pubsub.Subscription) bool {
 	b := i.session
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if i.ended {
+	if i.hasEnded() {
 		return false
 	}
 	form := i.form()
@@ -318,6 +323,9 @@ func (i *interest) Deliver(run *pubsub.Run, _ *pubsub.Subscription) bool {
 	}
 	return b.conn.Push(message)
 }
+
+// hasEnded is asked under the session's lock.
+func (i *interest) hasEnded() bool { return i.ended || i.session.gone }
 
 // hold keeps a message, under the lock, until the confirmation under way is written.
 func (b *busSession) hold(message *resp.Message) bool {
