@@ -67,6 +67,7 @@ type ownedJob struct {
 	delivery  int64
 	handle    string // of the last delivery that the owner has seen
 	bound     bool
+	leased    bool  // since the last change that was waited for: what became of it then no record may tell
 	from, to  int64 // attempts
 	sure      int64 // attempts in the last record that was waited for; those of leases are not
 	seen      bool  // in the comparison under way
@@ -99,15 +100,18 @@ func (j *ownedJob) advance(now time.Time) {
 	}
 }
 
-// died is the end of a server: the records of leases may be lost, that of one which ends with its connection counts for nothing.
+// died is the end of a server: the records of leases, and of their ends, may be lost; one that ends with its connection counts for
+// nothing.
 func (j *ownedJob) died() {
 	j.from = min(j.from, j.sure)
-	if !j.may(jobLeased) {
+	if !j.leased {
 		return
 	}
 	j.states |= jobReady
 	if j.bound {
 		j.states &^= jobLeased
+	} else {
+		j.states |= jobLeased
 	}
 }
 

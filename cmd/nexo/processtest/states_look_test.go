@@ -25,7 +25,7 @@ func (q *queueOwner) died(at time.Time, clean bool) {
 			if j.may(jobLeased) {
 				lease = span{minTime(lease.from, j.lease.from), maxTime(lease.to, j.lease.to)}
 			}
-			j.states, j.lease, j.handle, j.bound, j.to = j.states|jobLeased, lease, "", false, j.to+1
+			j.states, j.lease, j.handle, j.bound, j.leased, j.to = j.states|jobLeased, lease, "", false, true, j.to+1
 		}
 	}
 	for queue := range q.queues {

@@ -322,7 +322,7 @@ func (q *queueOwner) delivered(p *popAttempt, item []any, answered time.Time) (*
 		q.problem("job %s was delivered as attempt %d, with %d to %d before", handle, attempt, j.from, j.to)
 	default:
 		q.handles[handle] = true
-		j.states, j.lease, j.bound = jobLeased, within(p.sent, answered, p.lease), p.bound
+		j.states, j.lease, j.bound, j.leased = jobLeased, within(p.sent, answered, p.lease), p.bound, true
 		j.handle, j.delivery, j.from, j.to = handle, delivery, attempt, attempt
 		return j, nil
 	}

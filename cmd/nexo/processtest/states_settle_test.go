@@ -137,7 +137,7 @@ func (q *queueOwner) nack(c *client) error {
 	}
 	for _, j := range list {
 		j.states, j.due = after(j), within(sent, time.Now(), delay)
-		j.to, j.sure = j.from, j.from
+		j.to, j.sure, j.leased = j.from, j.from, false
 	}
 	return nil
 }
@@ -306,7 +306,7 @@ func revive(list []*ownedJob, states jobStates, due span, answered bool) {
 	for _, j := range list {
 		j.states |= states
 		if j.due, j.from = due, 0; answered {
-			j.states, j.to, j.sure, j.expiry = states, 0, 0, span{}
+			j.states, j.to, j.sure, j.expiry, j.leased = states, 0, 0, span{}, false
 		}
 	}
 }
