@@ -311,6 +311,24 @@ func (s *salvage) rebuild() error {
 	if _, err := writeManifest(l.directory, manifest{id: l.manifest.id, snapshot: next, generations: []uint64{next}}); err != nil {
 		return err
 	}
+	if err := s.removeReplaced(); err != nil {
+		return err
+	}
+	s.report.Quarantine = kept
+	for _, path := range s.findings.Aside {
+		if err := os.Remove(path); err != nil && !isMissing(err) {
+			return err
+		}
+	}
+	if err := syncDirectory(l.directory); err != nil {
+		return err
+	}
+	return s.list(next)
+}
+
+// removeReplaced removes what the new generation stands for, and the watermarks beside the log.
+func (s *salvage) removeReplaced() error {
+	l := s.log
 	for _, generation := range s.found.generations {
 		if err := os.RemoveAll(filepath.Join(l.directory, generationName(generation))); err != nil {
 			return err
@@ -327,16 +345,7 @@ func (s *salvage) rebuild() error {
 			return err
 		}
 	}
-	s.report.Quarantine = kept
-	for _, path := range s.findings.Aside {
-		if err := os.Remove(path); err != nil && !isMissing(err) {
-			return err
-		}
-	}
-	if err := syncDirectory(l.directory); err != nil {
-		return err
-	}
-	return s.list(next)
+	return nil
 }
 
 // repairList puts a LOGS that cannot be read aside and writes it anew from the logs that are there. What it said of others

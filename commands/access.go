@@ -43,14 +43,8 @@ func (a *access) passwordHash() (hash [sha256.Size]byte, set bool) {
 	return hash, false
 }
 
-// SetPassword changes the password that connections to come must give; "" is none.
-func (s *Server) SetPassword(password string) { s.access.setPassword(password) }
-
 // PasswordSet tells whether there is one.
 func (s *Server) PasswordSet() bool { return s.access.password.Load() != nil }
-
-// SetProtected asks for protected mode, or for none.
-func (s *Server) SetProtected(on bool) { s.access.guard.Store(on) }
 
 // guards tells whether protected mode is in force: without a password it keeps strangers out.
 func (s *Server) guards() bool { return s.access.guard.Load() && !s.PasswordSet() }

@@ -337,7 +337,8 @@ func TestPasswordGuardsEverything(t *testing.T) {
 
 func TestCommandDocsParse(t *testing.T) {
 	addr, server := commandstest.Open(t, commandstest.Process{}, nil)
-	for proto, head := range map[int]string{2: fmt.Sprintf("*%d\r\n", 2*len(server.Table())), 3: fmt.Sprintf("%%%d\r\n", len(server.Table()))} {
+	for proto, head := range map[int]string{2: fmt.Sprintf("*%d\r\n", 2*len(server.Table())),
+		3: fmt.Sprintf("%%%d\r\n", len(server.Table()))} {
 		client := commandstest.Dial(t, addr, proto)
 		for _, command := range []string{"COMMAND", "COMMAND INFO", "COMMAND DOCS", "COMMAND LIST"} {
 			reply := client.Do(strings.Fields(command)...)
@@ -365,7 +366,8 @@ func TestRedisCLIWorks(t *testing.T) {
 	}
 	for _, flag := range []string{"-2", "-3"} {
 		command := exec.Command(path, flag, "-p", port)
-		command.Stdin = strings.NewReader("help qpush\nset k v\nget k\nfoo\ncommand docs get\ncommand\ninfo\nqcreate q\nqpush q job\necho end-of-it\n")
+		command.Stdin = strings.NewReader("help qpush\nset k v\nget k\nfoo\ncommand docs get\ncommand\ninfo\nqcreate q\nqpush q job\necho " +
+			"end-of-it\n")
 		output, err := command.CombinedOutput()
 		if err != nil || !strings.Contains(string(output), "end-of-it") {
 			t.Errorf("redis-cli %s: %v\n%s", flag, err, output)
@@ -408,7 +410,8 @@ func TestClientKillAndUnblock(t *testing.T) {
 	admin, victim := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
 	id := strings.Trim(victim.Do("CLIENT", "ID"), ":\r\n")
 	admin.Do("QCREATE", "q")
-	for _, step := range []struct{ how, want string }{{"TIMEOUT", "$-1\r\n"}, {"ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"}} {
+	for _, step := range []struct{ how, want string }{{"TIMEOUT", "$-1\r\n"},
+		{"ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"}} {
 		replies := make(chan string, 1)
 		go func() { replies <- victim.Do("QPOP", "q", "BLOCK", "60s") }()
 		commandstest.Until(t, "the client is unblocked", func() bool { return admin.Do("CLIENT", "UNBLOCK", id, step.how) == ":1\r\n" })

@@ -36,7 +36,8 @@ func (s *Server) Help() (all []Help) {
 
 func helpOf(prefix string, spec *Spec) Help {
 	name := prefix + spec.Name
-	return Help{Name: name, Summary: spec.Summary, Syntax: strings.ToUpper(name) + usage(spec.Arguments), Group: spec.Group, Flags: spec.Flags, Required: max(spec.Arity, -spec.Arity)}
+	return Help{Name: name, Summary: spec.Summary, Syntax: strings.ToUpper(name) + usage(spec.Arguments), Group: spec.Group,
+		Flags: spec.Flags, Required: max(spec.Arity, -spec.Arity)}
 }
 
 // HelpFor describes the command that the words are; false when there is none.

@@ -73,7 +73,8 @@ func TestTapAndActivity(t *testing.T) {
 // to be looked at.
 func TestNamingWords(t *testing.T) {
 	s := commandstest.NewServer(commandstest.Brokers{}, commandstest.Process{})
-	names := strings.Fields("section will index n cursor save-selector key arguments channel queue glob flush-type pattern shardchannel numreplicas stream topic filter username source")
+	names := strings.Fields("section will index n cursor save-selector key arguments channel queue glob flush-type pattern shardchannel " +
+		"numreplicas stream topic filter username source")
 	for _, spec := range s.Sorted() {
 		got := s.NamingWords([]byte(spec.Name))
 		first := ""

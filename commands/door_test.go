@@ -44,7 +44,8 @@ func eventually(t testing.TB, what string, condition func() bool) {
 // TestIdleClientsHoldNothing: who holds a bound lease, waits for a job, listens or has left a will is not idle; who did once is.
 func TestIdleClientsHoldNothing(t *testing.T) {
 	addr, door := openDoor(t, resp.Options{IdleTimeout: 300 * time.Millisecond})
-	lease, wait, listen, filter, will, idle := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
+	lease, wait, listen, filter, will, idle := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2),
+		commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 2)
 	lease.Do("QCREATE", "other")
 	lease.Do("QPUSH", "q", "x")
 	lease.Do("QPOP", "q", "BIND", "LEASE", "1h")
@@ -79,7 +80,8 @@ func TestNamesAreBounded(t *testing.T) {
 	addr, door := openDoor(t, resp.Options{})
 	c := commandstest.Dial(t, addr, 2)
 	name, long := strings.Repeat("n", clientNameMax), strings.Repeat("n", 30<<20)
-	for _, words := range [][]string{{"CLIENT", "SETNAME", name}, {"CLIENT", "SETINFO", "LIB-NAME", name}, {"CLIENT", "SETINFO", "LIB-VER", name}} {
+	for _, words := range [][]string{{"CLIENT", "SETNAME", name}, {"CLIENT", "SETINFO", "LIB-NAME", name},
+		{"CLIENT", "SETINFO", "LIB-VER", name}} {
 		if got := c.Do(words...); got != "+OK\r\n" {
 			t.Errorf("%q: %q", words[:2], got)
 		}

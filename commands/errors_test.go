@@ -37,7 +37,8 @@ func TestErrorWordsAreThoseOfTheSources(t *testing.T) {
 	made := map[string]string{} // the file by word
 	for _, directory := range []string{"../commands", "../brokers", "../aof", "../resp"} {
 		err := filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || filepath.Base(path) == "errors.go" && directory == "../commands" {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || filepath.Base(path) == "errors.go" &&
+				directory == "../commands" {
 				return err
 			}
 			file, err := parser.ParseFile(gotoken.NewFileSet(), path, nil, 0)

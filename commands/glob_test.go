@@ -59,8 +59,9 @@ func TestLongChannelsReachTheirSubscribers(t *testing.T) {
 		t.Errorf("a shard channel has no levels: %q", got)
 	}
 	name := strings.Repeat("a", 60_000) + "b"
-	for pattern, channel := range map[string]string{"#": levels(128), strings.Repeat("+/", 127) + "+": levels(128), "*" + strings.Repeat("a", 1000) + "b": name,
-		strings.Repeat("*a", 500) + "b": name} {
+	for pattern, channel := range map[string]string{"#": levels(128), strings.Repeat("+/", 127) + "+": levels(128),
+		"*" + strings.Repeat("a", 1000) + "b": name,
+		strings.Repeat("*a", 500) + "b":       name} {
 		subscriber := commandstest.Dial(t, addr, 2)
 		subscriber.Do("PSUBSCRIBE", pattern)
 		if got := publisher.Do("PUBLISH", channel, "hi"); got == ":0\r\n" {

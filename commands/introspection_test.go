@@ -88,8 +88,10 @@ func TestKeysAreThoseOfRedis(t *testing.T) {
 	for _, proto := range []int{2, 3} {
 		addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
 		redis, nexo := commandstest.Dial(t, redisAddr, proto), commandstest.Dial(t, addr, proto)
-		for _, line := range []string{"SET k v", "SET k v GET", "SET k v EX 10", "SET k", "GET k", "OBJECT ENCODING x", "OBJECT FOO x", "MEMORY USAGE k", "memory usage k SAMPLES 5",
-			"CONFIG GET x", "MSET a 1 b", "MSET a 1 b 2", "RENAME a b", "DEL a b", "COPY a b DB 3", "SPUBLISH a b", "SUBSCRIBE a", "nothing x", "EXPIRE k 10", "GETEX k PERSIST",
+		for _, line := range []string{"SET k v", "SET k v GET", "SET k v EX 10", "SET k", "GET k", "OBJECT ENCODING x", "OBJECT FOO x",
+			"MEMORY USAGE k", "memory usage k SAMPLES 5",
+			"CONFIG GET x", "MSET a 1 b", "MSET a 1 b 2", "RENAME a b", "DEL a b", "COPY a b DB 3", "SPUBLISH a b", "SUBSCRIBE a", "nothing x",
+			"EXPIRE k 10", "GETEX k PERSIST",
 			"CLIENT LIST", "PUBLISH a b", "SCAN 0", "OBJECT HELP"} {
 			for _, command := range []string{"GETKEYS", "GETKEYSANDFLAGS"} {
 				commandstest.CompareReplies(t, redis, nexo, append([]string{"COMMAND", command}, strings.Fields(line)...))
@@ -99,7 +101,8 @@ func TestKeysAreThoseOfRedis(t *testing.T) {
 	addr, _ := commandstest.Open(t, commandstest.Process{}, nil)
 	c := commandstest.Dial(t, addr, 2)
 	for line, want := range map[string]string{
-		"NMSET 2 a 1 b 2 NX": "*2\r\n$1\r\na\r\n$1\r\nb\r\n", "NMSET 3 a 1 b 2": "-ERR Invalid arguments specified for command\r\n", "NMSET x a 1": "-ERR Invalid arguments specified for command\r\n",
+		"NMSET 2 a 1 b 2 NX": "*2\r\n$1\r\na\r\n$1\r\nb\r\n", "NMSET 3 a 1 b 2": "-ERR Invalid arguments specified for command\r\n",
+		"NMSET x a 1":     "-ERR Invalid arguments specified for command\r\n",
 		"NDEL a b IFEQ v": "*4\r\n$1\r\na\r\n$1\r\nb\r\n$4\r\nIFEQ\r\n$1\r\nv\r\n", "NDEL a ifeq v": "*1\r\n$1\r\na\r\n",
 		"QDLQ REPLAY q 1 2": "*1\r\n$1\r\nq\r\n", "QDLQ REPLAY q ALL TO r": "*2\r\n$1\r\nq\r\n$1\r\nr\r\n",
 		"QDLQ REPLAY q ALL TO": "-ERR Invalid arguments specified for command\r\n",
@@ -127,7 +130,8 @@ func TestCommandListFilters(t *testing.T) {
 	if !here["client|list"] || !here["object|encoding"] || !here["qpush"] {
 		t.Error("subcommands are not listed")
 	}
-	for _, filter := range []string{"ACLCAT string", "ACLCAT KEYSPACE", "aclcat dangerous", "ACLCAT connection", "ACLCAT admin", "ACLCAT read", "ACLCAT write", "ACLCAT fast", "ACLCAT slow",
+	for _, filter := range []string{"ACLCAT string", "ACLCAT KEYSPACE", "aclcat dangerous", "ACLCAT connection", "ACLCAT admin",
+		"ACLCAT read", "ACLCAT write", "ACLCAT fast", "ACLCAT slow",
 		"ACLCAT pubsub", "ACLCAT nothing", "PATTERN get*", "PATTERN OBJECT*", "PATTERN *|list", "MODULE x"} {
 		words := append([]string{"FILTERBY"}, strings.Fields(filter)...)
 		want, got := all(redis, words...), all(nexo, words...)
@@ -140,7 +144,8 @@ func TestCommandListFilters(t *testing.T) {
 	if got := all(nexo, "FILTERBY", "ACLCAT", "queue"); !got["qpush"] || got["get"] {
 		t.Errorf("the category queue: %v", got)
 	}
-	if got, want := nexo.Do("COMMAND", "INFO", "CLIENT|list", "client|nothing", "get|x"), "*3\r\n*10\r\n$11\r\nclient|list\r\n"; !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "$-1\r\n$-1\r\n") {
+	if got, want := nexo.Do("COMMAND", "INFO", "CLIENT|list", "client|nothing", "get|x"),
+		"*3\r\n*10\r\n$11\r\nclient|list\r\n"; !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "$-1\r\n$-1\r\n") {
 		t.Errorf("COMMAND INFO: %q", got)
 	}
 	if got := nexo.Do("COMMAND", "COUNT"); got != fmt.Sprintf(":%d\r\n", len(server.Table())) {
@@ -157,7 +162,8 @@ func TestKeysOfEveryCommand(t *testing.T) {
 	}
 	var check func(spec *commands.Spec)
 	check = func(spec *commands.Spec) {
-		if told := slices.ContainsFunc(spec.Keys, func(k commands.KeySpec) bool { return k.Access&commands.NotKey == 0 }); told != takesKey(spec.Arguments) {
+		if told := slices.ContainsFunc(spec.Keys,
+			func(k commands.KeySpec) bool { return k.Access&commands.NotKey == 0 }); told != takesKey(spec.Arguments) {
 			t.Errorf("%s: key specifications %v, arguments that are keys %v", spec.FullName(), told, !told)
 		}
 		for _, k := range spec.Keys {

@@ -101,7 +101,8 @@ func TestCommandsWhileLoading(t *testing.T) {
 		}
 	}
 	info := client.Do("INFO")
-	for _, line := range []string{"loading:1", "async_loading:0", `loading_start_time:\d+`, "loading_total_bytes:1258291200", "loading_loaded_bytes:314572800",
+	for _, line := range []string{"loading:1", "async_loading:0", `loading_start_time:\d+`, "loading_total_bytes:1258291200",
+		"loading_loaded_bytes:314572800",
 		"loading_loaded_perc:25.00", "loading_eta_seconds:30", "loading_log:queue", "redis_version:7.*", "connected_clients:1"} {
 		if !regexp.MustCompile("(?m)^" + line + "\r$").MatchString(info) {
 			t.Errorf("INFO lacks %s:\n%s", line, info)
@@ -115,7 +116,8 @@ func TestCommandsWhileLoading(t *testing.T) {
 			t.Errorf("loaded, %s: %q, want %q", step.command, got, step.want)
 		}
 	}
-	if info := client.Do("INFO"); !strings.Contains(info, "\nloading:0\r\n") || strings.Contains(info, "loading_") && !strings.Contains(info, "async_loading:0\r\n") ||
+	if info := client.Do("INFO"); !strings.Contains(info, "\nloading:0\r\n") || strings.Contains(info, "loading_") &&
+		!strings.Contains(info, "async_loading:0\r\n") ||
 		!strings.Contains(info, "\ndb3:keys=1,") {
 		t.Errorf("INFO once loaded:\n%s", info)
 	}
@@ -157,7 +159,8 @@ func TestNoCommandNeedsABrokerWhileLoading(t *testing.T) {
 		}
 	}
 	client := commandstest.Dial(t, addr, 3)
-	for _, words := range []string{"ID", "LIST", "INFO", "GETNAME", "SETINFO LIB-NAME x", "KILL TYPE pubsub", "KILL ID 99999", "UNBLOCK 99999", "LIST TYPE pubsub",
+	for _, words := range []string{"ID", "LIST", "INFO", "GETNAME", "SETINFO LIB-NAME x", "KILL TYPE pubsub", "KILL ID 99999",
+		"UNBLOCK 99999", "LIST TYPE pubsub",
 		"NO-EVICT ON", "TRACKINGINFO", "PAUSE 1", "UNPAUSE", "GETREDIR"} {
 		if got := client.Do(append([]string{"CLIENT"}, strings.Fields(words)...)...); strings.HasPrefix(got, "-LOADING") || got == "" {
 			t.Errorf("CLIENT %s: %q", words, got)

@@ -21,8 +21,10 @@ func (s *Server) Reference() string {
 	}
 	var text strings.Builder
 	text.WriteString("# Commands\n\n" +
-		"Generated from the command table by `go run ./cmd/nexo docs docs`; do not edit. A running server tells the same: `COMMAND DOCS name`.\n\n" +
-		"Replies are written as `+simple`, `:integer`, `$bulk`, `,double`, `*array`, `%map` (in RESP2 an array of twice as many elements) and `null`.\n\n")
+		"Generated from the command table by `go run ./cmd/nexo docs docs`; do not edit. A running server tells the same: `COMMAND DOCS " +
+		"name`.\n\n" +
+		"Replies are written as `+simple`, `:integer`, `$bulk`, `,double`, `*array`, `%map` (in RESP2 an array of twice as many elements) " +
+		"and `null`.\n\n")
 	var known []string
 	for _, family := range families {
 		known = append(known, family.group)
@@ -80,7 +82,8 @@ func writeReference(text *strings.Builder, spec *Spec) {
 	text.WriteString("\n| Subcommand | Meaning | Reply |\n|---|---|---|\n")
 	for i := range spec.Subcommands {
 		sub := &spec.Subcommands[i]
-		fmt.Fprintf(text, "| `%s %s%s` | %s. | `%s` |\n", name, strings.ToUpper(sub.Name), cell(usage(sub.Arguments)), sub.Summary, cell(sub.Reply))
+		fmt.Fprintf(text, "| `%s %s%s` | %s. | `%s` |\n", name, strings.ToUpper(sub.Name), cell(usage(sub.Arguments)), sub.Summary,
+			cell(sub.Reply))
 	}
 }
 

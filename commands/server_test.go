@@ -23,7 +23,8 @@ func TestSlowLogKeepsWhatTookLong(t *testing.T) {
 	client.Do("KEYS", "*")
 	client.Do("CONFIG", "SET", "requirepass", "")
 	reply := client.Do("SLOWLOG", "GET", "-1")
-	for _, want := range []string{"xxx... (72 more bytes)\r\n", "$4\r\nKEYS\r\n$1\r\n*\r\n", "(redacted)", "$2\r\nme\r\n", client.Conn.LocalAddr().String()} {
+	for _, want := range []string{"xxx... (72 more bytes)\r\n", "$4\r\nKEYS\r\n$1\r\n*\r\n", "(redacted)", "$2\r\nme\r\n",
+		client.Conn.LocalAddr().String()} {
 		if !strings.Contains(reply, want) {
 			t.Errorf("SLOWLOG GET lacks %q:\n%s", want, reply)
 		}
@@ -183,7 +184,8 @@ func TestInfoHasWhatClientsRead(t *testing.T) {
 		}
 		for _, line := range []string{
 			"redis_version:7\\.2\\.\\d+", "nexo_version:" + regexp.QuoteMeta(commands.Version), "redis_mode:standalone", "role:master", "loading:0",
-			"connected_clients:[1-9]\\d*", "blocked_clients:0", "used_memory:\\d+", "used_memory_heap:[1-9]\\d*", "maxmemory:0", "maxmemory_policy:noeviction",
+			"connected_clients:[1-9]\\d*", "blocked_clients:0", "used_memory:\\d+", "used_memory_heap:[1-9]\\d*", "maxmemory:0",
+			"maxmemory_policy:noeviction",
 			"total_commands_processed:\\d+", "total_connections_received:[1-9]\\d*", "connected_slaves:0", "maxclients:77", "tcp_port:[1-9]\\d*",
 			"db0:keys=1,expires=1,avg_ttl=\\d+", "db3:keys=1,expires=0,avg_ttl=0", "uptime_in_seconds:\\d+",
 		} {
@@ -192,7 +194,8 @@ func TestInfoHasWhatClientsRead(t *testing.T) {
 			}
 		}
 		section := client.Do("INFO", "replication", "KEYSPACE")
-		if !strings.Contains(section, "# Replication\r\n") || !strings.Contains(section, "# Keyspace\r\n") || strings.Contains(section, "# Server\r\n") {
+		if !strings.Contains(section, "# Replication\r\n") || !strings.Contains(section, "# Keyspace\r\n") ||
+			strings.Contains(section, "# Server\r\n") {
 			t.Errorf("INFO of two sections: %q", section)
 		}
 	}

@@ -91,7 +91,8 @@ func TestLogLevelActs(t *testing.T) {
 			t.Errorf("%s: %q, level %d", step.word, got, level.Level())
 		}
 		word := strings.ToLower(step.word)
-		if got, want := client.Do("CONFIG", "GET", "loglevel"), fmt.Sprintf("*2\r\n$8\r\nloglevel\r\n$%d\r\n%s\r\n", len(word), word); got != want {
+		if got, want := client.Do("CONFIG", "GET", "loglevel"), fmt.Sprintf("*2\r\n$8\r\nloglevel\r\n$%d\r\n%s\r\n", len(word),
+			word); got != want {
 			t.Errorf("%s: told as %q", step.word, got)
 		}
 	}
@@ -110,9 +111,12 @@ func TestAppendonlyTellsTheTruth(t *testing.T) {
 func TestConfigGetKnowsWhatToolsAskFor(t *testing.T) {
 	addr, _ := commandstest.Open(t, commandstest.Process{DataDirectory: os.TempDir()}, nil)
 	client := commandstest.Dial(t, addr, 2)
-	for _, name := range strings.Fields("maxmemory maxmemory-policy maxclients timeout databases save appendonly appendfsync dir dbfilename port bind " +
-		"requirepass tcp-keepalive notify-keyspace-events slowlog-log-slower-than slowlog-max-len loglevel hz proto-max-bulk-len cluster-enabled " +
-		"client-output-buffer-limit list-max-listpack-size list-max-ziplist-size replicaof slaveof unixsocket lua-time-limit latency-monitor-threshold " +
+	for _, name := range strings.Fields("maxmemory maxmemory-policy maxclients timeout databases save appendonly appendfsync dir " +
+		"dbfilename port bind " +
+		"requirepass tcp-keepalive notify-keyspace-events slowlog-log-slower-than slowlog-max-len loglevel hz proto-max-bulk-len " +
+		"cluster-enabled " +
+		"client-output-buffer-limit list-max-listpack-size list-max-ziplist-size replicaof slaveof unixsocket lua-time-limit " +
+		"latency-monitor-threshold " +
 		"min-replicas-to-write maxmemory-samples lfu-log-factor stop-writes-on-bgsave-error daemonize enable-debug-command") {
 		if got := client.Do("CONFIG", "GET", name); !strings.HasPrefix(got, "*2\r\n") {
 			t.Errorf("%s: %q", name, got)

@@ -33,7 +33,8 @@ func TestCallsAndErrorsAreCountedAsInRedis(t *testing.T) {
 	counts := regexp.MustCompile(`(?m)^cmdstat_([^:]+):calls=(\d+),usec=\d+,usec_per_call=[\d.]+,(rejected_calls=\d+,failed_calls=\d+)`)
 	for _, c := range []*commandstest.Client{redis, nexo} {
 		c.Do("CONFIG", "RESETSTAT")
-		for _, line := range []string{"SET k v", "GET k", "GET k", "GET", "INCR k", "INCR k", "SET k v EX nonsense", "FOO", "FOO bar", "CONFIG GET", "CONFIG SET hz x",
+		for _, line := range []string{"SET k v", "GET k", "GET k", "GET", "INCR k", "INCR k", "SET k v EX nonsense", "FOO", "FOO bar",
+			"CONFIG GET", "CONFIG SET hz x",
 			"CONFIG GET save", "OBJECT ENCODING k", "HELLO 9", "AUTH default x y", "EXPIRE k x", "MGET k none", "DEL k", "CLIENT NOSUCH"} {
 			c.Do(strings.Fields(line)...)
 		}
@@ -169,12 +170,14 @@ func TestSlowLogOfEverything(t *testing.T) {
 	c := commandstest.Dial(t, addr, 2)
 	c.Do("CONFIG", "SET", "slowlog-log-slower-than", "0")
 	c.Do("SLOWLOG", "RESET")
-	for _, line := range []string{"GET secretless", "SET k v", "INCR n", "PING", "QPUSH q x", "QPOP q", "AUTH default word1", "AUTH word2", "HELLO 2 AUTH default word3 SETNAME me",
+	for _, line := range []string{"GET secretless", "SET k v", "INCR n", "PING", "QPUSH q x", "QPOP q", "AUTH default word1", "AUTH word2",
+		"HELLO 2 AUTH default word3 SETNAME me",
 		"CONFIG SET requirepass word4 timeout 0", "CONFIG SET requirepass  timeout 0", "CONFIG GET timeout", "QPOP q BLOCK 1"} {
 		c.Do(strings.Split(line, " ")...)
 	}
 	log := c.Do("SLOWLOG", "GET", "-1")
-	for _, word := range []string{"secretless", "SET", "INCR", "PING", "QPUSH", "QPOP", "AUTH", "HELLO", "CONFIG", "timeout", "BLOCK", "SETNAME", "RESET"} {
+	for _, word := range []string{"secretless", "SET", "INCR", "PING", "QPUSH", "QPOP", "AUTH", "HELLO", "CONFIG", "timeout", "BLOCK",
+		"SETNAME", "RESET"} {
 		if !strings.Contains(log, word) {
 			t.Errorf("%s is not in the log: %q", word, log)
 		}
@@ -283,7 +286,8 @@ func TestClientListHasTheFieldsOfRedis(t *testing.T) {
 	other.Do("CLIENT", "NO-EVICT", "ON")
 	other.Do("CLIENT", "NO-TOUCH", "ON")
 	other.Do("PSUBSCRIBE", "a*")
-	if list := nexo.Do("CLIENT", "LIST"); !regexp.MustCompile(`flags=PeT .* psub=1 .* cmd=psubscribe `).MatchString(list) || !strings.Contains(list, "cmd=client|list ") {
+	if list := nexo.Do("CLIENT", "LIST"); !regexp.MustCompile(`flags=PeT .* psub=1 .* cmd=psubscribe `).MatchString(list) ||
+		!strings.Contains(list, "cmd=client|list ") {
 		t.Errorf("CLIENT LIST: %q", list)
 	}
 	fresh := commandstest.Dial(t, addr, 2)
@@ -300,7 +304,8 @@ func TestPauseHoldsWhatRedisHolds(t *testing.T) {
 		for _, known := range []struct {
 			name string
 			want bool
-		}{{"set", true}, {"publish", true}, {"spublish", true}, {"npub", true}, {"nmpub", true}, {"qpush", true}, {"xappend", true}, {"get", false}, {"subscribe", false},
+		}{{"set", true}, {"publish", true}, {"spublish", true}, {"npub", true}, {"nmpub", true}, {"qpush", true}, {"xappend", true},
+			{"get", false}, {"subscribe", false},
 			{"psubscribe", false}, {"nsub", false}, {"ping", false}, {"info", false}, {"pubsub", false}} {
 			if spec.Name == known.name && (spec.Flags&(commands.Write|commands.MayReplicate) != 0) != known.want {
 				t.Errorf("a pause of writes holds %s back: %v", spec.Name, !known.want)
@@ -354,7 +359,8 @@ func TestPauseHoldsWhatRedisHolds(t *testing.T) {
 	admin.Do("CLIENT", "UNPAUSE")
 }
 
-// TestOverMaxmemoryIsRefusedBeforeAnything: what adds data to the store is refused whatever its arguments, as in Redis, and the rest is not.
+// TestOverMaxmemoryIsRefusedBeforeAnything: what adds data to the store is refused whatever its arguments, as in Redis, and the
+// rest is not.
 func TestOverMaxmemoryIsRefusedBeforeAnything(t *testing.T) {
 	addr, server := commandstest.Open(t, commandstest.Process{}, nil)
 	redis, nexo := commandstest.Dial(t, commandstest.OpenRedis(t), 2), commandstest.Dial(t, addr, 2)
@@ -362,7 +368,8 @@ func TestOverMaxmemoryIsRefusedBeforeAnything(t *testing.T) {
 		c.Do("SET", "k", "v")
 		c.Do("CONFIG", "SET", "maxmemory", "1")
 	}
-	for _, line := range []string{"SET k v", "SET k v NONSENSE", "INCR k", "SET", "APPEND k x", "MSET a", "GET k", "GETEX k", "EXPIRE k 100", "SETRANGE k x x", "COPY k k2", "GETSET k x",
+	for _, line := range []string{"SET k v", "SET k v NONSENSE", "INCR k", "SET", "APPEND k x", "MSET a", "GET k", "GETEX k", "EXPIRE k 100",
+		"SETRANGE k x x", "COPY k k2", "GETSET k x",
 		"PUBLISH c x", "SETNX k v", "RENAME none k", "DEL k"} {
 		commandstest.CompareReplies(t, redis, nexo, strings.Fields(line))
 	}

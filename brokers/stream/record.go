@@ -202,27 +202,8 @@ func (b *Broker) replay(body []byte) error {
 func (b *Broker) replayOp(op byte, r *reader) error {
 	id := r.number()
 	switch op {
-	case opBrokerState:
-		b.nextID = max(b.nextID, id)
-		if len(r.b) > 0 {
-			b.dropEpoch(r.number())
-		}
-		return nil
-	case opSegments:
-		if id > uint64(len(r.b)) {
-			return errShort
-		}
-		b.listing = true
-		b.list(r, int(id))
-		return nil
-	case opReplaced:
-		if id != 0 {
-			b.list(&reader{b: numbers(nil, id)}, 1)
-		}
-		for n := r.count(); n > 0; n-- {
-			delete(b.listed, r.number())
-		}
-		return nil
+	case opBrokerState, opSegments, opReplaced:
+		return b.replayBroker(op, id, r)
 	case opCreate:
 		name := string(r.bytes())
 		s := newStream(b, id, name, r.config())
@@ -270,6 +251,31 @@ func (b *Broker) replayOp(op byte, r *reader) error {
 		s.replayDedup(r)
 	default:
 		return s.replayGroup(op, r)
+	}
+	return nil
+}
+
+// replayBroker takes back a record that belongs to no one stream; its first number is read already.
+func (b *Broker) replayBroker(op byte, id uint64, r *reader) error {
+	switch op {
+	case opBrokerState:
+		b.nextID = max(b.nextID, id)
+		if len(r.b) > 0 {
+			b.dropEpoch(r.number())
+		}
+	case opSegments:
+		if id > uint64(len(r.b)) {
+			return errShort
+		}
+		b.listing = true
+		b.list(r, int(id))
+	case opReplaced:
+		if id != 0 {
+			b.list(&reader{b: numbers(nil, id)}, 1)
+		}
+		for n := r.count(); n > 0; n-- {
+			delete(b.listed, r.number())
+		}
 	}
 	return nil
 }

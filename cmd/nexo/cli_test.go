@@ -30,7 +30,8 @@ func calls(t *testing.T, arguments ...string) (code int, output, problems string
 func TestMistakesOfTheCommandLine(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	for name, content := range map[string]string{"file": "", "empty.toml": "", "table.toml": "[dashboard]\nport = 18403\n", "other.toml": "[colours]\nred = 1\n", "typo.toml": "prot = 1\n", "secret": "\n"} {
+	for name, content := range map[string]string{"file": "", "empty.toml": "", "table.toml": "[dashboard]\nport = 18403\n",
+		"other.toml": "[colours]\nred = 1\n", "typo.toml": "prot = 1\n", "secret": "\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +103,8 @@ func TestMistakesOfTheCommandLine(t *testing.T) {
 		{"version now", `"now" is not a flag`},
 	} {
 		code, output, problems := calls(t, strings.Fields(test.line)...)
-		if code != exitUsage || output != "" || strings.Count(problems, "\n") != 1 || !strings.HasPrefix(problems, "nexo: ") || !strings.Contains(problems, test.want) {
+		if code != exitUsage || output != "" || strings.Count(problems, "\n") != 1 || !strings.HasPrefix(problems, "nexo: ") ||
+			!strings.Contains(problems, test.want) {
 			t.Errorf("nexo %s: exit %d, printed %q, %q; want %q", test.line, code, output, problems, test.want)
 		}
 	}
@@ -130,7 +132,8 @@ func TestWhatIsNoMistake(t *testing.T) {
 			t.Errorf("nexo %s: exit %d, %d bytes, %q", line, code, len(output), problems)
 		}
 	}
-	if _, output, _ := calls(t, "server", "--help"); !strings.Contains(output, "[$NEXO_PORT]") || strings.Contains(output, "--password value") {
+	if _, output, _ := calls(t, "server", "--help"); !strings.Contains(output, "[$NEXO_PORT]") ||
+		strings.Contains(output, "--password value") {
 		t.Errorf("the help does not name the variables, or shows what is hidden:\n%s", output)
 	}
 }
@@ -139,7 +142,8 @@ func TestWhatIsNoMistake(t *testing.T) {
 func TestNothingListens(t *testing.T) {
 	for _, line := range []string{"health --port 1", "demo --port 1", "health --address 127.0.0.1:1", "health --port 1 --tls"} {
 		code, _, problems := calls(t, strings.Fields(line)...)
-		if code != exitError || strings.Count(problems, "\n") != 1 || !strings.Contains(problems, "cannot reach 127.0.0.1:1: ") || !strings.Contains(problems, "--port") {
+		if code != exitError || strings.Count(problems, "\n") != 1 || !strings.Contains(problems, "cannot reach 127.0.0.1:1: ") ||
+			!strings.Contains(problems, "--port") {
 			t.Errorf("nexo %s: exit %d, %q", line, code, problems)
 		}
 	}
@@ -148,7 +152,8 @@ func TestNothingListens(t *testing.T) {
 // serveFor serves with flags, and says at which port.
 func serveFor(t *testing.T, load bool, flags ...string) (port string) {
 	t.Helper()
-	o, err := configured(t, "", append([]string{"--port", "0", "--dashboard=false", "--data", filepath.Join(t.TempDir(), "data")}, flags...)...)
+	o, err := configured(t, "", append([]string{"--port", "0", "--dashboard=false", "--data", filepath.Join(t.TempDir(), "data")},
+		flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +191,8 @@ func TestHealthFindsTheServerBesideIt(t *testing.T) {
 	mutual := serveFor(t, true, "--tls-cert", certificate, "--tls-key", key, "--tls-client-ca", certificate)
 	loading := serveFor(t, false)
 	config := filepath.Join(dir, "nexo.toml")
-	if err := os.WriteFile(config, []byte("port = "+secured+"\ntls-cert = \""+certificate+"\"\npassword-file = \""+secret+"\"\nmaxclients = 5\n"), 0o600); err != nil {
+	content := "port = " + secured + "\ntls-cert = \"" + certificate + "\"\npassword-file = \"" + secret + "\"\nmaxclients = 5\n"
+	if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
@@ -204,16 +210,19 @@ func TestHealthFindsTheServerBesideIt(t *testing.T) {
 		{"address over variable", []string{"NEXO_PORT=1"}, "health --address 127.0.0.1:" + plain, 0, ""},
 		{"demo", []string{"NEXO_PORT=" + plain}, "demo --once", 0, ""},
 		{"a certificate", []string{"NEXO_PORT=" + secured, "NEXO_TLS_CERT=" + certificate}, "health", 0, ""},
-		{"a certificate and a password", []string{"NEXO_PORT=" + secured, "NEXO_TLS_CERT=" + certificate, "NEXO_PASSWORD_FILE=" + secret}, "health", 0, ""},
+		{"a certificate and a password", []string{"NEXO_PORT=" + secured, "NEXO_TLS_CERT=" + certificate, "NEXO_PASSWORD_FILE=" + secret},
+			"health", 0, ""},
 		{"authorities", []string{"NEXO_PORT=" + secured, "NEXO_PASSWORD=hush"}, "health --tls-ca " + certificate, 0, ""},
-		{"demo with all of it", []string{"NEXO_PORT=" + secured, "NEXO_TLS_CERT=" + certificate, "NEXO_PASSWORD_FILE=" + secret}, "demo --once", 0, ""},
+		{"demo with all of it", []string{"NEXO_PORT=" + secured, "NEXO_TLS_CERT=" + certificate, "NEXO_PASSWORD_FILE=" + secret}, "demo --once",
+			0, ""},
 		{"the server's file", []string{"NEXO_CONFIG=" + config}, "health", 0, ""},
 		{"a wrong password", []string{"NEXO_PORT=" + secured, "NEXO_TLS_CERT=" + certificate, "NEXO_PASSWORD=loud"}, "health", 1, "WRONGPASS"},
 		{"another certificate", []string{"NEXO_PORT=" + secured}, "health --tls-cert " + other, 1, "another certificate"},
 		{"authorities of others", []string{"NEXO_PORT=" + secured}, "health --tls-ca " + other, 1, "certificate"},
 		{"no TLS", []string{"NEXO_PORT=" + secured}, "health", 1, "if it wants TLS, see --tls"},
 		{"mutual, none shown", []string{"NEXO_PORT=" + mutual, "NEXO_TLS_CERT=" + certificate}, "health", 0, ""},
-		{"mutual, one shown", []string{"NEXO_PORT=" + mutual, "NEXO_TLS_CERT=" + certificate}, "demo --once --client-cert " + certificate + " --client-key " + key, 0, ""},
+		{"mutual, one shown", []string{"NEXO_PORT=" + mutual, "NEXO_TLS_CERT=" + certificate},
+			"demo --once --client-cert " + certificate + " --client-key " + key, 0, ""},
 		{"loading", []string{"NEXO_PORT=" + loading}, "health", 1, "answered: LOADING Nexo is loading its logs"},
 		{"loading, content with that", []string{"NEXO_PORT=" + loading}, "health --live", 0, ""},
 	} {
@@ -260,7 +269,8 @@ func TestCheckOfAListWithoutItsLogs(t *testing.T) {
 	lock.Unlock()
 	for _, line := range []string{"check", "repair"} {
 		code, output, problems := calls(t, line, dir)
-		if want := map[string]int{"check": exitCorrupted, "repair": 0}[line]; code != want || !strings.Contains(output, "LOGS names this log, and its files are missing") {
+		if want := map[string]int{"check": exitCorrupted, "repair": 0}[line]; code != want ||
+			!strings.Contains(output, "LOGS names this log, and its files are missing") {
 			t.Errorf("%s: exit code %d, %q %q", line, code, output, problems)
 		}
 	}

@@ -10,7 +10,8 @@ import (
 
 // completionCommand prints a script that completes commands and flags in a shell; it is made from the commands themselves.
 func completionCommand() *cli.Command {
-	return &cli.Command{Name: "completion", Usage: "print a script that completes commands and flags: source <(nexo completion bash)", ArgsUsage: "bash|zsh|fish",
+	return &cli.Command{Name: "completion", Usage: "print a script that completes commands and flags: source <(nexo completion bash)",
+		ArgsUsage: "bash|zsh|fish",
 		Action: func(c *cli.Context) error {
 			var script string
 			switch shell := c.Args().First(); shell {

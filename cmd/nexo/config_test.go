@@ -31,7 +31,8 @@ func configured(t *testing.T, content string, arguments ...string) (o options, e
 		}
 		arguments = append([]string{"--config", path}, arguments...)
 	}
-	app := &cli.App{Flags: onCommandLine(serverFlags()), ExitErrHandler: func(*cli.Context, error) {}, Writer: io.Discard, ErrWriter: io.Discard,
+	app := &cli.App{Flags: onCommandLine(serverFlags()), ExitErrHandler: func(*cli.Context, error) {}, Writer: io.Discard,
+		ErrWriter: io.Discard,
 		Action: func(c *cli.Context) error {
 			o, err = readOptions(c)
 			return err
@@ -54,8 +55,9 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 
 func TestDurationsOfTheConfiguration(t *testing.T) {
 	const day = 24 * time.Hour
-	for text, want := range map[string]time.Duration{"50ms": 50 * time.Millisecond, "2s": 2 * time.Second, "1h30m": 90 * time.Minute, "1.5s": 1500 * time.Millisecond,
-		"1d": day, "7D": 7 * day, "2w": 14 * day, "0": 0} {
+	for text, want := range map[string]time.Duration{"50ms": 50 * time.Millisecond, "2s": 2 * time.Second, "1h30m": 90 * time.Minute,
+		"1.5s": 1500 * time.Millisecond,
+		"1d":   day, "7D": 7 * day, "2w": 14 * day, "0": 0} {
 		if o, err := configured(t, "", "--timeout", text); err != nil || o.timeout != want {
 			t.Errorf("--timeout %s: %v %v", text, o.timeout, err)
 		}
@@ -74,7 +76,8 @@ func TestDurationsOfTheConfiguration(t *testing.T) {
 		}
 	}
 	o, err := configured(t, "", "--stream-max-age", "2w", "--queue-dlq-ttl", "1d", "--queue-backoff", "exp 1h 1d")
-	if err != nil || o.streamDefaults.MaxAge != 14*day || o.queueDefaults.DeadTTL != day.Milliseconds() || o.queueDefaults.BackoffMax != day.Milliseconds() {
+	if err != nil || o.streamDefaults.MaxAge != 14*day || o.queueDefaults.DeadTTL != day.Milliseconds() ||
+		o.queueDefaults.BackoffMax != day.Milliseconds() {
 		t.Errorf("defaults of days: %+v %v", o.queueDefaults, err)
 	}
 }
@@ -112,8 +115,9 @@ func writeCertificate(t *testing.T, dir string) (certificate, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA:        true, BasicConstraintsValid: true}
 	signed, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +127,8 @@ func writeCertificate(t *testing.T, dir string) (certificate, key string) {
 		t.Fatal(err)
 	}
 	certificate, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for path, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: signed}, key: {Type: "PRIVATE KEY", Bytes: encoded}} {
+	for path, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: signed},
+		key: {Type: "PRIVATE KEY", Bytes: encoded}} {
 		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -25,10 +25,16 @@ func dashboardFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "dashboard", EnvVars: env(""), Value: true, Usage: "serve the dashboard, /metrics, /livez and /readyz over HTTP"},
 		&cli.StringFlag{Name: "dashboard-host", EnvVars: env("_HOST"), Value: "127.0.0.1", Usage: "address that the dashboard listens on"},
-		&cli.IntFlag{Name: "dashboard-port", EnvVars: env("_PORT"), Value: 8080, Usage: "port that the dashboard listens on; 0 takes a free one. When it is not given and 8080 is taken, the server starts without a dashboard and says so"},
-		&cli.StringFlag{Name: "dashboard-allowed-hosts", EnvVars: env("_ALLOWED_HOSTS"), Usage: "names, separated by commas, under which the dashboard may be asked for besides localhost and its own address, such as nexo.example.com behind a proxy"},
-		&cli.StringFlag{Name: "dashboard-base-path", EnvVars: env("_BASE_PATH"), Usage: "path in front of the dashboard's addresses, such as /nexo, when a proxy puts it there"},
-		&cli.BoolFlag{Name: "dashboard-trust-forwarded-prefix", EnvVars: env("_TRUST_FORWARDED_PREFIX"), Usage: "take the base path from X-Forwarded-Prefix; only behind a proxy that sets it"},
+		&cli.IntFlag{Name: "dashboard-port", EnvVars: env("_PORT"), Value: 8080,
+			Usage: "port that the dashboard listens on; 0 takes a free one. When it is not given and 8080 is taken, the server starts without " +
+				"a dashboard and says so"},
+		&cli.StringFlag{Name: "dashboard-allowed-hosts", EnvVars: env("_ALLOWED_HOSTS"),
+			Usage: "names, separated by commas, under which the dashboard may be asked for besides localhost and its own address, such as " +
+				"nexo.example.com behind a proxy"},
+		&cli.StringFlag{Name: "dashboard-base-path", EnvVars: env("_BASE_PATH"),
+			Usage: "path in front of the dashboard's addresses, such as /nexo, when a proxy puts it there"},
+		&cli.BoolFlag{Name: "dashboard-trust-forwarded-prefix", EnvVars: env("_TRUST_FORWARDED_PREFIX"),
+			Usage: "take the base path from X-Forwarded-Prefix; only behind a proxy that sets it"},
 		&cli.BoolFlag{Name: "dashboard-read-only", EnvVars: env("_READ_ONLY"), Usage: "refuse every change that comes from the dashboard"},
 		&cli.BoolFlag{Name: "dashboard-hide-payloads", EnvVars: env("_HIDE_PAYLOADS"), Usage: "never send payloads and values to the dashboard"},
 	}

@@ -44,7 +44,8 @@ func benchFeed(b *testing.B, l *liveServer) *websocket.Conn {
 func BenchmarkDashboardWindow(b *testing.B) {
 	l := startLive(b, inMemory)
 	for i := range 10_000 {
-		if _, _, err := l.s.source.brokers.queue.Push(fmt.Appendf(nil, "queue-%05d", i), [][]byte{[]byte("job")}, &queue.PushOptions{}, nil); err != nil {
+		if _, _, err := l.s.source.brokers.queue.Push(fmt.Appendf(nil, "queue-%05d", i), [][]byte{[]byte("job")}, &queue.PushOptions{},
+			nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -54,7 +55,8 @@ func BenchmarkDashboardWindow(b *testing.B) {
 		var times []time.Duration
 		for i := range 500 {
 			began := time.Now()
-			frame := fmt.Sprintf(`{"t":"sub","id":1,"topic":"queues","q":{"sort":%q,"filter":%q,"from":%d,"n":60}}`, sorts[i%len(sorts)], fmt.Sprint(i%10), i*7)
+			frame := fmt.Sprintf(`{"t":"sub","id":1,"topic":"queues","q":{"sort":%q,"filter":%q,"from":%d,"n":60}}`, sorts[i%len(sorts)],
+				fmt.Sprint(i%10), i*7)
 			if err := conn.WriteMessage(websocket.TextMessage, []byte(frame)); err != nil {
 				b.Fatal(err)
 			}

@@ -88,9 +88,12 @@ func TestHiddenPayloadsCannotBeFound(t *testing.T) {
 	}
 	seen := map[string]string{}
 	for _, query := range []string{
-		"counts", "queue?name=pay", "jobs?queue=pay&state=ready", "jobs?queue=pay&state=dead", "job?queue=pay&id=1&full=1", "job?queue=pay&id=2", "stream?name=payments",
-		"entries?stream=payments", "entry?stream=payments&offset=1&full=1", "parked?stream=payments&group=g", "keys?match=*", "tree", "key?key=card&full=1", "topics",
-		"wildcards", "subscribers?topic=cards/1", "retained", "retained?filter=cards/1&count=1&full=1", "clients", "slowlog", "config", "commands", "info", "snapshot?topic=slowlog",
+		"counts", "queue?name=pay", "jobs?queue=pay&state=ready", "jobs?queue=pay&state=dead", "job?queue=pay&id=1&full=1", "job?queue=pay&id=2",
+		"stream?name=payments",
+		"entries?stream=payments", "entry?stream=payments&offset=1&full=1", "parked?stream=payments&group=g", "keys?match=*", "tree",
+		"key?key=card&full=1", "topics",
+		"wildcards", "subscribers?topic=cards/1", "retained", "retained?filter=cards/1&count=1&full=1", "clients", "slowlog", "config",
+		"commands", "info", "snapshot?topic=slowlog",
 		"snapshot?topic=queues", "snapshot?topic=stats",
 	} {
 		response, err := http.Get(l.base + "/api/" + query)
@@ -124,9 +127,11 @@ func TestHiddenPayloadsCannotBeFound(t *testing.T) {
 		}
 	}
 	l.expect("search in reasons", at(l.get(200, "jobs", "queue", "pay", "state", "dead", "reason", "decl"), "rows", 0, "reason"), "declined")
-	l.expect("act by reason", at(l.post(200, "bulk", `{"queue":"pay","state":"dead","action":"replay","reason":"4111","dryRun":true}`), "count"), "0")
+	l.expect("act by reason", at(l.post(200, "bulk", `{"queue":"pay","state":"dead","action":"replay","reason":"4111","dryRun":true}`),
+		"count"), "0")
 	verified := l.post(200, "stream/verify", `{"name":"payments"}`)
 	l.expect("the hash of the entries", at(verified, "head"), "")
-	l.expect("the queue as a whole", at(l.post(200, "bulk", `{"queue":"pay","state":"dead","action":"replay","match":"","dryRun":true}`), "count"), "1")
+	l.expect("the queue as a whole", at(l.post(200, "bulk", `{"queue":"pay","state":"dead","action":"replay","match":"","dryRun":true}`),
+		"count"), "1")
 	l.expect("the key is untouched", do("GET", "card").Text(), secret)
 }

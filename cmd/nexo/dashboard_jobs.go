@@ -58,8 +58,9 @@ func (s *source) Queue(name string) (ui.QueueDetail, error) {
 	}
 	c := info.Counters
 	detail := ui.QueueDetail{Queue: queueOf(name, &info), Config: [][2]string{}, Priorities: [][2]int{}, Counters: map[string]uint64{
-		"pushed": c.Pushed, "delivered": c.Delivered, "acked": c.Acked, "failed": c.Nacked, "released": c.Released, "leaseExpired": c.LeaseExpired,
-		"dead": c.Dead, "replayed": c.Replayed, "deduped": c.Deduped, "deleted": c.Deleted, "expired": c.Expired, "dropped": c.Dropped,
+		"pushed": c.Pushed, "delivered": c.Delivered, "acked": c.Acked, "failed": c.Nacked, "released": c.Released,
+		"leaseExpired": c.LeaseExpired,
+		"dead":         c.Dead, "replayed": c.Replayed, "deduped": c.Deduped, "deleted": c.Deleted, "expired": c.Expired, "dropped": c.Dropped,
 		"movedIn": c.MovedIn, "movedOut": c.MovedOut,
 	}}
 	for _, field := range info.Config.Fields() {
@@ -147,13 +148,15 @@ func (s *source) Streams() (list []ui.Stream) {
 	return list
 }
 
-func (s *source) stream(name string, workers map[streams.GroupName]int) (row ui.Stream, groups []ui.Group, config stream.Config, err error) {
+func (s *source) stream(name string, workers map[streams.GroupName]int) (row ui.Stream, groups []ui.Group, config stream.Config,
+	err error) {
 	stats, err := s.brokers.stream.Stats([]byte(name))
 	if err != nil {
 		return row, nil, config, err
 	}
 	row = ui.Stream{
-		Name: name, Entries: stats.Entries, First: stats.First, Next: stats.Next, Bytes: stats.Bytes, FirstMS: stats.FirstMs, LastMS: stats.LastMs,
+		Name: name, Entries: stats.Entries, First: stats.First, Next: stats.Next, Bytes: stats.Bytes, FirstMS: stats.FirstMs,
+		LastMS: stats.LastMs,
 		Groups: len(stats.Groups), Chain: stats.Config.Chain, Appended: stats.Appended,
 	}
 	for _, group := range stats.Groups {
@@ -183,7 +186,8 @@ func (s *source) Entries(name, from string, count int, reverse bool) (rows []ui.
 	if err != nil {
 		return nil, 0, 0, err
 	}
-	page, err := s.brokers.stream.Fetch([]byte(name), position, stream.FetchOptions{Count: count, MaxBytes: pageBytesMax, Reverse: reverse}, nil)
+	page, err := s.brokers.stream.Fetch([]byte(name), position, stream.FetchOptions{Count: count, MaxBytes: pageBytesMax, Reverse: reverse},
+		nil)
 	if err != nil {
 		return nil, 0, 0, err
 	}
@@ -210,7 +214,8 @@ func (s *source) Entries(name, from string, count int, reverse bool) (rows []ui.
 }
 
 func entryOf(e *stream.Entry) ui.Entry {
-	return ui.Entry{Offset: e.Offset, MS: e.Ms, ID: strconv.FormatInt(e.Ms, 10) + "-" + strconv.FormatUint(e.Seq, 10), Payload: ui.NewPayload(e.Payload)}
+	return ui.Entry{Offset: e.Offset, MS: e.Ms, ID: strconv.FormatInt(e.Ms, 10) + "-" + strconv.FormatUint(e.Seq, 10),
+		Payload: ui.NewPayload(e.Payload)}
 }
 
 func (s *source) Parked(name, group, from string, count int) (rows []ui.ParkedEntry, next uint64, err error) {
@@ -223,7 +228,8 @@ func (s *source) Parked(name, group, from string, count int) (rows []ui.ParkedEn
 	}
 	list, next, err := s.brokers.stream.ParkedEntries([]byte(name), []byte(group), position, count, pageBytesMax)
 	for i := range list {
-		rows = append(rows, ui.ParkedEntry{Entry: entryOf(&list[i].Entry), Deliveries: list[i].Deliveries, ParkedMS: list[i].ParkedMs, Reason: list[i].Reason})
+		rows = append(rows, ui.ParkedEntry{Entry: entryOf(&list[i].Entry), Deliveries: list[i].Deliveries, ParkedMS: list[i].ParkedMs,
+			Reason: list[i].Reason})
 	}
 	return rows, next, err
 }

@@ -66,7 +66,8 @@ func changes(h commands.Help) bool {
 func (s *source) Command(words []string) (ui.Command, bool) {
 	help, found := s.commands.HelpFor(words)
 	command := commandOf(help)
-	command.Blocks = help.Flags&commands.Blocking != 0 && slices.ContainsFunc(words[min(help.Required, len(words)):], func(word string) bool { return strings.EqualFold(word, "BLOCK") })
+	command.Blocks = help.Flags&commands.Blocking != 0 && slices.ContainsFunc(words[min(help.Required, len(words)):],
+		func(word string) bool { return strings.EqualFold(word, "BLOCK") })
 	return command, found
 }
 
@@ -105,8 +106,9 @@ func (s *source) Totals() ui.Totals {
 	}
 	return ui.Totals{
 		Commands: activity.Commands, StoreCommands: activity.Measured, Hits: counters.Hits, Misses: counters.Misses, Keys: counters.Keys,
-		StoreLatency: ui.Latency{Counts: activity.Latency[:], Bound: latency.Bound}, FsyncLatency: ui.Latency{Counts: fsyncs[:], Bound: latency.Bound},
-		Published: bus.Published, Delivered: bus.Delivered, Subscriptions: bus.Subscriptions, Retained: int64(bus.Retained),
+		StoreLatency: ui.Latency{Counts: activity.Latency[:], Bound: latency.Bound},
+		FsyncLatency: ui.Latency{Counts: fsyncs[:], Bound: latency.Bound},
+		Published:    bus.Published, Delivered: bus.Delivered, Subscriptions: bus.Subscriptions, Retained: int64(bus.Retained),
 		StreamRead: read, StreamAcked: acked,
 		Connected: door.Connected, Refused: door.Refused, Errors: activity.Errors, Expired: counters.Expired, Evicted: counters.Evicted,
 		Memory: residentMemory(), Disk: s.disk.bytes(s.data, s.brokers.clock.Now()),

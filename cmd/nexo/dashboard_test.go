@@ -175,7 +175,8 @@ func TestDashboardQueues(t *testing.T) {
 	l.expect("paused", at(l.get(200, "queue", "name", "mails"), "paused"), "in")
 	l.expect("push while paused", at(l.post(400, "queue/push", `{"name":"mails","payload":"x"}`), "error", "code"), "QPAUSED")
 	l.post(200, "queue/resume", `{"name":"mails"}`)
-	l.expect("acted", at(l.post(200, "jobs/act", fmt.Sprintf(`{"queue":"mails","action":"delete","ids":[%q]}`, at(first, "id"))), "count"), "1")
+	l.expect("acted", at(l.post(200, "jobs/act", fmt.Sprintf(`{"queue":"mails","action":"delete","ids":[%q]}`, at(first, "id"))), "count"),
+		"1")
 
 	bulk := `{"queue":"mails","state":"ready","action":"delete","match":"mail 4","dryRun":%v}`
 	l.expect("dry run", at(l.post(200, "bulk", fmt.Sprintf(bulk, true)), "count"), "11")
@@ -192,7 +193,8 @@ func TestDashboardQueues(t *testing.T) {
 	} {
 		dead := l.get(200, "jobs", "queue", "mails", "state", "dead", "match", search[0], "reason", search[1])
 		l.expect(words("dead", search), words(len(dead["rows"].([]any))), strings.TrimSpace(want))
-		count := l.post(200, "bulk", fmt.Sprintf(`{"queue":"mails","state":"dead","action":"replay","match":%q,"reason":%q,"dryRun":true}`, search[0], search[1]))
+		count := l.post(200, "bulk", fmt.Sprintf(`{"queue":"mails","state":"dead","action":"replay","match":%q,"reason":%q,"dryRun":true}`,
+			search[0], search[1]))
 		l.expect(words("count", search), at(count, "count"), strings.TrimSpace(want))
 	}
 	task = l.awaitTask(l.post(200, "bulk", `{"queue":"mails","state":"dead","action":"replay","reason":"gone"}`))
@@ -209,7 +211,8 @@ func TestDashboardStreams(t *testing.T) {
 	l := startLive(t, nil)
 	l.post(200, "stream/create", `{"name":"orders","options":["INTEGRITY","CHAIN"]}`)
 	for i := range 25 {
-		l.expect("offset", at(l.post(200, "stream/append", fmt.Sprintf(`{"name":"orders","payload":"order %d"}`, i+1)), "offset"), fmt.Sprint(i+1))
+		l.expect("offset", at(l.post(200, "stream/append", fmt.Sprintf(`{"name":"orders","payload":"order %d"}`, i+1)), "offset"),
+			fmt.Sprint(i+1))
 	}
 	l.post(200, "group/create", `{"stream":"orders","name":"billing","start":"first"}`)
 	detail := l.get(200, "stream", "name", "orders")
@@ -227,13 +230,15 @@ func TestDashboardStreams(t *testing.T) {
 	l.post(200, "console", `{"args":["XCONSUME","orders","billing","me","COUNT","5"]}`)
 	l.post(200, "console", `{"args":["XNACK","orders","billing","FATAL","IDS","2","1","2","REASON","bad"]}`)
 	parked := l.get(200, "parked", "stream", "orders", "group", "billing")
-	l.expect("parked", words(len(parked["rows"].([]any)), at(parked, "rows", 1, "offset"), at(parked, "rows", 1, "reason"), parked["next"]), "2 2 bad <nil>")
+	l.expect("parked", words(len(parked["rows"].([]any)), at(parked, "rows", 1, "offset"), at(parked, "rows", 1, "reason"), parked["next"]),
+		"2 2 bad <nil>")
 	l.expect("unpark one", at(l.post(200, "group/unpark", `{"stream":"orders","name":"billing","offsets":["1"],"drop":false}`), "count"), "1")
 	l.expect("unpark all", at(l.post(200, "group/unpark", `{"stream":"orders","name":"billing","offsets":null,"drop":true}`), "count"), "1")
 	sought := l.post(200, "group/seek", `{"stream":"orders","name":"billing","to":"10"}`)
 	l.expect("seek", at(sought, "next"), "10")
 	verified := l.post(200, "stream/verify", `{"name":"orders"}`)
-	l.expect("verify", words(verified["ok"], verified["from"], verified["to"], verified["firstBad"], len(at(verified, "head"))), "true 1 25  64")
+	l.expect("verify", words(verified["ok"], verified["from"], verified["to"], verified["firstBad"], len(at(verified, "head"))),
+		"true 1 25  64")
 	l.post(200, "stream/config", `{"name":"orders","set":{"maxlen":"20"}}`)
 	l.expect("group dropped", at(l.post(200, "group/drop", `{"stream":"orders","name":"billing"}`), "count"), "1")
 	l.expect("stream dropped", at(l.post(200, "stream/drop", `{"name":"orders"}`), "count"), "1")
@@ -282,7 +287,8 @@ func TestDashboardStore(t *testing.T) {
 		l.post(200, "console", fmt.Sprintf(`{"db":2,"args":["SET","user:%d:name","Ada"]}`, i))
 	}
 	l.post(200, "key/set", `{"db":2,"key":"lonely","b64":"/w==","ifEquals":null,"ttl":60000}`)
-	l.expect("only a new key", at(l.post(409, "key/set", `{"db":2,"key":"lonely","b64":"/w==","ifEquals":null,"ttl":null}`), "error", "code"), "CHANGED")
+	l.expect("only a new key", at(l.post(409, "key/set", `{"db":2,"key":"lonely","b64":"/w==","ifEquals":null,"ttl":null}`), "error", "code"),
+		"CHANGED")
 	l.post(409, "key/set", `{"db":2,"key":"lonely","b64":"AA==","ifEquals":"AA=="}`)
 	l.post(200, "key/set", `{"db":2,"key":"lonely","b64":"AA==","ifEquals":"/w==","ttl":-1}`)
 	key := l.get(200, "key", "db", "2", "key", "lonely")
@@ -293,7 +299,8 @@ func TestDashboardStore(t *testing.T) {
 	l.get(400, "key", "db", "16", "key", "a")
 
 	l.post(200, "key/set", `{"db":3,"key":"","b64":"AA=="}`) // a name like any other
-	l.expect("the key without a name", words(at(l.get(200, "key", "db", "3", "key", ""), "value", "b64"), at(l.get(200, "tree", "db", "3"), "keys", 0, "key") == ""), "AA== true")
+	l.expect("the key without a name", words(at(l.get(200, "key", "db", "3", "key", ""), "value", "b64"),
+		at(l.get(200, "tree", "db", "3"), "keys", 0, "key") == ""), "AA== true")
 	l.post(200, "key/set", `{"db":3,"key":"","b64":"Ag==","ifEquals":"AA=="}`)
 	l.post(200, "key/expire", `{"db":3,"key":"","ttl":60000}`)
 	l.expect("it is deleted", at(l.post(200, "key/delete", `{"db":3,"keys":[""]}`), "count"), "1")
@@ -301,7 +308,8 @@ func TestDashboardStore(t *testing.T) {
 	l.post(400, "key/expire", `{"db":3,"ttl":60000}`)
 
 	tree := l.get(200, "tree", "db", "2", "prefix", "", "delimiter", ":")
-	l.expect("tree", words(tree["folders"], at(tree, "keys", 0, "key"), tree["total"], tree["more"]), "[map[count:300 label:user name:user:]] lonely 301 false")
+	l.expect("tree", words(tree["folders"], at(tree, "keys", 0, "key"), tree["total"], tree["more"]),
+		"[map[count:300 label:user name:user:]] lonely 301 false")
 	below := l.get(200, "tree", "db", "2", "prefix", "user:")
 	l.expect("below", at(below, "folders", 0, "name")+" "+words(len(below["folders"].([]any))), "user:0: 300")
 
@@ -346,7 +354,8 @@ func TestDashboardPubSubAndServer(t *testing.T) {
 	l.expect("fsyncs were timed", words(slices.ContainsFunc(fsyncs.Counts, func(n uint64) bool { return n > 0 })), "true")
 	l.post(200, "publish", fmt.Sprintf(`{"topic":"long","payload":"%s","retain":true}`, strings.Repeat("x", 6000)))
 	shown := func(parameters ...string) string {
-		encoded, err := base64.StdEncoding.DecodeString(at(l.get(200, "retained", append(parameters, "filter", "long")...), "rows", 0, "payload", "b64"))
+		encoded, err := base64.StdEncoding.DecodeString(at(l.get(200, "retained", append(parameters, "filter", "long")...), "rows", 0, "payload",
+			"b64"))
 		return words(len(encoded), err)
 	}
 	l.expect("a long one in a list", shown("full", "1"), "4096 <nil>")
@@ -366,10 +375,13 @@ func TestDashboardPubSubAndServer(t *testing.T) {
 	}
 	l.expect("subscribers", at(l.get(200, "subscribers", "topic", "a/1"), "rows", 0, "name"), "demo:test")
 	l.expect("wildcards", words(l.get(200, "wildcards")["rows"]), "[map[name:a/# pattern:false subscribers:1]]")
-	l.expect("subscribers of one", words(at(l.get(200, "subscribers", "topic", "a/#", "exact", "1"), "rows", 0, "filter"), l.get(200, "subscribers", "topic", "a/1", "exact", "1")["rows"]), "a/# []")
+	l.expect("subscribers of one", words(at(l.get(200, "subscribers", "topic", "a/#", "exact", "1"), "rows", 0, "filter"),
+		l.get(200, "subscribers", "topic", "a/1", "exact", "1")["rows"]), "a/# []")
 	clients := l.get(200, "clients")
-	l.expect("clients without our own", words(len(clients["rows"].([]any)), at(clients, "rows", 0, "name"), at(clients, "rows", 0, "protocol"), at(clients, "rows", 0, "command")), "1 demo:test 3 nsub")
-	l.expect("CLIENT LIST without our own", words(strings.Count(at(l.post(200, "console", `{"args":["CLIENT","LIST"]}`), "reply", "v", "text"), "name=demo:test")), "1")
+	l.expect("clients without our own", words(len(clients["rows"].([]any)), at(clients, "rows", 0, "name"),
+		at(clients, "rows", 0, "protocol"), at(clients, "rows", 0, "command")), "1 demo:test 3 nsub")
+	l.expect("CLIENT LIST without our own", words(strings.Count(at(l.post(200, "console", `{"args":["CLIENT","LIST"]}`), "reply", "v",
+		"text"), "name=demo:test")), "1")
 	l.expect("receivers", at(l.post(200, "publish", `{"topic":"a/1","payload":"x"}`), "receivers"), "1")
 	l.expect("killed", at(l.post(200, "client/kill", fmt.Sprintf(`{"id":%q}`, at(clients, "rows", 0, "id"))), "count"), "1")
 
@@ -416,7 +428,8 @@ func TestDashboardPubSubAndServer(t *testing.T) {
 	if n := len(l.get(200, "config")["rows"].([]any)); n < 20 {
 		t.Errorf("%d settings", n)
 	}
-	for _, line := range []string{`["SUBSCRIBE","a"]`, `["NSUB","a"]`, `["PSUBSCRIBE","a*"]`, `["QPOP","q","BLOCK","0"]`, `["XFETCH","s","next","BLOCK","0"]`, `["CLIENT","REPLY","OFF"]`} {
+	for _, line := range []string{`["SUBSCRIBE","a"]`, `["NSUB","a"]`, `["PSUBSCRIBE","a*"]`, `["QPOP","q","BLOCK","0"]`,
+		`["XFETCH","s","next","BLOCK","0"]`, `["CLIENT","REPLY","OFF"]`} {
 		l.expect(line, at(l.post(400, "console", `{"args":`+line+`}`), "error", "code"), "NOCONSOLE")
 	}
 	for _, line := range []string{`["QPOP","block"]`, `["QMPOP","1","block"]`, `["XCONSUME","s","block","block"]`} { // names, not options
@@ -460,10 +473,14 @@ func TestDashboardWithAPassword(t *testing.T) {
 func TestDashboardReadOnlyConsole(t *testing.T) {
 	l := startLive(t, func(o *options) { o.dashboard.readOnly = true })
 	for line, want := range map[string]int{
-		`["GET","a"]`: 200, `["NGET","a"]`: 200, `["QLEN","q"]`: 200, `["INFO"]`: 200, `["config","get","*"]`: 200, `["PING"]`: 200, `["COMMAND","COUNT"]`: 200,
-		`["SET","a","b"]`: 403, `["QPUSH","q","x"]`: 403, `["QPOP","q"]`: 403, `["CONFIG","SET","timeout","1"]`: 403, `["CONFIG"]`: 403, `["FLUSHALL"]`: 403,
-		`["PUBLISH","a","b"]`: 403, `["NPUB","a","b"]`: 403, `["CLIENT","KILL","ID","1"]`: 403, `["SHUTDOWN"]`: 403, `["SLOWLOG","RESET"]`: 403, `["NOTHING"]`: 403,
-		`["CLIENT","PAUSE","1000"]`: 403, `["NRDEL","#"]`: 403, `["GETDEL","a"]`: 403, `["GETEX","a","PERSIST"]`: 403, `["NLIMIT","a","1","1s"]`: 403,
+		`["GET","a"]`: 200, `["NGET","a"]`: 200, `["QLEN","q"]`: 200, `["INFO"]`: 200, `["config","get","*"]`: 200, `["PING"]`: 200,
+		`["COMMAND","COUNT"]`: 200,
+		`["SET","a","b"]`:     403, `["QPUSH","q","x"]`: 403, `["QPOP","q"]`: 403, `["CONFIG","SET","timeout","1"]`: 403, `["CONFIG"]`: 403,
+		`["FLUSHALL"]`:        403,
+		`["PUBLISH","a","b"]`: 403, `["NPUB","a","b"]`: 403, `["CLIENT","KILL","ID","1"]`: 403, `["SHUTDOWN"]`: 403, `["SLOWLOG","RESET"]`: 403,
+		`["NOTHING"]`:               403,
+		`["CLIENT","PAUSE","1000"]`: 403, `["NRDEL","#"]`: 403, `["GETDEL","a"]`: 403, `["GETEX","a","PERSIST"]`: 403,
+		`["NLIMIT","a","1","1s"]`: 403,
 	} {
 		l.post(want, "console", `{"args":`+line+`}`)
 	}
@@ -550,7 +567,8 @@ func TestDemoFillsEveryBroker(t *testing.T) {
 	acked := func() float64 {
 		return l.get(200, "queue", "name", "mails")["counters"].(map[string]any)["acked"].(float64)
 	}
-	for deadline := time.Now().Add(20 * time.Second); acked() == 0 || l.get(200, "counts")["subscriptions"].(float64) == 0; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); acked() == 0 || l.get(200,
+		"counts")["subscriptions"].(float64) == 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nobody acknowledges mails, or nobody subscribes")
 		}

@@ -53,8 +53,10 @@ func TestWatchingChangesNothing(t *testing.T) {
 				list = append(list, name+" "+calls)
 			}
 		}
-		list = append(list, words("patterns", do("PUBSUB", "NUMPAT").Int()), words("channels", len(do("PUBSUB", "CHANNELS").List())), words("who", len(do("NWHO", "#").List())),
-			words("topics", len(do("NTOPICS").List()[0].List())), words("received by", do("NPUB", "a/b", "x").Int(), do("PUBLISH", "a", "x").Int(), do("NPUB", "kept", "y", "RETAIN").Int()))
+		list = append(list, words("patterns", do("PUBSUB", "NUMPAT").Int()), words("channels", len(do("PUBSUB", "CHANNELS").List())),
+			words("who", len(do("NWHO", "#").List())),
+			words("topics", len(do("NTOPICS").List()[0].List())), words("received by", do("NPUB", "a/b", "x").Int(), do("PUBLISH", "a", "x").Int(),
+				do("NPUB", "kept", "y", "RETAIN").Int()))
 		totals := l.s.source.Totals()
 		totals.StoreLatency, totals.FsyncLatency, totals.Memory, totals.Disk = ui.Latency{}, ui.Latency{}, 0, 0
 		totals.Commands -= uint64(commands)
@@ -69,7 +71,8 @@ func TestWatchingChangesNothing(t *testing.T) {
 	}
 	defer feed.Close()
 	for i, topic := range []string{
-		`"stats"`, `"queues"`, `"streams"`, `"clients"`, `"slowlog"`, `"queue","q":{"name":"jobs"}`, `"stream","q":{"name":"events"}`, `"tail:pubsub"`,
+		`"stats"`, `"queues"`, `"streams"`, `"clients"`, `"slowlog"`, `"queue","q":{"name":"jobs"}`, `"stream","q":{"name":"events"}`,
+		`"tail:pubsub"`,
 		`"tail:pubsub","q":{"filter":"a/+"}`, `"tail:commands"`, `"tail:stream","q":{"name":"events"}`,
 	} {
 		if err := feed.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"t":"sub","id":%d,"topic":%s}`, i+1, topic)); err != nil {
@@ -78,8 +81,10 @@ func TestWatchingChangesNothing(t *testing.T) {
 	}
 	for range 5 { // every read that a page makes, and those that it makes again and again
 		for _, path := range []string{
-			"counts", "queue?name=jobs", "jobs?queue=jobs&state=ready", "jobs?queue=jobs&state=ready&match=j", "job?queue=jobs&id=1&full=1", "stream?name=events",
-			"entries?stream=events", "entry?stream=events&offset=1&full=1", "parked?stream=events&group=group", "keys?match=k", "tree", "key?key=key&full=1", "topics", "wildcards",
+			"counts", "queue?name=jobs", "jobs?queue=jobs&state=ready", "jobs?queue=jobs&state=ready&match=j", "job?queue=jobs&id=1&full=1",
+			"stream?name=events",
+			"entries?stream=events", "entry?stream=events&offset=1&full=1", "parked?stream=events&group=group", "keys?match=k", "tree",
+			"key?key=key&full=1", "topics", "wildcards",
 			"subscribers?topic=a/b", "retained", "clients", "slowlog", "config", "commands", "info", "session",
 		} {
 			response, err := http.Get(l.base + "/api/" + path)

@@ -21,7 +21,8 @@ func TestDefaultsOfFlagsAreThoseOfBrokers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.queueDefaults != queue.DefaultConfig(brokers.Interval) || o.streamDefaults != stream.DefaultConfig(brokers.Interval) || o.groupDefaults != stream.DefaultGroupConfig() ||
+	if o.queueDefaults != queue.DefaultConfig(brokers.Interval) || o.streamDefaults != stream.DefaultConfig(brokers.Interval) ||
+		o.groupDefaults != stream.DefaultGroupConfig() ||
 		o.retainedDefaultTTL != 0 {
 		t.Errorf("without flags: %+v %+v %+v %v", o.queueDefaults, o.streamDefaults, o.groupDefaults, o.retainedDefaultTTL)
 	}
@@ -29,8 +30,10 @@ func TestDefaultsOfFlagsAreThoseOfBrokers(t *testing.T) {
 
 // TestDefaultsReachWhatIsMade makes things in every way, with an option and without, and asks what they got.
 func TestDefaultsReachWhatIsMade(t *testing.T) {
-	port := serveFor(t, true, "--queue-lease", "45s", "--queue-max-attempts", "7", "--queue-backoff", "fixed 3s", "--queue-ttl", "1h", "--queue-dlq-ttl", "24h",
-		"--queue-max-len", "1000", "--queue-dedup-window", "1m", "--stream-max-age", "48h", "--stream-max-bytes", "5mb", "--stream-max-len", "500", "--stream-dedup-window", "10s",
+	port := serveFor(t, true, "--queue-lease", "45s", "--queue-max-attempts", "7", "--queue-backoff", "fixed 3s", "--queue-ttl", "1h",
+		"--queue-dlq-ttl", "24h",
+		"--queue-max-len", "1000", "--queue-dedup-window", "1m", "--stream-max-age", "48h", "--stream-max-bytes", "5mb", "--stream-max-len",
+		"500", "--stream-dedup-window", "10s",
 		"--group-ack-wait", "2500ms", "--group-max-deliver", "3", "--group-max-pending", "50", "--retained-default-ttl", "90s")
 	conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 	if err != nil {
@@ -52,13 +55,16 @@ func TestDefaultsReachWhatIsMade(t *testing.T) {
 		return flat(reply)
 	}
 	do("HELLO 3")
-	for _, line := range []string{"QCREATE said LEASE 1m", "QPUSH pushed x", "XCREATE said MAXLEN 9", "XAPPEND appended x", "XGCREATE said g MAXDELIVER 9", "XGCREATE said plain",
+	for _, line := range []string{"QCREATE said LEASE 1m", "QPUSH pushed x", "XCREATE said MAXLEN 9", "XAPPEND appended x",
+		"XGCREATE said g MAXDELIVER 9", "XGCREATE said plain",
 		"XCONSUME appended made me COUNT 1 MK", "NPUB t v RETAIN", "NPUB given v RETAIN EX 1000"} {
 		do(line)
 	}
 	for _, test := range []struct{ line, want string }{
-		{"QCONFIG GET pushed", "lease 45000 maxattempts 7 backoff fixed 3000 jitter 20 delay 0 ttl 3600000 dlq on dlqttl 86400000 maxlen 1000 overflow reject dedupwindow 60000 sync always"},
-		{"QCONFIG GET said", "lease 60000 maxattempts 7 backoff fixed 3000 jitter 20 delay 0 ttl 3600000 dlq on dlqttl 86400000 maxlen 1000 overflow reject dedupwindow 60000 sync always"},
+		{"QCONFIG GET pushed", "lease 45000 maxattempts 7 backoff fixed 3000 jitter 20 delay 0 ttl 3600000 dlq on dlqttl 86400000 maxlen " +
+			"1000 overflow reject dedupwindow 60000 sync always"},
+		{"QCONFIG GET said", "lease 60000 maxattempts 7 backoff fixed 3000 jitter 20 delay 0 ttl 3600000 dlq on dlqttl 86400000 maxlen 1000 " +
+			"overflow reject dedupwindow 60000 sync always"},
 		{"XCONF appended GET", "maxage 172800000 maxbytes 5242880 maxlen 500 sync ALWAYS integrity NONE dedupwindow 10000"},
 		{"XCONF said GET", "maxage 172800000 maxbytes 5242880 maxlen 9 sync ALWAYS integrity NONE dedupwindow 10000"},
 		{"XSTAT said plain", "ackwait 2500 maxdeliver 3 maxpending 50"},

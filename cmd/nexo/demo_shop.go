@@ -34,8 +34,10 @@ func (c *demoClient) visit() error {
 		return err
 	}
 	if session.Kind == ui.Null {
-		err = c.all([]string{"NSET", "session:" + user, fmt.Sprintf(`{"user":%s,"cart":[],"language":"en"}`, user), "EX", strconv.Itoa(60 + c.random.IntN(600))},
-			[]string{"NSET", "user:" + user + ":profile", fmt.Sprintf(`{"name":%q,"city":%q,"orders":%d}`, pick(c, demoNames), pick(c, demoCities), c.random.IntN(40))})
+		err = c.all([]string{"NSET", "session:" + user, fmt.Sprintf(`{"user":%s,"cart":[],"language":"en"}`, user), "EX",
+			strconv.Itoa(60 + c.random.IntN(600))},
+			[]string{"NSET", "user:" + user + ":profile", fmt.Sprintf(`{"name":%q,"city":%q,"orders":%d}`, pick(c, demoNames), pick(c, demoCities),
+				c.random.IntN(40))})
 	}
 	if err != nil {
 		return err
@@ -55,7 +57,8 @@ func (c *demoClient) visit() error {
 func (c *demoClient) order() error {
 	user, product := c.user(), pick(c, demoProducts)
 	pieces := 1 + c.random.IntN(3)
-	event := fmt.Sprintf(`{"type":"order.placed","user":%s,"product":%q,"pieces":%d,"total":%.2f}`, user, product, pieces, float64(pieces)*(5+c.random.Float64()*60))
+	event := fmt.Sprintf(`{"type":"order.placed","user":%s,"product":%q,"pieces":%d,"total":%.2f}`, user, product, pieces,
+		float64(pieces)*(5+c.random.Float64()*60))
 	appended, err := c.do("XAPPEND", "orders", event)
 	if err != nil {
 		return err
@@ -76,7 +79,8 @@ func (c *demoClient) order() error {
 	case 1:
 		lines = append(lines, []string{"QPUSH", "thumbnails", fmt.Sprintf(`{"file":"review-%s.jpg","widths":[320,640,1280]}`, order)})
 	case 2:
-		lines = append(lines, []string{"QPUSH", "reports", fmt.Sprintf(`{"report":"daily","city":%q}`, pick(c, demoCities)), "DELAY", strconv.Itoa(1+c.random.IntN(24)) + "h"})
+		lines = append(lines, []string{"QPUSH", "reports", fmt.Sprintf(`{"report":"daily","city":%q}`, pick(c, demoCities)), "DELAY",
+			strconv.Itoa(1+c.random.IntN(24)) + "h"})
 	}
 	return c.all(lines...)
 }
@@ -86,12 +90,14 @@ func (c *demoClient) measure() error {
 	shelf := 1 + c.random.IntN(24)
 	at := 2 * math.Pi * float64(time.Now().Unix()%600) / 600
 	temperature := 19 + 2*math.Sin(at+float64(shelf)) + c.random.Float64()
-	return c.all([]string{"NPUB", fmt.Sprintf("shelves/%d/temperature", shelf), fmt.Sprintf(`{"celsius":%.1f}`, temperature), "RETAIN", "EX", "3600"})
+	return c.all([]string{"NPUB", fmt.Sprintf("shelves/%d/temperature", shelf), fmt.Sprintf(`{"celsius":%.1f}`, temperature), "RETAIN", "EX",
+		"3600"})
 }
 
 // click is an event of little worth, of which there are many.
 func (c *demoClient) click() error {
-	return c.all([]string{"XAPPEND", "clicks", fmt.Sprintf(`{"user":%s,"page":"/products/%s","ms":%d}`, c.user(), pick(c, demoProducts), 20+c.random.IntN(400))})
+	return c.all([]string{"XAPPEND", "clicks", fmt.Sprintf(`{"user":%s,"page":"/products/%s","ms":%d}`, c.user(), pick(c, demoProducts),
+		20+c.random.IntN(400))})
 }
 
 // worker takes a job, and fails with the given chance.

@@ -44,9 +44,12 @@ func configurationReference() string {
 		"Generated from the table of flags by `go run ./cmd/nexo docs docs`; do not edit.\n\n" +
 		"`nexo server` takes each parameter as a flag, as an environment variable, or from the TOML file of `--config`, where the key is the " +
 		"name of the flag without `--` (`maxclients = 500`). A flag wins over the environment, the environment over the file. " +
-		"Durations are written like `50ms`, `2s`, `1h30m`, `7d` or `2w`; bytes like `1048576`, `512mb` or `4gb`. An unknown flag or key, a `NEXO_` variable that looks " +
-		"like one of these mistyped, and a value out of range stop the start before anything is opened. A variable without a value is as one that is not " +
-		"there. No `.env` file is read: where one is wanted, the shell (`set -a; . ./.env`), Docker (`--env-file`) or systemd (`EnvironmentFile=`) reads it.\n\n" +
+		"Durations are written like `50ms`, `2s`, `1h30m`, `7d` or `2w`; bytes like `1048576`, `512mb` or `4gb`. An unknown flag or key, a " +
+		"`NEXO_` variable that looks " +
+		"like one of these mistyped, and a value out of range stop the start before anything is opened. A variable without a value is as " +
+		"one that is not " +
+		"there. No `.env` file is read: where one is wanted, the shell (`set -a; . ./.env`), Docker (`--env-file`) or systemd " +
+		"(`EnvironmentFile=`) reads it.\n\n" +
 		"| Flag | Environment | Default | Meaning |\n|---|---|---|---|\n")
 	for _, flag := range serverFlags() {
 		described := flag.(cli.DocGenerationFlag)
@@ -67,7 +70,8 @@ func configurationReference() string {
 		} else {
 			value = "`" + value + "`"
 		}
-		fmt.Fprintf(&text, "| %s | %s | %s | %s |\n", name, strings.Join(variables, ", "), value, strings.ReplaceAll(described.GetUsage(), "|", `\|`))
+		fmt.Fprintf(&text, "| %s | %s | %s | %s |\n", name, strings.Join(variables, ", "), value,
+			strings.ReplaceAll(described.GetUsage(), "|", `\|`))
 	}
 	text.WriteString(clientLimits)
 	text.WriteString(variablesReference())
@@ -77,7 +81,8 @@ func configurationReference() string {
 // variablesReference tells of the variables that are not of a flag, and of exit codes.
 func variablesReference() string {
 	var text strings.Builder
-	text.WriteString("\nThe defaults of queues, streams, groups and retained messages hold for what is made from then on; what is there keeps what it was made with.\n\n" +
+	text.WriteString("\nThe defaults of queues, streams, groups and retained messages hold for what is made from then on; what is there " +
+		"keeps what it was made with.\n\n" +
 		"## Other variables\n\n" +
 		"These names of an earlier Nexo server set the flags too, when neither the flag nor its own variable does:\n\n" +
 		"| Variable | Flag | Value |\n|---|---|---|\n")
@@ -95,13 +100,18 @@ func variablesReference() string {
 		}
 		fmt.Fprintf(&text, "| `%s` | `--%s` | %s |\n", a.name, a.flag, kind)
 	}
-	text.WriteString("\nPassed over, with a line in the log: what Kubernetes sets for a Service named `nexo` or `nexo-...` (`NEXO_PORT=tcp://10.96.12.7:7654`, " +
-		"`NEXO_SERVICE_HOST`, `NEXO_SERVICE_PORT`, `NEXO_PORT_7654_TCP_ADDR`, and so on) and Docker for a link; `NEXO_ENV` and the `*_ROOT_PERSISTENCE_PATH` of an " +
+	text.WriteString("\nPassed over, with a line in the log: what Kubernetes sets for a Service named `nexo` or `nexo-...` " +
+		"(`NEXO_PORT=tcp://10.96.12.7:7654`, " +
+		"`NEXO_SERVICE_HOST`, `NEXO_SERVICE_PORT`, `NEXO_PORT_7654_TCP_ADDR`, and so on) and Docker for a link; `NEXO_ENV` and the " +
+		"`*_ROOT_PERSISTENCE_PATH` of an " +
 		"earlier server; and any `NEXO_` variable that is not like one of ours.\n\n" +
 		"## Tools\n\n" +
-		"`nexo health` and `nexo demo` find the server by `--host` and `--port` or by `--address`, else by `NEXO_HOST`, `NEXO_PORT`, `NEXO_PASSWORD`, " +
-		"`NEXO_PASSWORD_FILE`, `NEXO_TLS_CERT` and `NEXO_CONFIG`, which beside a server are its own. With `--tls` they trust the authorities of the machine, with " +
-		"`--tls-ca` those of a file, with `--tls-cert` (or `NEXO_TLS_CERT`) the server's own certificate and nothing else. `nexo health` is content with a server that " +
+		"`nexo health` and `nexo demo` find the server by `--host` and `--port` or by `--address`, else by `NEXO_HOST`, `NEXO_PORT`, " +
+		"`NEXO_PASSWORD`, " +
+		"`NEXO_PASSWORD_FILE`, `NEXO_TLS_CERT` and `NEXO_CONFIG`, which beside a server are its own. With `--tls` they trust the " +
+		"authorities of the machine, with " +
+		"`--tls-ca` those of a file, with `--tls-cert` (or `NEXO_TLS_CERT`) the server's own certificate and nothing else. `nexo health` is " +
+		"content with a server that " +
 		"asks for a password or a certificate, and with `--live` also with one that still loads its logs.\n\n" +
 		"## Exit codes\n\n" +
 		"| Code | Meaning |\n|---|---|\n" +

@@ -27,7 +27,8 @@ func names(list []passedOver) string {
 func TestServiceLinksSetNothing(t *testing.T) {
 	links := []string{
 		"NEXO_SERVICE_HOST=10.96.12.7", "NEXO_SERVICE_PORT=7654", "NEXO_SERVICE_PORT_RESP=7654", "NEXO_SERVICE_PORT_DASHBOARD=8080",
-		"NEXO_PORT=tcp://10.96.12.7:7654", "NEXO_PORT_7654_TCP=tcp://10.96.12.7:7654", "NEXO_PORT_7654_TCP_PROTO=tcp", "NEXO_PORT_7654_TCP_PORT=7654",
+		"NEXO_PORT=tcp://10.96.12.7:7654", "NEXO_PORT_7654_TCP=tcp://10.96.12.7:7654", "NEXO_PORT_7654_TCP_PROTO=tcp",
+		"NEXO_PORT_7654_TCP_PORT=7654",
 		"NEXO_PORT_7654_TCP_ADDR=10.96.12.7", "NEXO_PORT_9_UDP=udp://10.96.12.7:9",
 		"NEXO_DASHBOARD_PORT=tcp://10.96.12.8:8080", "NEXO_DASHBOARD_SERVICE_HOST=10.96.12.8", "NEXO_DASHBOARD_SERVICE_PORT=8080",
 		"NEXO_DASHBOARD_PORT_8080_TCP=tcp://10.96.12.8:8080", "NEXO_ORDERS_PORT=tcp://10.96.12.9:1",
@@ -53,7 +54,8 @@ func TestServiceLinksSetNothing(t *testing.T) {
 }
 
 func TestVariablesOfOthersAreLeftAlone(t *testing.T) {
-	set(t, "NEXO_ENV=prod", "NEXO_LOG=nexo=trace,info", "NEXO_URL=http://x", "NEXO_NAME=/app/nexo", "NEXO_API_TOKEN=x", "NEXO_TEAM=1", "NEXO_HOME=/x", "OTHER=1")
+	set(t, "NEXO_ENV=prod", "NEXO_LOG=nexo=trace,info", "NEXO_URL=http://x", "NEXO_NAME=/app/nexo", "NEXO_API_TOKEN=x", "NEXO_TEAM=1",
+		"NEXO_HOME=/x", "OTHER=1")
 	o, err := configured(t, "")
 	if err != nil {
 		t.Fatal(err)
@@ -70,9 +72,11 @@ func TestVariablesOfOthersAreLeftAlone(t *testing.T) {
 
 func TestMistypedVariables(t *testing.T) {
 	for name, meant := range map[string]string{
-		"NEXO_PROT": "NEXO_PORT", "NEXO_MAX_CLIENTS": "NEXO_MAXCLIENTS", "NEXO_PASWORD": "NEXO_PASSWORD", "NEXO_PASS": "NEXO_PASSWORD", "NEXO_PASSWD": "NEXO_PASSWORD",
-		"NEXO_DASHBORD_PORT": "NEXO_DASHBOARD_PORT", "NEXO_FSYNC_INTERVALL": "NEXO_FSYNC_INTERVAL", "NEXO_STORE_DURABILTY": "NEXO_STORE_DURABILITY",
-		"NEXO_MAXMEM": "NEXO_MAXMEMORY", "NEXO_LOGLEVEL": "NEXO_LOG_LEVEL", "NEXO_TLS_CERTS": "NEXO_TLS_CERT",
+		"NEXO_PROT": "NEXO_PORT", "NEXO_MAX_CLIENTS": "NEXO_MAXCLIENTS", "NEXO_PASWORD": "NEXO_PASSWORD", "NEXO_PASS": "NEXO_PASSWORD",
+		"NEXO_PASSWD":        "NEXO_PASSWORD",
+		"NEXO_DASHBORD_PORT": "NEXO_DASHBOARD_PORT", "NEXO_FSYNC_INTERVALL": "NEXO_FSYNC_INTERVAL",
+		"NEXO_STORE_DURABILTY": "NEXO_STORE_DURABILITY",
+		"NEXO_MAXMEM":          "NEXO_MAXMEMORY", "NEXO_LOGLEVEL": "NEXO_LOG_LEVEL", "NEXO_TLS_CERTS": "NEXO_TLS_CERT",
 	} {
 		t.Run(name, func(t *testing.T) {
 			set(t, name+"=1")
@@ -86,7 +90,8 @@ func TestMistypedVariables(t *testing.T) {
 
 func TestValuesOfVariables(t *testing.T) {
 	for pair, want := range map[string]string{
-		"NEXO_PORT=x": `environment variable NEXO_PORT: "x" is not an integer`, "NEXO_TIMEOUT=5": `environment variable NEXO_TIMEOUT: "5" is not a duration, such as 50ms, 2s, 1h or 7d`,
+		"NEXO_PORT=x":                `environment variable NEXO_PORT: "x" is not an integer`,
+		"NEXO_TIMEOUT=5":             `environment variable NEXO_TIMEOUT: "5" is not a duration, such as 50ms, 2s, 1h or 7d`,
 		"NEXO_DASHBOARD=maybe":       `environment variable NEXO_DASHBOARD: "maybe" is not true or false`,
 		"QUEUE_VISIBILITY_MS=30s":    `environment variable QUEUE_VISIBILITY_MS: "30s" is not a whole number of milliseconds`,
 		"STREAM_MAX_DELIVERIES=many": `environment variable STREAM_MAX_DELIVERIES: "many" is not an integer`,
@@ -107,7 +112,8 @@ func TestValuesOfVariables(t *testing.T) {
 
 // TestAliases sets each flag by the older name of its variable, and shows that everything else comes before it, but the file.
 func TestAliases(t *testing.T) {
-	set(t, "SERVER_HOST=127.0.0.2", "SERVER_SOCKET_TCP_PORT=1001", "SERVER_DASHBOARD_HTTP_PORT=1002", "NEXO_LOG=ERROR", "MAX_PAYLOAD_SIZE=2097152", "STORE_TTL_SECS=3600",
+	set(t, "SERVER_HOST=127.0.0.2", "SERVER_SOCKET_TCP_PORT=1001", "SERVER_DASHBOARD_HTTP_PORT=1002", "NEXO_LOG=ERROR",
+		"MAX_PAYLOAD_SIZE=2097152", "STORE_TTL_SECS=3600",
 		"PUBSUB_DEFAULT_RETAINED_TTL_SECS=60", "QUEUE_VISIBILITY_MS=45000", "QUEUE_MAX_RETRIES=7", "STREAM_DEFAULT_RETENTION_AGE_MS=1000",
 		"STREAM_DEFAULT_RETENTION_BYTES=5000000", "STREAM_ACK_WAIT_MS=2500", "STREAM_MAX_DELIVERIES=3", "STREAM_MAX_ACK_PENDING=50")
 	o, err := configured(t, "port = 9\n")
@@ -115,13 +121,15 @@ func TestAliases(t *testing.T) {
 		t.Fatal(err)
 	}
 	q, s, g := o.queueDefaults, o.streamDefaults, o.groupDefaults
-	if o.host != "127.0.0.2" || o.port != 1001 || o.dashboard.port != 1002 || o.logLevel != "error" || o.maxPayload != 2<<20 || o.storeDefaultTTL != time.Hour ||
+	if o.host != "127.0.0.2" || o.port != 1001 || o.dashboard.port != 1002 || o.logLevel != "error" || o.maxPayload != 2<<20 ||
+		o.storeDefaultTTL != time.Hour ||
 		o.retainedDefaultTTL != time.Minute || q.Lease != 45_000 || q.MaxAttempts != 7 || s.MaxAge != time.Second || s.MaxBytes != 5_000_000 ||
 		g.AckWait != 2500*time.Millisecond || g.MaxDeliver != 3 || g.MaxPending != 50 || len(o.passedOver) != 0 {
 		t.Errorf("%+v", o)
 	}
 	set(t, "NEXO_PORT=1003", "NEXO_QUEUE_LEASE=1m", "QUEUE_MAX_RETRIES=0")
-	if o, err = configured(t, "", "--host", "127.0.0.3"); err != nil || o.port != 1003 || o.host != "127.0.0.3" || o.queueDefaults.Lease != 60_000 || o.queueDefaults.MaxAttempts != 1 {
+	if o, err = configured(t, "", "--host", "127.0.0.3"); err != nil || o.port != 1003 || o.host != "127.0.0.3" ||
+		o.queueDefaults.Lease != 60_000 || o.queueDefaults.MaxAttempts != 1 {
 		t.Errorf("our own variable, and a flag: %v %+v", err, o)
 	}
 }

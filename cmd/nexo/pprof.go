@@ -34,7 +34,8 @@ func openProfiles(address string, logger *slog.Logger) (at net.Addr, closer func
 	pages.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	pages.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	pages.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	server := &http.Server{Handler: onlyLocal(pages), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
+	server := &http.Server{Handler: onlyLocal(pages), ReadHeaderTimeout: 5 * time.Second,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	return listener.Addr(), func() error {

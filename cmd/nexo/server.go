@@ -163,7 +163,8 @@ func (s *server) load() error {
 	if s.options.collector != nil {
 		s.options.collector.watch(opened.store)
 	}
-	s.source = &source{brokers: opened, commands: s.table, streams: s.families.streams, door: s.door, own: s.own, journals: s.journals, data: s.options.data}
+	s.source = &source{brokers: opened, commands: s.table, streams: s.families.streams, door: s.door, own: s.own, journals: s.journals,
+		data: s.options.data}
 	if s.pages != nil {
 		if err := s.pages.show(s.source); err != nil {
 			return err

@@ -32,7 +32,8 @@ func directoryOf(c *cli.Context) (string, error) {
 }
 
 func checkCommand() *cli.Command {
-	return &cli.Command{Name: "check", Usage: "read the logs of a data directory and report what is damaged; changes nothing", ArgsUsage: "DIR",
+	return &cli.Command{Name: "check", Usage: "read the logs of a data directory and report what is damaged; changes nothing",
+		ArgsUsage: "DIR",
 		Action: func(c *cli.Context) error {
 			dir, err := directoryOf(c)
 			if err != nil {
@@ -55,7 +56,8 @@ func checkCommand() *cli.Command {
 }
 
 func repairCommand() *cli.Command {
-	return &cli.Command{Name: "repair", Usage: "rebuild damaged logs from their valid records; a dry run unless --apply is given", ArgsUsage: "DIR",
+	return &cli.Command{Name: "repair", Usage: "rebuild damaged logs from their valid records; a dry run unless --apply is given",
+		ArgsUsage: "DIR",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "apply", Usage: "do it: accept the loss that the dry run shows; the old files are kept in quarantine"},
 			&cli.Uint64Flag{Name: "missing-segment", Usage: "number of a segment file that is missing for good: an empty one takes its place"},

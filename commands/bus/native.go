@@ -65,10 +65,12 @@ func (f *Family) busSpecs() []commands.Spec {
 		},
 		{
 			Name: "ntopics", Arity: -1, Flags: commands.ReadOnly | commands.PubSub,
-			Summary: "Lists the topics that have subscribers or a retained message, or the filters with wildcards and the patterns that are subscribed to",
-			Reply:   "*2 $cursor *k *3 topic :subscribers :retained; of wildcards *3 filter :subscribers :pattern",
-			Arguments: []commands.Argument{{Name: "filter", Type: "string", Optional: true}, {Name: "kind", Type: "oneof", Token: "KIND", Optional: true, Arguments: []commands.Argument{
-				{Name: "topic", Type: "pure-token", Token: "TOPIC"}, {Name: "wildcard", Type: "pure-token", Token: "WILDCARD"}}}, count, cursor},
+			Summary: "Lists the topics that have subscribers or a retained message, or the filters with wildcards and the patterns that are " +
+				"subscribed to",
+			Reply: "*2 $cursor *k *3 topic :subscribers :retained; of wildcards *3 filter :subscribers :pattern",
+			Arguments: []commands.Argument{{Name: "filter", Type: "string", Optional: true},
+				{Name: "kind", Type: "oneof", Token: "KIND", Optional: true, Arguments: []commands.Argument{
+					{Name: "topic", Type: "pure-token", Token: "TOPIC"}, {Name: "wildcard", Type: "pure-token", Token: "WILDCARD"}}}, count, cursor},
 			Handler: f.ntopics,
 		},
 		{
@@ -226,7 +228,8 @@ type nsubRequest struct {
 func parseNSub(args [][]byte) (nsubRequest, error) {
 	var request nsubRequest
 	first := 2
-	for first < len(args) && !commands.Is(args[first], "NORETAINED") && !commands.Is(args[first], "NOLOCAL") && !commands.Is(args[first], "SHARE") {
+	for first < len(args) && !commands.Is(args[first], "NORETAINED") && !commands.Is(args[first], "NOLOCAL") &&
+		!commands.Is(args[first], "SHARE") {
 		first++
 	}
 	group := ""

@@ -21,7 +21,8 @@ func TestRetainedOverTheWire(t *testing.T) {
 	clock := brokertest.NewClock(time.Unix(1_800_000_000, 0))
 	addr, _ := openBus(t, pubsub.Options{Clock: clock})
 	p := dialWire(t, addr)
-	for _, words := range []string{"npub a/1 one RETAIN", "npub a/2 two RETAIN EX 10", "npub a/3 three PX 1500 RETAIN", "npub b x RETAIN EXAT 1800000005"} {
+	for _, words := range []string{"npub a/1 one RETAIN", "npub a/2 two RETAIN EX 10", "npub a/3 three PX 1500 RETAIN",
+		"npub b x RETAIN EXAT 1800000005"} {
 		if got := p.do(strings.Fields(words)...); got != ":0\r\n" {
 			t.Fatalf("%s: %q", words, got)
 		}
@@ -103,7 +104,8 @@ func TestNoLocalNoEchoAndWho(t *testing.T) {
 	other.want(lines("*4|$8|pmessage|$3|a/*|$3|a/1|$1|x|"), lines("*4|$8|pmessage|$3|a/*|$3|a/1|$1|y|"))
 	p := dialWire(t, addr)
 	who := p.do("nwho", "a/1")
-	for _, part := range []string{"*3\r\n", "$2\r\nme\r\n", "$3\r\na/+\r\n", "$3\r\na/1\r\n", "$3\r\na/*\r\n", w.LocalAddr().String(), other.LocalAddr().String()} {
+	for _, part := range []string{"*3\r\n", "$2\r\nme\r\n", "$3\r\na/+\r\n", "$3\r\na/1\r\n", "$3\r\na/*\r\n", w.LocalAddr().String(),
+		other.LocalAddr().String()} {
 		if !strings.Contains(who, part) {
 			t.Errorf("NWHO lacks %q: %q", part, who)
 		}

@@ -40,12 +40,14 @@ func (f *Family) pubsubSpecs() []commands.Spec {
 			Reply:     "*3 punsubscribe pattern :count per pattern", Handler: f.unsubscriber(patternKind),
 		},
 		{
-			Name: "ssubscribe", Runs: commands.InLoop, NeedsBrokers: true, Since: "7.0.0", Arity: -2, Flags: mode, Keys: commands.EveryKey(commands.NotKey, 1),
+			Name: "ssubscribe", Runs: commands.InLoop, NeedsBrokers: true, Since: "7.0.0", Arity: -2, Flags: mode,
+			Keys:      commands.EveryKey(commands.NotKey, 1),
 			Arguments: shards, Summary: "Listens for messages on shard channels",
 			Reply: "*3 ssubscribe shardchannel :count per channel", Handler: f.subscriber(shardKind),
 		},
 		{
-			Name: "sunsubscribe", Runs: commands.InLoop, NeedsBrokers: true, Since: "7.0.0", Arity: -1, Flags: mode, Keys: commands.EveryKey(commands.NotKey, 1),
+			Name: "sunsubscribe", Runs: commands.InLoop, NeedsBrokers: true, Since: "7.0.0", Arity: -1, Flags: mode,
+			Keys:      commands.EveryKey(commands.NotKey, 1),
 			Arguments: optionalShards, Summary: "Stops listening to shard channels, to all when none is given",
 			Reply: "*3 sunsubscribe shardchannel :count per channel", Handler: f.unsubscriber(shardKind),
 		},

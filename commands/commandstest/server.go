@@ -61,7 +61,8 @@ func NewServer(b Brokers, config Process) *Whole {
 		Keyspace: keyspace.New(keyspace.Options{}), Bus: bus.New(0), Queues: queues.New(), Streams: streams.New(),
 	}
 	s.Serve(b)
-	s.Server = commands.New(commands.Config{Clock: b.Clock, Password: config.Password, ProtectedMode: config.ProtectedMode, Loading: config.Loading},
+	s.Server = commands.New(commands.Config{Clock: b.Clock, Password: config.Password, ProtectedMode: config.ProtectedMode,
+		Loading: config.Loading},
 		s.Administration.Family(), s.Keyspace.Family(), s.Queues.Family(), s.Streams.Family(), s.Bus.Family())
 	return s
 }

@@ -547,7 +547,8 @@ func (g generator) command() []string {
 	commands := [][]string{
 		{"SET", k, v}, {"SET", k, v, g.pick("NX", "XX")}, {"SET", k, v, g.pick("EX", "PX"), g.pick("100000", "200000", "0")},
 		{"SET", k, v, g.option(), g.option(), g.option()}, {"GETEX", k, g.option(), g.option()},
-		{"SET", k, v, g.pick("EX", "PX"), "100000", g.option(), g.pick("EX", "PX"), "200000"}, {"SET", k, v, "KEEPTTL", g.pick("GET", "NX", "XX", "BAD")}, {"SET", k, v, "GET"},
+		{"SET", k, v, g.pick("EX", "PX"), "100000", g.option(), g.pick("EX", "PX"), "200000"},
+		{"SET", k, v, "KEEPTTL", g.pick("GET", "NX", "XX", "BAD")}, {"SET", k, v, "GET"},
 		{"SET", k, v, "EXAT", "33177117420"}, {"SET", k, v, "PXAT", "33177117420123"},
 		{"GET", k}, {"GET", k}, {"MGET", k, g.key(), g.key()}, {"STRLEN", k}, {"GETDEL", k}, {"GETSET", k, v}, {"SETNX", k, v},
 		{"GETEX", k, g.pick("EX", "EXAT", "PERSIST"), g.seconds()}, {"GETEX", k, "PERSIST"}, {"SETEX", k, g.seconds(), v},

@@ -34,7 +34,8 @@ const _ = uint(store.Databases-commands.Databases) + uint(commands.Databases-sto
 // Family is what the server is made of.
 func (f *Family) Family() *commands.Family {
 	return &commands.Family{
-		Specs:    slices.Concat(f.genericSpecs(), f.stringSpecs(), f.storeSpecs(), commands.Described([]commands.Spec{memorySpec(f)}, "server", "0.1.0", "")),
+		Specs: slices.Concat(f.genericSpecs(), f.stringSpecs(), f.storeSpecs(),
+			commands.Described([]commands.Spec{memorySpec(f)}, "server", "0.1.0", "")),
 		MakeRoom: func() error { return f.broker.MakeRoom() }, Measured: true,
 		Settings: f.settings(), Sections: f.sections(), ResetStatistics: func() { f.broker.ResetCounters() },
 	}
@@ -47,14 +48,16 @@ func (f *Family) settings() []commands.Setting {
 		policy = store.NoEviction.String()
 	}
 	number := func(name string, value int, most int64, least int64, apply func(n int)) commands.Setting {
-		return commands.Setting{Name: name, Value: strconv.Itoa(value), Check: commands.WholeNumber(least, most), Apply: func(_ *commands.Server, value string) {
-			apply(commands.Parsed(value))
-		}}
+		return commands.Setting{Name: name, Value: strconv.Itoa(value), Check: commands.WholeNumber(least, most),
+			Apply: func(_ *commands.Server, value string) {
+				apply(commands.Parsed(value))
+			}}
 	}
 	return []commands.Setting{
-		{Name: "maxmemory", Value: strconv.FormatInt(f.options.MaxMemory, 10), Check: commands.ByteCount, Apply: func(_ *commands.Server, value string) {
-			f.broker.SetMaxMemory(int64(commands.Parsed(value)))
-		}},
+		{Name: "maxmemory", Value: strconv.FormatInt(f.options.MaxMemory, 10), Check: commands.ByteCount,
+			Apply: func(_ *commands.Server, value string) {
+				f.broker.SetMaxMemory(int64(commands.Parsed(value)))
+			}},
 		{Name: "maxmemory-policy", Value: policy, Check: commands.OneWordOf("volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
 			"allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction"), Apply: func(_ *commands.Server, value string) {
 			if err := f.broker.SetMaxMemoryPolicy(value); err != nil {

@@ -43,7 +43,8 @@ func (f *Family) keySpecs() []commands.Spec {
 		{Name: "renamenx", Since: "1.0.0", Arity: 3, Flags: commands.Write | commands.Fast, Handler: f.renamenx, Reply: ":1 | :0",
 			Keys:    []commands.KeySpec{commands.Key(commands.RW|commands.Reads|commands.Deletes, 1), commands.Key(commands.OW|commands.Inserts, 2)},
 			Summary: "Renames a key, if the new name does not exist", Arguments: names},
-		{Name: "copy", Since: "6.2.0", Arity: -3, Flags: commands.Write | commands.DenyOOM, Handler: f.copyCommand, Reply: ":1 | :0", Runs: commands.InLoop,
+		{Name: "copy", Since: "6.2.0", Arity: -3, Flags: commands.Write | commands.DenyOOM, Handler: f.copyCommand, Reply: ":1 | :0",
+			Runs:    commands.InLoop,
 			Keys:    []commands.KeySpec{commands.Key(commands.RO|commands.Reads, 1), commands.Key(commands.OW|commands.Updates, 2)},
 			Summary: "Copies a key, to another database when asked",
 			Arguments: []commands.Argument{{Name: "source", Type: "key"}, {Name: "destination", Type: "key"},
@@ -52,7 +53,8 @@ func (f *Family) keySpecs() []commands.Spec {
 }
 
 func (f *Family) expirySpecs() []commands.Spec {
-	condition := commands.OneOf("condition", commands.Token("NX", "nx"), commands.Token("XX", "xx"), commands.Token("GT", "gt"), commands.Token("LT", "lt"))
+	condition := commands.OneOf("condition", commands.Token("NX", "nx"), commands.Token("XX", "xx"), commands.Token("GT", "gt"),
+		commands.Token("LT", "lt"))
 	set := func(name, since, summary, argument, kind string, handler commands.Handler) commands.Spec {
 		return commands.Spec{Name: name, Since: since, Arity: -3, Flags: commands.Write | commands.Fast, Handler: handler, Reply: ":1 | :0",
 			Keys: commands.OneKey(commands.RW | commands.Updates), Summary: summary,
@@ -66,13 +68,17 @@ func (f *Family) expirySpecs() []commands.Spec {
 		set("expire", "1.0.0", "Sets the time to live of a key in seconds", "seconds", "integer", f.expire),
 		set("pexpire", "2.6.0", "Sets the time to live of a key in milliseconds", "milliseconds", "integer", f.pexpire),
 		set("expireat", "1.2.0", "Sets the Unix time at which a key expires", "unix-time-seconds", "unix-time", f.expireat),
-		set("pexpireat", "2.6.0", "Sets the Unix time in milliseconds at which a key expires", "unix-time-milliseconds", "unix-time", f.pexpireat),
+		set("pexpireat", "2.6.0", "Sets the Unix time in milliseconds at which a key expires", "unix-time-milliseconds", "unix-time",
+			f.pexpireat),
 		ask("ttl", "1.0.0", "Returns the time to live of a key in seconds", ":s (-1 no expiry, -2 missing)", commands.VariesByItself, f.ttl),
-		ask("pttl", "2.6.0", "Returns the time to live of a key in milliseconds", ":ms (-1 no expiry, -2 missing)", commands.VariesByItself, f.pttl),
+		ask("pttl", "2.6.0", "Returns the time to live of a key in milliseconds", ":ms (-1 no expiry, -2 missing)", commands.VariesByItself,
+			f.pttl),
 		ask("expiretime", "7.0.0", "Returns the Unix time at which a key expires", ":s (-1 no expiry, -2 missing)", "", f.expiretime),
-		ask("pexpiretime", "7.0.0", "Returns the Unix time in milliseconds at which a key expires", ":ms (-1 no expiry, -2 missing)", "", f.pexpiretime),
+		ask("pexpiretime", "7.0.0", "Returns the Unix time in milliseconds at which a key expires", ":ms (-1 no expiry, -2 missing)", "",
+			f.pexpiretime),
 		{Name: "persist", Since: "2.2.0", Arity: 2, Flags: commands.Write | commands.Fast, Handler: f.persistCommand, Reply: ":1 | :0",
-			Keys: commands.OneKey(commands.RW | commands.Updates), Summary: "Takes the expiry of a key away", Arguments: []commands.Argument{keyArgument}},
+			Keys: commands.OneKey(commands.RW | commands.Updates), Summary: "Takes the expiry of a key away",
+			Arguments: []commands.Argument{keyArgument}},
 	}
 }
 
@@ -109,7 +115,8 @@ func (f *Family) keyspaceSpecs() []commands.Spec {
 func (f *Family) objectSpec() commands.Spec {
 	sub := func(name, summary, reply string, handler commands.Handler) commands.Spec {
 		return commands.Spec{Name: name, Arity: 3, Flags: commands.ReadOnly, Handler: handler, Reply: reply,
-			Keys: []commands.KeySpec{commands.Key(commands.RO, 2)}, Tips: commands.VariesByItself, Summary: summary, Arguments: []commands.Argument{keyArgument}}
+			Keys: []commands.KeySpec{commands.Key(commands.RO, 2)}, Tips: commands.VariesByItself, Summary: summary,
+			Arguments: []commands.Argument{keyArgument}}
 	}
 	return commands.Spec{
 		Name: "object", Since: "2.2.3", Arity: -2, Summary: "Tells how a value is kept",

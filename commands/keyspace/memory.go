@@ -15,7 +15,8 @@ func memorySpec(f *Family) commands.Spec {
 		Name: "memory", Summary: "Tells how much memory keys take", Arity: -2, Subcommands: []commands.Spec{
 			{
 				Name: "usage", Summary: "Answers the bytes that a key takes, as maxmemory counts them", Reply: ":bytes | null", Arity: -3,
-				Flags: commands.ReadOnly, Keys: []commands.KeySpec{commands.Key(commands.RO, 2)}, Handler: f.memoryUsage, Arguments: []commands.Argument{{Name: "key", Type: "key"},
+				Flags: commands.ReadOnly, Keys: []commands.KeySpec{commands.Key(commands.RO, 2)}, Handler: f.memoryUsage,
+				Arguments: []commands.Argument{{Name: "key", Type: "key"},
 					{Name: "count", Type: "integer", Token: "SAMPLES", Optional: true}},
 			},
 			{
@@ -33,7 +34,8 @@ func memorySpec(f *Family) commands.Spec {
 					ctx.W.OK()
 				},
 			},
-			{Name: "help", Summary: "Lists the subcommands", Reply: "*n +line", Arity: 2, Flags: commands.Loading | commands.Stale, Handler: commands.HelpOf("memory")},
+			{Name: "help", Summary: "Lists the subcommands", Reply: "*n +line", Arity: 2, Flags: commands.Loading | commands.Stale,
+				Handler: commands.HelpOf("memory")},
 		},
 	}
 }
@@ -94,9 +96,11 @@ func (f *Family) memoryDoctor(ctx *commands.Context, _ [][]byte) {
 	limit, policy := f.broker.MaxMemory()
 	switch {
 	case limit == 0:
-		ctx.W.Verbatim(fmt.Sprintf("The store takes %d bytes. There is no limit: set maxmemory, or it may take the memory of the whole machine.\n", used))
+		ctx.W.Verbatim(fmt.Sprintf("The store takes %d bytes. There is no limit: set maxmemory, or it may take the memory of the whole "+
+			"machine.\n", used))
 	case used > limit/10*9:
-		ctx.W.Verbatim(fmt.Sprintf("The store takes %d of the %d bytes of maxmemory; when they are full, %v decides what happens.\n", used, limit, policy))
+		ctx.W.Verbatim(fmt.Sprintf("The store takes %d of the %d bytes of maxmemory; when they are full, %v decides what happens.\n", used,
+			limit, policy))
 	default:
 		ctx.W.Verbatim(fmt.Sprintf("The store takes %d of the %d bytes of maxmemory. Nothing is wrong.\n", used, limit))
 	}

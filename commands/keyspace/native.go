@@ -23,7 +23,8 @@ func (f *Family) storeValueSpecs() []commands.Spec {
 			Summary: "Sets the string value of a key, on a condition when asked",
 			Arguments: []commands.Argument{keyArgument, valueArgument, setConditions(), commands.Optional(commands.Token("GET", "get")),
 				expirationWith(commands.Token("KEEPTTL", "keepttl"))}},
-		{Name: "nget", Arity: -2, Flags: commands.ReadOnly | commands.Fast, Handler: f.nget, Reply: "$value | null; WITHTTL: *2 $value :pttl(-1) | null",
+		{Name: "nget", Arity: -2, Flags: commands.ReadOnly | commands.Fast, Handler: f.nget,
+			Reply:     "$value | null; WITHTTL: *2 $value :pttl(-1) | null",
 			Keys:      commands.OneKey(commands.RO | commands.Reads),
 			Summary:   "Returns the string value of a key",
 			Arguments: []commands.Argument{keyArgument, commands.Optional(commands.Token("WITHTTL", "withttl"))}},
@@ -34,12 +35,14 @@ func (f *Family) storeValueSpecs() []commands.Spec {
 		{Name: "nmset", Arity: -4, Flags: add, Handler: f.nmset, Reply: ":1 | :0 (condition false)", Runs: commands.InLoop,
 			Keys:    []commands.KeySpec{{Access: commands.OW | commands.Updates, At: 1, Counted: true, Step: 2}},
 			Summary: "Sets the string values of keys, all or none", Arguments: []commands.Argument{
-				{Name: "n", Type: "integer"}, pairs, commands.OneOf("condition", commands.Token("NX", "nx"), commands.Token("XX", "xx")), expirationWith()}},
+				{Name: "n", Type: "integer"}, pairs, commands.OneOf("condition", commands.Token("NX", "nx"), commands.Token("XX", "xx")),
+				expirationWith()}},
 		{Name: "nincr", Arity: -2, Flags: add | commands.Fast, Handler: f.nincr, Reply: ":new; BYFLOAT: $new",
 			Keys:    commands.OneKey(commands.RW | commands.Reads | commands.Updates),
 			Summary: "Adds to the number that a key holds, and sets its expiry",
 			Arguments: []commands.Argument{keyArgument,
-				commands.OneOf("amount", commands.Argument{Name: "integer", Type: "integer", Token: "BY"}, commands.Argument{Name: "float", Type: "double", Token: "BYFLOAT"}),
+				commands.OneOf("amount", commands.Argument{Name: "integer", Type: "integer", Token: "BY"},
+					commands.Argument{Name: "float", Type: "double", Token: "BYFLOAT"}),
 				{Name: "expiry", Type: "block", Optional: true, Arguments: []commands.Argument{
 					{Name: "time", Type: "oneof", Arguments: expireArguments}, commands.Optional(commands.Token("ENX", "enx"))}}}},
 		{Name: "nlimit", Arity: -4, Flags: add | commands.Fast, Handler: f.nlimit, Reply: "*4 :allowed :remaining :retry-ms(-1) :reset-ms",
@@ -63,7 +66,8 @@ func ndelKeys() []commands.KeySpec {
 }
 
 func (f *Family) storeKeySpecs() []commands.Spec {
-	condition := commands.OneOf("condition", commands.Token("NX", "nx"), commands.Token("XX", "xx"), commands.Token("GT", "gt"), commands.Token("LT", "lt"))
+	condition := commands.OneOf("condition", commands.Token("NX", "nx"), commands.Token("XX", "xx"), commands.Token("GT", "gt"),
+		commands.Token("LT", "lt"))
 	return []commands.Spec{
 		{Name: "ndel", Arity: -2, Flags: commands.Write, Handler: f.ndel, Reply: ":n", Runs: commands.InLoop,
 			Keys: ndelKeys(), Summary: "Deletes keys, or one key if it holds a value",
@@ -85,7 +89,8 @@ func (f *Family) storeKeySpecs() []commands.Spec {
 		{Name: "nscan", Arity: -2, Flags: commands.ReadOnly, Handler: f.nscan, Reply: "*2 $cursor *k entry",
 			Summary: "Iterates over keys, with values and times to live when asked; prefix pages are full until the end",
 			Arguments: []commands.Argument{{Name: "cursor", Type: "string"},
-				commands.OneOf("filter", commands.Argument{Name: "prefix", Type: "string", Token: "PREFIX"}, commands.Argument{Name: "pattern", Type: "pattern", Token: "MATCH"}),
+				commands.OneOf("filter", commands.Argument{Name: "prefix", Type: "string", Token: "PREFIX"},
+					commands.Argument{Name: "pattern", Type: "pattern", Token: "MATCH"}),
 				{Name: "count", Type: "integer", Token: "COUNT", Optional: true},
 				{Name: "type", Type: "string", Token: "TYPE", Optional: true},
 				commands.Optional(commands.Token("WITHVALUES", "withvalues")), commands.Optional(commands.Token("WITHTTL", "withttl"))}},

@@ -37,12 +37,13 @@ func setConditions() commands.Argument {
 
 // setKeys are those of SET and NSET, which read what they overwrite only with GET.
 func setKeys(note string) []commands.KeySpec {
-	return []commands.KeySpec{{Access: commands.RW | commands.Reads | commands.Updates | commands.Varies, Note: note, At: 1, Exactly: func(command [][]byte) commands.KeySpec {
-		if slices.ContainsFunc(command[min(3, len(command)):], func(word []byte) bool { return commands.Is(word, "GET") }) {
-			return commands.Key(commands.RW|commands.Reads|commands.Updates, 1)
-		}
-		return commands.Key(commands.OW|commands.Updates, 1)
-	}}}
+	return []commands.KeySpec{{Access: commands.RW | commands.Reads | commands.Updates | commands.Varies, Note: note, At: 1,
+		Exactly: func(command [][]byte) commands.KeySpec {
+			if slices.ContainsFunc(command[min(3, len(command)):], func(word []byte) bool { return commands.Is(word, "GET") }) {
+				return commands.Key(commands.RW|commands.Reads|commands.Updates, 1)
+			}
+			return commands.Key(commands.OW|commands.Updates, 1)
+		}}}
 }
 
 // stringSpecs are Redis' commands on strings.
@@ -101,7 +102,8 @@ func (f *Family) stringWriteSpecs() []commands.Spec {
 			Keys:    commands.OneKey(commands.RW | commands.Reads | commands.Deletes),
 			Summary: "Returns the string value of a key and deletes it", Arguments: []commands.Argument{keyArgument}},
 		{Name: "getex", Since: "6.2.0", Arity: -2, Flags: commands.Write | commands.Fast, Handler: f.getex, Reply: "$value | null",
-			Keys:      []commands.KeySpec{{Access: commands.RW | commands.Reads | commands.Updates, At: 1, Note: "RW and UPDATE because it changes the TTL"}},
+			Keys: []commands.KeySpec{{Access: commands.RW | commands.Reads | commands.Updates, At: 1,
+				Note: "RW and UPDATE because it changes the TTL"}},
 			Summary:   "Returns the string value of a key and sets its time to live",
 			Arguments: []commands.Argument{keyArgument, expirationWith(commands.Token("PERSIST", "persist"))}},
 		{Name: "mset", Since: "1.0.1", Arity: -3, Flags: add, Handler: f.mset, Reply: "+OK", Runs: commands.InLoop,
@@ -168,7 +170,12 @@ func writeValue(w *resp.Writer, value []byte, found bool) {
 }
 
 // touch tells whether the connection's reads count as uses of the keys.
-func touch(ctx *commands.Context) store.Touch { return store.Touch(!ctx.Session.NoTouch.Load()) }
+func touch(ctx *commands.Context) store.Touch {
+	if ctx.Session.NoTouch.Load() {
+		return !store.Touches
+	}
+	return store.Touches
+}
 
 func (f *Family) get(ctx *commands.Context, args [][]byte) {
 	found, err := f.broker.Get(ctx.Session.Database, args[1], touch(ctx), ctx.W.Bulk)

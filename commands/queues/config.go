@@ -20,16 +20,19 @@ func (f *Family) queueAdminSpecs() []commands.Spec {
 		},
 		{
 			Name: "qdrop", Summary: "Removes queues with all their jobs", Reply: ":n",
-			Arity: -2, Flags: commands.Write, Keys: commands.EveryKey(commands.RM|commands.Deletes, 1), Handler: f.qdrop, Arguments: []commands.Argument{commands.Many(q)},
+			Arity: -2, Flags: commands.Write, Keys: commands.EveryKey(commands.RM|commands.Deletes, 1), Handler: f.qdrop,
+			Arguments: []commands.Argument{commands.Many(q)},
 		},
 		{
 			Name: "qexists", Summary: "Counts which of the names are queues", Reply: ":n",
-			Arity: -2, Flags: commands.ReadOnly | commands.Fast, Keys: commands.EveryKey(commands.RO, 1), Handler: f.qexists, Arguments: []commands.Argument{commands.Many(q)},
+			Arity: -2, Flags: commands.ReadOnly | commands.Fast, Keys: commands.EveryKey(commands.RO, 1), Handler: f.qexists,
+			Arguments: []commands.Argument{commands.Many(q)},
 		},
 		{
 			Name: "qlist", Summary: "Lists the queues, page by page", Reply: "*2 $cursor *k $q",
 			Arity: -1, Flags: commands.ReadOnly, Handler: f.qlist,
-			Arguments: []commands.Argument{commands.Option("MATCH", "glob", "pattern"), commands.Option("COUNT", "count", "integer"), commands.Option("CURSOR", "cursor", "string")},
+			Arguments: []commands.Argument{commands.Option("MATCH", "glob", "pattern"), commands.Option("COUNT", "count", "integer"),
+				commands.Option("CURSOR", "cursor", "string")},
 		},
 		{
 			Name: "qlen", Summary: "Counts the jobs of a queue in one state", Reply: ":n",
@@ -42,20 +45,24 @@ func (f *Family) queueAdminSpecs() []commands.Spec {
 			Arguments: []commands.Argument{q, commands.Many(commands.Choice("", "state", "READY", "DELAYED", "INFLIGHT", "DEAD"))},
 		},
 		{
-			Name: "qpeek", Summary: "Looks at jobs without leasing them; MATCH looks into payload and reason, REASON into the reason alone", Reply: "*3 :total :next-offset(-1 end) *k map",
-			Arity: -2, Flags: commands.ReadOnly, Keys: commands.OneKey(commands.RO | commands.Reads), Handler: f.qpeek, Runs: commands.Beside, // it rests by itself, and would keep others waiting in a slot
+			Name: "qpeek", Summary: "Looks at jobs without leasing them; MATCH looks into payload and reason, REASON into the reason alone",
+			Reply: "*3 :total :next-offset(-1 end) *k map",
+			// it rests by itself, and would keep others waiting in a slot
+			Arity: -2, Flags: commands.ReadOnly, Keys: commands.OneKey(commands.RO | commands.Reads), Handler: f.qpeek, Runs: commands.Beside,
 			Arguments: []commands.Argument{q, commands.Choice("STATE", "state", "READY", "DELAYED", "INFLIGHT", "DEAD"),
 				commands.Option("OFFSET", "offset", "integer"), commands.Option("COUNT", "count", "integer"),
 				commands.Option("MATCH", "text", "string"), commands.Option("REASON", "text-of-reason", "string")},
 		},
 		{
 			Name: "qget", Summary: "Looks at one job in any state", Reply: "map | null",
-			Arity: 3, Flags: commands.ReadOnly | commands.Fast, Keys: commands.OneKey(commands.RO | commands.Reads), Handler: f.qget, Runs: commands.Gated, // it may read a file
+			Arity: 3, Flags: commands.ReadOnly | commands.Fast, Keys: commands.OneKey(commands.RO | commands.Reads), Handler: f.qget,
+			Runs:      commands.Gated, // it may read a file
 			Arguments: []commands.Argument{q, commands.Word("id", "string")},
 		},
 		{
 			Name: "qinfo", Summary: "Tells the counts, counters and configuration of a queue", Reply: "map",
-			Arity: 2, Flags: commands.ReadOnly | commands.Fast, Keys: commands.OneKey(commands.RO), Handler: f.qinfo, Arguments: []commands.Argument{q},
+			Arity: 2, Flags: commands.ReadOnly | commands.Fast, Keys: commands.OneKey(commands.RO), Handler: f.qinfo,
+			Arguments: []commands.Argument{q},
 		},
 		{
 			Name: "qconfig", Summary: "Reads and changes the configuration of a queue", Arity: -3,
@@ -67,7 +74,8 @@ func (f *Family) queueAdminSpecs() []commands.Spec {
 				},
 				{
 					Name: "set", Summary: "Changes the configuration of a queue, all or nothing", Reply: "+OK",
-					Arity: -5, Flags: commands.Write | commands.Fast, Keys: []commands.KeySpec{commands.Key(commands.RW|commands.Updates, 2)}, Handler: f.qconfigSet,
+					Arity: -5, Flags: commands.Write | commands.Fast, Keys: []commands.KeySpec{commands.Key(commands.RW|commands.Updates, 2)},
+					Handler: f.qconfigSet,
 					Arguments: []commands.Argument{q, {Name: "setting", Type: "block", Multiple: true, Arguments: []commands.Argument{
 						commands.Word("name", "string"), commands.Word("value", "string")}}},
 				},
@@ -80,7 +88,8 @@ func (f *Family) queueAdminSpecs() []commands.Spec {
 		},
 		{
 			Name: "qresume", Summary: "Ends every pause of a queue", Reply: "+OK",
-			Arity: 2, Flags: commands.Write | commands.Fast, Keys: commands.OneKey(commands.RW | commands.Updates), Handler: f.qresume, Arguments: []commands.Argument{q},
+			Arity: 2, Flags: commands.Write | commands.Fast, Keys: commands.OneKey(commands.RW | commands.Updates), Handler: f.qresume,
+			Arguments: []commands.Argument{q},
 		},
 	}
 }

@@ -122,7 +122,8 @@ func (f *Family) runTake(ctx *commands.Context, q *queueSession, t *queueTake) {
 }
 
 // deliver writes the jobs. If the reply cannot be written they go back.
-func (f *Family) deliver(ctx *commands.Context, q *queueSession, t *queueTake, name []byte, jobs []queue.Delivery, receipt brokers.Receipt) {
+func (f *Family) deliver(ctx *commands.Context, q *queueSession, t *queueTake, name []byte, jobs []queue.Delivery,
+	receipt brokers.Receipt) {
 	if t.named {
 		ctx.W.Array(2)
 		ctx.W.Bulk(name)

@@ -20,20 +20,23 @@ func (f *Family) jobSpecs() []commands.Spec {
 		},
 		{
 			Name: "qmpush", Summary: "Adds several jobs to a queue, all or none; behind DEDUP stands a key for each payload", Reply: "*n $id",
-			Arity: -4, Flags: commands.Write, Keys: commands.OneKey(commands.RW | commands.Inserts), Handler: f.qmpush, Runs: commands.InLoop, Untimed: true,
+			Arity: -4, Flags: commands.Write, Keys: commands.OneKey(commands.RW | commands.Inserts), Handler: f.qmpush, Runs: commands.InLoop,
+			Untimed: true,
 			Arguments: append([]commands.Argument{q, commands.Word("n", "integer"), commands.Many(commands.Word("payload", "string"))},
 				append(pushArguments(), commands.Many(commands.Option("DEDUP", "key", "string")), commands.Toggle("NOMKQ"))...),
 		},
 		{
 			Name: "qpop", Summary: "Leases jobs of a queue, highest priority first, then oldest first",
 			Reply: "*k *3 $handle $payload :attempt | null",
-			Arity: -2, Flags: commands.Write | commands.Blocking | commands.Fast, Keys: commands.OneKey(commands.RW | commands.Reads | commands.Updates), Handler: f.qpop,
+			Arity: -2, Flags: commands.Write | commands.Blocking | commands.Fast,
+			Keys: commands.OneKey(commands.RW | commands.Reads | commands.Updates), Handler: f.qpop,
 			Arguments: append([]commands.Argument{q}, popArguments()...),
 		},
 		{
 			Name: "qmpop", Summary: "Leases jobs of the first of several queues that has one ready",
 			Reply: "*2 $q *k *3 $handle $payload :attempt | null",
-			Arity: -3, Flags: commands.Write | commands.Blocking, Keys: []commands.KeySpec{{Access: commands.RW | commands.Reads | commands.Updates, At: 1, Counted: true}}, Runs: commands.InLoop, Handler: f.qmpop,
+			Arity: -3, Flags: commands.Write | commands.Blocking, Keys: []commands.KeySpec{{Access: commands.RW | commands.Reads | commands.Updates,
+				At: 1, Counted: true}}, Runs: commands.InLoop, Handler: f.qmpop,
 			Arguments: append([]commands.Argument{commands.Word("n", "integer"), commands.Many(q)}, popArguments()...),
 		},
 		{
@@ -54,7 +57,8 @@ func (f *Family) jobSpecs() []commands.Spec {
 		},
 		{
 			Name: "qdel", Summary: "Deletes jobs in any state", Reply: ":n",
-			Arity: -3, Flags: commands.Write | commands.Fast, Keys: commands.OneKey(commands.RW | commands.Deletes), Handler: f.qdel, Runs: commands.Gated, // it may read a file
+			Arity: -3, Flags: commands.Write | commands.Fast, Keys: commands.OneKey(commands.RW | commands.Deletes), Handler: f.qdel,
+			Runs:      commands.Gated, // it may read a file
 			Arguments: []commands.Argument{q, commands.Many(commands.Word("id", "string"))},
 		},
 		{
@@ -68,7 +72,8 @@ func pushArguments() []commands.Argument {
 		commands.Option("PRIORITY", "priority", "integer"),
 		{Name: "due", Type: "oneof", Optional: true, Arguments: []commands.Argument{
 			{Name: "delay", Type: "string", Token: "DELAY"}, {Name: "unix-time-ms", Type: "unix-time", Token: "AT"}}},
-		commands.Option("TTL", "ttl", "string"), commands.Option("MAXATTEMPTS", "attempts", "integer"), commands.Option("LEASE", "lease", "string"),
+		commands.Option("TTL", "ttl", "string"), commands.Option("MAXATTEMPTS", "attempts", "integer"),
+		commands.Option("LEASE", "lease", "string"),
 	}
 }
 

@@ -39,7 +39,8 @@ var queueSteps = []string{
 	"QNACK q 1-1 REASON oops DELAY 5s", ":1",
 	"QLEN q DELAYED", ":1",
 	"advance 5000", "",
-	"QPOP q META LEASE 1m", "*1|*4|$3|1-2|$5|hello|:2|*14|$8|priority|:0|$9|pushed-at|:1700000000000|$11|lease-until|:1700000065000|$10|expires-at|:0|$10|deliveries|:2|$12|max-attempts|:5|$11|last-reason|$4|oops",
+	"QPOP q META LEASE 1m", "*1|*4|$3|1-2|$5|hello|:2|*14|$8|priority|:0|$9|pushed-at|:1700000000000|$11|lease-until|:1700000065000|" +
+		"$10|expires-at|:0|$10|deliveries|:2|$12|max-attempts|:5|$11|last-reason|$4|oops",
 	"QEXTEND q 2m 1-2", ":1",
 	"QNACK q 1-2 DEAD REASON broken", ":1",
 	"QDLQ LEN q", ":1",
@@ -52,13 +53,16 @@ var queueSteps = []string{
 	"QMPUSH q 2 DEDUP DEDUP DEDUP k1 k2", "*2|$1|6|$1|7",
 	"QPUSH q x DEDUP k1", "*2|$1|6|:0",
 	"QPUSH q x DEDUP k3", "*2|$1|8|:1",
-	"QPEEK q COUNT 1 OFFSET 1", "*3|:6|:2|*1|*28|$2|id|$1|4|$5|state|$5|ready|$7|payload|$1|b|$8|priority|:1|$8|attempts|:0|$12|max-attempts|:5|$10|deliveries|:0|$9|pushed-at|:1700000005000|$6|due-at|:0|$11|lease-until|:0|$10|expires-at|:0|$9|failed-at|:0|$11|last-reason|$0||$5|dedup|$0|",
+	"QPEEK q COUNT 1 OFFSET 1", "*3|:6|:2|*1|*28|$2|id|$1|4|$5|state|$5|ready|$7|payload|$1|b|$8|priority|:1|$8|attempts|:0|$12|" +
+		"max-attempts|:5|$10|deliveries|:0|$9|pushed-at|:1700000005000|$6|due-at|:0|$11|lease-until|:0|$10|expires-at|:0|$9|" +
+		"failed-at|:0|$11|last-reason|$0||$5|dedup|$0|",
 	"QGET q 99", "*-1",
 	"QMPOP 2 q q COUNT 1", "*2|$1|q|*1|*3|$3|3-1|$1|a|:1",
 	"QPURGE q", ":5",
 	"QPURGE q INFLIGHT", ":1",
 	"QCREATE work LEASE 10s MAXATTEMPTS 2 BACKOFF FIXED 1s JITTER 0 MAXLEN 2 SYNC interval", "+OK",
-	"QCREATE work LEASE 11s MAXATTEMPTS 2 BACKOFF FIXED 1s JITTER 0 MAXLEN 2 SYNC interval", "-QEXISTS 'work' exists with LEASE 10000, asked 11000",
+	"QCREATE work LEASE 11s MAXATTEMPTS 2 BACKOFF FIXED 1s JITTER 0 MAXLEN 2 SYNC interval",
+	"-QEXISTS 'work' exists with LEASE 10000, asked 11000",
 	"QCREATE work IFNX", "+OK",
 	"QMPUSH work 3 a b c", "-QFULL 'work' has 0 of MAXLEN 2",
 	"QCONFIG GET work maxlen BACKOFF", "*4|$6|maxlen|$1|2|$7|backoff|$10|fixed 1000",
@@ -180,7 +184,8 @@ func TestQueueInfoShapes(t *testing.T) {
 	if got := client.Do("QINFO", "q"); !strings.HasPrefix(got, "*82\r\n$4\r\nname\r\n$1\r\nq\r\n$5\r\nready\r\n:1\r\n") {
 		t.Fatalf("%q", got)
 	}
-	if got := modern.Do("QINFO", "q"); !strings.HasPrefix(got, "%41\r\n") || !strings.Contains(got, "$10\r\npriorities\r\n%1\r\n$1\r\n0\r\n:1\r\n") {
+	if got := modern.Do("QINFO", "q"); !strings.HasPrefix(got, "%41\r\n") ||
+		!strings.Contains(got, "$10\r\npriorities\r\n%1\r\n$1\r\n0\r\n:1\r\n") {
 		t.Fatalf("%q", got)
 	}
 	if got := modern.Do("QPOP", "none2"); !strings.HasPrefix(got, "-NOQUEUE") {

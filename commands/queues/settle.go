@@ -11,18 +11,22 @@ func (f *Family) deadLetterSpecs() []commands.Spec {
 	return []commands.Spec{
 		{
 			Name: "len", Summary: "Counts the dead letters of a queue", Reply: ":n",
-			Arity: 3, Flags: commands.ReadOnly | commands.Fast, Keys: []commands.KeySpec{commands.Key(commands.RO, 2)}, Handler: f.qdlqLen, Arguments: []commands.Argument{q},
+			Arity: 3, Flags: commands.ReadOnly | commands.Fast, Keys: []commands.KeySpec{commands.Key(commands.RO, 2)}, Handler: f.qdlqLen,
+			Arguments: []commands.Argument{q},
 		},
 		{
-			Name: "list", Summary: "Lists the dead letters of a queue, newest first; MATCH looks into payload and reason, REASON into the reason alone",
+			Name: "list", Summary: "Lists the dead letters of a queue, newest first; MATCH looks into payload and reason, REASON into the " +
+				"reason alone",
 			Reply: "*2 :total *k *6 $id $payload :attempts $reason :failed-at-ms :priority",
-			Arity: -3, Flags: commands.ReadOnly, Keys: []commands.KeySpec{commands.Key(commands.RO|commands.Reads, 2)}, Handler: f.qdlqList, Runs: commands.Beside, // it rests by itself, and would keep others waiting in a slot
+			Arity: -3, Flags: commands.ReadOnly, Keys: []commands.KeySpec{commands.Key(commands.RO|commands.Reads, 2)}, Handler: f.qdlqList,
+			Runs: commands.Beside, // it rests by itself, and would keep others waiting in a slot
 			Arguments: []commands.Argument{q, commands.Option("OFFSET", "offset", "integer"), commands.Option("COUNT", "count", "integer"),
 				commands.Option("MATCH", "text", "string"), commands.Option("REASON", "text-of-reason", "string")},
 		},
 		{
 			Name: "replay", Summary: "Takes dead letters back into their queue, or all of them into another", Reply: ":n",
-			Arity: -4, Flags: commands.Write, Keys: []commands.KeySpec{commands.Key(commands.RW|commands.Deletes, 2), {Access: commands.RW | commands.Inserts, At: 4, Keyword: "TO"}}, Handler: f.qdlqReplay,
+			Arity: -4, Flags: commands.Write, Keys: []commands.KeySpec{commands.Key(commands.RW|commands.Deletes, 2),
+				{Access: commands.RW | commands.Inserts, At: 4, Keyword: "TO"}}, Handler: f.qdlqReplay,
 			Arguments: []commands.Argument{q, {Name: "what", Type: "oneof", Arguments: []commands.Argument{
 				{Name: "jobs", Type: "block", Arguments: []commands.Argument{ids, commands.Option("DELAY", "delay", "string")}},
 				{Name: "all", Type: "block", Arguments: []commands.Argument{
@@ -31,11 +35,13 @@ func (f *Family) deadLetterSpecs() []commands.Spec {
 		},
 		{
 			Name: "del", Summary: "Deletes dead letters", Reply: ":n",
-			Arity: -4, Flags: commands.Write | commands.Fast, Keys: []commands.KeySpec{commands.Key(commands.RW|commands.Deletes, 2)}, Handler: f.qdlqDel, Arguments: []commands.Argument{q, ids},
+			Arity: -4, Flags: commands.Write | commands.Fast, Keys: []commands.KeySpec{commands.Key(commands.RW|commands.Deletes, 2)},
+			Handler: f.qdlqDel, Arguments: []commands.Argument{q, ids},
 		},
 		{
 			Name: "purge", Summary: "Deletes all dead letters of a queue", Reply: ":n",
-			Arity: 3, Flags: commands.Write, Keys: []commands.KeySpec{commands.Key(commands.RW|commands.Deletes, 2)}, Handler: f.qdlqPurge, Arguments: []commands.Argument{q},
+			Arity: 3, Flags: commands.Write, Keys: []commands.KeySpec{commands.Key(commands.RW|commands.Deletes, 2)}, Handler: f.qdlqPurge,
+			Arguments: []commands.Argument{q},
 		},
 	}
 }

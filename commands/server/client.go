@@ -16,7 +16,8 @@ func (f *Family) clientSpec() commands.Spec {
 		own    = commands.NoScript | commands.Loading | commands.Stale // of the connection itself
 		others = commands.Admin | own
 	)
-	sub := func(name, summary, reply string, arity int, flags commands.Flag, handler commands.Handler, arguments ...commands.Argument) commands.Spec {
+	sub := func(name, summary, reply string, arity int, flags commands.Flag, handler commands.Handler,
+		arguments ...commands.Argument) commands.Spec {
 		return commands.Spec{Name: name, Summary: summary, Reply: reply, Arity: arity, Flags: flags, Handler: handler, Arguments: arguments}
 	}
 	inLoop := func(spec commands.Spec) commands.Spec {
@@ -30,35 +31,43 @@ func (f *Family) clientSpec() commands.Spec {
 	list.Tips, info.Tips = commands.VariesByItself, commands.VariesByItself
 	unpause := sub("unpause", "Ends a pause", "+OK", 2, others, f.clientUnpause)
 	unpause.Unpaused = true
-	return commands.Spec{Name: "client", Summary: "Looks after connections", Arity: -2, Reply: "depends on the subcommand", Subcommands: []commands.Spec{
-		inLoop(sub("id", "Answers the connection's id", ":id", 2, own, func(ctx *commands.Context, _ [][]byte) { ctx.W.Int(int64(ctx.Conn.ID())) })),
-		inLoop(sub("setname", "Names the connection", "+OK", 3, own, f.clientSetName, commands.Argument{Name: "connection-name", Type: "string"})),
-		inLoop(sub("getname", "Answers the connection's name", "$name | null", 2, own, f.clientGetName)),
-		inLoop(sub("setinfo", "Tells the server the client library and its version", "+OK", 4, own, f.clientSetInfo,
-			commands.OneWord("LIB-NAME", "LIB-VER"), commands.Argument{Name: "value", Type: "string"})),
-		info, list,
-		sub("kill", "Closes connections", ":killed | +OK for the old form", -3, others, f.clientKill,
-			commands.Argument{Name: "filter", Type: "string", Multiple: true}),
-		sub("no-evict", "Keeps the connection from being closed when the memory for all clients is used up", "+OK", 3, others, f.clientNoEvict,
-			commands.OneWord("ON", "OFF")),
-		sub("no-touch", "Lets the connection read keys without that counting as a use of them, for eviction and OBJECT IDLETIME", "+OK", 3, own,
-			f.clientNoTouch, commands.OneWord("ON", "OFF")),
-		sub("unblock", "Ends another connection's blocking command", ":0 | :1", -3, others, f.clientUnblock,
-			commands.Argument{Name: "client-id", Type: "integer"}, commands.OneOf("unblock-type", commands.Token("TIMEOUT", "timeout"), commands.Token("ERROR", "error"))),
-		sub("pause", "Lets commands of all connections wait for a while", "+OK", -3, others, f.clientPause,
-			commands.Argument{Name: "timeout", Type: "integer"}, commands.OneOf("mode", commands.Token("WRITE", "write"), commands.Token("ALL", "all"))),
-		unpause,
-		sub("reply", "Turns replies to this connection on or off", "+OK | nothing", 3, own, f.clientReply, commands.OneWord("ON", "OFF", "SKIP")),
-		sub("tracking", "Refused: keys are not tracked", "-ERR", -3, own, func(ctx *commands.Context, _ [][]byte) {
-			ctx.W.Error("ERR client side caching is not supported: keys are not tracked")
-		}, commands.OneWord("ON", "OFF")),
-		sub("caching", "Refused: keys are not tracked", "-ERR", 3, own, func(ctx *commands.Context, _ [][]byte) {
-			ctx.W.Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
-		}, commands.OneWord("YES", "NO")),
-		sub("getredir", "Answers -1: keys are not tracked", ":-1", 2, own, func(ctx *commands.Context, _ [][]byte) { ctx.W.Int(-1) }),
-		sub("trackinginfo", "Answers that keys are not tracked", "%3", 2, own, f.clientTrackingInfo),
-		sub("help", "Lists the subcommands", "*n +line", 2, commands.Loading|commands.Stale, commands.HelpOf("client")),
-	}}
+	return commands.Spec{Name: "client", Summary: "Looks after connections", Arity: -2, Reply: "depends on the subcommand",
+		Subcommands: []commands.Spec{
+			inLoop(sub("id", "Answers the connection's id", ":id", 2, own, func(ctx *commands.Context,
+				_ [][]byte) {
+				ctx.W.Int(int64(ctx.Conn.ID()))
+			})),
+			inLoop(sub("setname", "Names the connection", "+OK", 3, own, f.clientSetName,
+				commands.Argument{Name: "connection-name", Type: "string"})),
+			inLoop(sub("getname", "Answers the connection's name", "$name | null", 2, own, f.clientGetName)),
+			inLoop(sub("setinfo", "Tells the server the client library and its version", "+OK", 4, own, f.clientSetInfo,
+				commands.OneWord("LIB-NAME", "LIB-VER"), commands.Argument{Name: "value", Type: "string"})),
+			info, list,
+			sub("kill", "Closes connections", ":killed | +OK for the old form", -3, others, f.clientKill,
+				commands.Argument{Name: "filter", Type: "string", Multiple: true}),
+			sub("no-evict", "Keeps the connection from being closed when the memory for all clients is used up", "+OK", 3, others, f.clientNoEvict,
+				commands.OneWord("ON", "OFF")),
+			sub("no-touch", "Lets the connection read keys without that counting as a use of them, for eviction and OBJECT IDLETIME", "+OK", 3, own,
+				f.clientNoTouch, commands.OneWord("ON", "OFF")),
+			sub("unblock", "Ends another connection's blocking command", ":0 | :1", -3, others, f.clientUnblock,
+				commands.Argument{Name: "client-id", Type: "integer"}, commands.OneOf("unblock-type", commands.Token("TIMEOUT", "timeout"),
+					commands.Token("ERROR", "error"))),
+			sub("pause", "Lets commands of all connections wait for a while", "+OK", -3, others, f.clientPause,
+				commands.Argument{Name: "timeout", Type: "integer"}, commands.OneOf("mode", commands.Token("WRITE", "write"),
+					commands.Token("ALL", "all"))),
+			unpause,
+			sub("reply", "Turns replies to this connection on or off", "+OK | nothing", 3, own, f.clientReply,
+				commands.OneWord("ON", "OFF", "SKIP")),
+			sub("tracking", "Refused: keys are not tracked", "-ERR", -3, own, func(ctx *commands.Context, _ [][]byte) {
+				ctx.W.Error("ERR client side caching is not supported: keys are not tracked")
+			}, commands.OneWord("ON", "OFF")),
+			sub("caching", "Refused: keys are not tracked", "-ERR", 3, own, func(ctx *commands.Context, _ [][]byte) {
+				ctx.W.Error("ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled")
+			}, commands.OneWord("YES", "NO")),
+			sub("getredir", "Answers -1: keys are not tracked", ":-1", 2, own, func(ctx *commands.Context, _ [][]byte) { ctx.W.Int(-1) }),
+			sub("trackinginfo", "Answers that keys are not tracked", "%3", 2, own, f.clientTrackingInfo),
+			sub("help", "Lists the subcommands", "*n +line", 2, commands.Loading|commands.Stale, commands.HelpOf("client")),
+		}}
 }
 
 func (f *Family) clientSetName(ctx *commands.Context, args [][]byte) {
@@ -146,7 +155,8 @@ func describe(c *commands.Client, now time.Time) string {
 		"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%s cmd=%s "+
 		"user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
 		c.ID(), c.RemoteAddr(), c.LocalAddr(), c.Name, int(now.Sub(c.Created()).Seconds()), max(0, int(now.Sub(c.LastCommand()).Seconds())),
-		flags, c.Database, c.Channels, c.Patterns, c.Shards, input, commands.BoolInt(output > 0), output, total, events, cmp.Or(c.Command, "NULL"),
+		flags, c.Database, c.Channels, c.Patterns, c.Shards, input, commands.BoolInt(output > 0), output, total, events,
+		cmp.Or(c.Command, "NULL"),
 		c.User, c.Protocol, c.LibraryName, c.LibraryVersion)
 }
 

@@ -44,11 +44,12 @@ func (c Config) settings() []commands.Setting {
 
 func doorSettings(c Config) []commands.Setting {
 	number := func(name string, value int, least, most int64, apply func(door *resp.Server, n int)) commands.Setting {
-		return commands.Setting{Name: name, Value: strconv.Itoa(value), Check: commands.WholeNumber(least, most), Apply: func(s *commands.Server, value string) {
-			if door := s.Door(); door != nil {
-				apply(door, commands.Parsed(value))
-			}
-		}}
+		return commands.Setting{Name: name, Value: strconv.Itoa(value), Check: commands.WholeNumber(least, most),
+			Apply: func(s *commands.Server, value string) {
+				if door := s.Door(); door != nil {
+					apply(door, commands.Parsed(value))
+				}
+			}}
 	}
 	return []commands.Setting{
 		number("maxclients", c.MaxClients, 1, 1_000_000, (*resp.Server).SetMaxClients),
@@ -67,8 +68,9 @@ var logLevels = []struct {
 
 func logLevelSetting(level *slog.LevelVar) commands.Setting {
 	if level == nil {
-		return commands.Setting{Name: "loglevel", Value: "notice", Effect: commands.Constant, Check: commands.OneWordOf("debug", "verbose", "notice", "warning"),
-			Why: "this server's log is its caller's"}
+		return commands.Setting{Name: "loglevel", Value: "notice", Effect: commands.Constant,
+			Check: commands.OneWordOf("debug", "verbose", "notice", "warning"),
+			Why:   "this server's log is its caller's"}
 	}
 	one := commands.Setting{Name: "loglevel", Value: strings.ToLower(level.Level().String())}
 	var words []string
@@ -138,11 +140,13 @@ func constantSettings(c Config) []commands.Setting {
 		doorLimits = "the limits of output are built in"
 	)
 	bytes := func(name string, value int64) commands.Setting {
-		return commands.Setting{Name: name, Value: strconv.FormatInt(value, 10), Effect: commands.Constant, Check: commands.ByteCount, Why: atStart + "--" + name}
+		return commands.Setting{Name: name, Value: strconv.FormatInt(value, 10), Effect: commands.Constant, Check: commands.ByteCount,
+			Why: atStart + "--" + name}
 	}
 	return []commands.Setting{
 		flag("appendonly", yesNo(durable), atStart+"--store-durability"),
-		{Name: "appendfsync", Value: appendfsync, Effect: commands.Constant, Check: commands.OneWordOf("everysec", "always", "no"), Why: atStart + "--fsync and --store-durability"},
+		{Name: "appendfsync", Value: appendfsync, Effect: commands.Constant, Check: commands.OneWordOf("everysec", "always", "no"),
+			Why: atStart + "--fsync and --store-durability"},
 		text("save", "", snapshots), flag("stop-writes-on-bgsave-error", "no", snapshots),
 		flag("no-appendfsync-on-rewrite", "no", snapshots),
 		text("notify-keyspace-events", "", noEvents),
@@ -155,8 +159,10 @@ func constantSettings(c Config) []commands.Setting {
 		number("tcp-keepalive", "60", "it is built in"),
 		bytes("proto-max-bulk-len", c.BulkMax), bytes("client-query-buffer-limit", c.QueryBufferMax), bytes("maxmemory-clients", c.ClientMemory),
 		text("client-output-buffer-limit", "normal 0 0 0 slave 0 0 0 pubsub 33554432 8388608 60", doorLimits),
-		{Name: "replica-read-only", Aliases: []string{"slave-read-only"}, Value: "yes", Effect: commands.Constant, Check: commands.YesOrNo, Why: replicas},
-		{Name: "replica-serve-stale-data", Aliases: []string{"slave-serve-stale-data"}, Value: "yes", Effect: commands.Constant, Check: commands.YesOrNo, Why: replicas},
+		{Name: "replica-read-only", Aliases: []string{"slave-read-only"}, Value: "yes", Effect: commands.Constant, Check: commands.YesOrNo,
+			Why: replicas},
+		{Name: "replica-serve-stale-data", Aliases: []string{"slave-serve-stale-data"}, Value: "yes", Effect: commands.Constant,
+			Check: commands.YesOrNo, Why: replicas},
 		number("min-replicas-to-write", "0", replicas, "min-slaves-to-write"),
 		{Name: "masterauth", Effect: commands.Constant, Secret: true, Why: replicas},
 	}
@@ -164,7 +170,8 @@ func constantSettings(c Config) []commands.Setting {
 
 func fixedSettings(c Config) (all []commands.Setting) {
 	for _, pair := range [][2]string{
-		{"databases", strconv.Itoa(commands.Databases)}, {"port", strconv.Itoa(c.Port)}, {"bind", c.Bind}, {"unixsocket", c.UnixSocket}, {"dir", c.DataDirectory},
+		{"databases", strconv.Itoa(commands.Databases)}, {"port", strconv.Itoa(c.Port)}, {"bind", c.Bind}, {"unixsocket", c.UnixSocket},
+		{"dir", c.DataDirectory},
 		{"dbfilename", ""}, {"appendfilename", ""}, {"appenddirname", ""}, {"logfile", ""}, {"pidfile", ""}, {"aclfile", ""},
 		{"replicaof", ""}, {"cluster-enabled", "no"}, {"daemonize", "no"}, {"supervised", "no"}, {"syslog-enabled", "no"},
 		{"enable-debug-command", yesNo(c.EnableDebug)}, {"enable-module-command", "no"}, {"enable-protected-configs", "no"},

@@ -96,7 +96,8 @@ func (f *Family) hello(ctx *commands.Context, args [][]byte) {
 		return
 	}
 	if !ctx.Authenticated() {
-		ctx.W.Error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
+		ctx.W.Error("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can " +
+			"be used to authenticate the client and select the RESP protocol version at the same time")
 		return
 	}
 	if rename {
@@ -147,7 +148,8 @@ func (f *Family) auth(ctx *commands.Context, args [][]byte) {
 	case len(args) == 3:
 		user, password = args[1], args[2]
 	case !ctx.Server.PasswordSet():
-		ctx.W.Error("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
+		ctx.W.Error("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is " +
+			"correct?")
 		return
 	}
 	if ctx.Login(user, password) {

@@ -34,14 +34,16 @@ func (f *Family) slowlogSpec() commands.Spec {
 					ctx.W.OK()
 				},
 			},
-			{Name: "help", Summary: "Lists the subcommands", Reply: "*n +line", Arity: 2, Flags: commands.Loading | commands.Stale, Handler: commands.HelpOf("slowlog")},
+			{Name: "help", Summary: "Lists the subcommands", Reply: "*n +line", Arity: 2, Flags: commands.Loading | commands.Stale,
+				Handler: commands.HelpOf("slowlog")},
 		},
 	}
 }
 
 func (f *Family) latencySpec() commands.Spec {
 	sub := func(name, summary, reply, tips string, arity int, handler commands.Handler, arguments ...commands.Argument) commands.Spec {
-		return commands.Spec{Name: name, Summary: summary, Reply: reply, Arity: arity, Flags: commands.Admin | commands.NoScript | commands.Loading | commands.Stale, Tips: tips,
+		return commands.Spec{Name: name, Summary: summary, Reply: reply, Arity: arity,
+			Flags: commands.Admin | commands.NoScript | commands.Loading | commands.Stale, Tips: tips,
 			Handler: handler, Arguments: arguments}
 	}
 	const tips = commands.VariesByItself + " " + commands.AllNodes + " " + commands.NoPolicy
@@ -53,14 +55,16 @@ func (f *Family) latencySpec() commands.Spec {
 			sub("latest", "Answers an empty list", "*0", tips, 2, empty),
 			sub("history", "Answers an empty list", "*0", tips, 3, empty, event),
 			sub("reset", "Answers that nothing was forgotten", ":0", commands.AllNodes+" "+commands.AllSucceed, -2,
-				func(ctx *commands.Context, _ [][]byte) { ctx.W.Int(0) }, commands.Argument{Name: "event", Type: "string", Optional: true, Multiple: true}),
+				func(ctx *commands.Context, _ [][]byte) { ctx.W.Int(0) }, commands.Argument{Name: "event", Type: "string", Optional: true,
+					Multiple: true}),
 			sub("graph", "Refused: there are no events", "-ERR", tips, 3, func(ctx *commands.Context, args [][]byte) {
 				ctx.W.Error(fmt.Sprintf("ERR No samples available for event '%s'", commands.Shorten(args[2])))
 			}, event),
 			sub("doctor", "Says where to look instead", "=text", tips, 2, func(ctx *commands.Context, _ [][]byte) {
 				ctx.W.Verbatim("Nexo does not watch latency events. SLOWLOG GET lists slow commands.\n")
 			}),
-			{Name: "help", Summary: "Lists the subcommands", Reply: "*n +line", Arity: 2, Flags: commands.Loading | commands.Stale, Handler: commands.HelpOf("latency")},
+			{Name: "help", Summary: "Lists the subcommands", Reply: "*n +line", Arity: 2, Flags: commands.Loading | commands.Stale,
+				Handler: commands.HelpOf("latency")},
 		},
 	}
 }

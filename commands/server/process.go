@@ -20,7 +20,8 @@ func (f *Family) serverSpecs() []commands.Spec {
 
 func (f *Family) infoSpec() commands.Spec {
 	return commands.Spec{
-		Name: "info", Summary: "Describes the server in sections", Reply: "=text", Arity: -1, Flags: commands.Loading | commands.Stale | commands.Harmless,
+		Name: "info", Summary: "Describes the server in sections", Reply: "=text", Arity: -1,
+		Flags:      commands.Loading | commands.Stale | commands.Harmless,
 		Categories: "dangerous", Tips: commands.VariesByItself + " " + commands.AllShards + " " + commands.NoPolicy, Handler: f.info,
 		Arguments: []commands.Argument{{Name: "section", Type: "string", Optional: true, Multiple: true}},
 	}
@@ -55,7 +56,8 @@ func (f *Family) configSpec() commands.Spec {
 					ctx.W.Error("ERR The server is running without a config file")
 				},
 			},
-			{Name: "help", Summary: "Lists the subcommands", Reply: "*n +line", Arity: 2, Flags: commands.Loading | commands.Stale, Handler: commands.HelpOf("config")},
+			{Name: "help", Summary: "Lists the subcommands", Reply: "*n +line", Arity: 2, Flags: commands.Loading | commands.Stale,
+				Handler: commands.HelpOf("config")},
 		},
 	}
 }
@@ -67,7 +69,8 @@ func secretOfConfig(args [][]byte, i int) bool {
 
 func (f *Family) debugSpec() commands.Spec {
 	return commands.Spec{
-		Name: "debug", Summary: "Helps tests; only with --enable-debug", Reply: "+OK", Arity: -2, Flags: commands.Admin | commands.NoScript | commands.Loading | commands.Stale,
+		Name: "debug", Summary: "Helps tests; only with --enable-debug", Reply: "+OK", Arity: -2,
+		Flags: commands.Admin | commands.NoScript | commands.Loading | commands.Stale,
 		Subcommands: []commands.Spec{{
 			Name: "sleep", Summary: "Keeps the connection busy for some seconds", Reply: "+OK", Arity: 3, Flags: commands.Admin | commands.NoScript,
 			Handler: f.debugSleep, Arguments: []commands.Argument{{Name: "seconds", Type: "double"}},
@@ -78,7 +81,8 @@ func (f *Family) debugSpec() commands.Spec {
 func (f *Family) shutdownSpec() commands.Spec {
 	return commands.Spec{
 		Name: "shutdown", Summary: "Stops the server gracefully", Reply: "nothing", Arity: -1,
-		Flags: commands.Admin | commands.NoScript | commands.Loading | commands.Stale | commands.NoMulti | commands.AllowBusy, Handler: f.shutdown,
+		Flags:     commands.Admin | commands.NoScript | commands.Loading | commands.Stale | commands.NoMulti | commands.AllowBusy,
+		Handler:   f.shutdown,
 		Arguments: []commands.Argument{commands.OneOf("save-selector", commands.Token("NOSAVE", "nosave"), commands.Token("SAVE", "save"))},
 	}
 }
@@ -91,7 +95,8 @@ func (f *Family) clockSpecs() []commands.Spec {
 		},
 		{
 			Name: "lastsave", Summary: "Answers when the server started: logs are written all the time, there are no snapshots to save",
-			Reply: ":unix-seconds", Arity: 1, Flags: commands.Loading | commands.Stale | commands.Fast | commands.Harmless, Categories: "admin dangerous", Tips: commands.VariesByItself,
+			Reply: ":unix-seconds", Arity: 1, Flags: commands.Loading | commands.Stale | commands.Fast | commands.Harmless,
+			Categories: "admin dangerous", Tips: commands.VariesByItself,
 			Handler: func(ctx *commands.Context, _ [][]byte) { ctx.W.Int(ctx.Server.Started.Unix()) },
 		},
 	}
@@ -101,7 +106,8 @@ func (f *Family) replicationSpecs() []commands.Spec {
 	return []commands.Spec{
 		{
 			Name: "role", Summary: "Answers that the server is a master without replicas", Reply: "*3", Arity: 1,
-			Flags: commands.NoScript | commands.Loading | commands.Stale | commands.Fast | commands.Harmless, Categories: "admin dangerous", Handler: func(ctx *commands.Context, _ [][]byte) {
+			Flags: commands.NoScript | commands.Loading | commands.Stale | commands.Fast | commands.Harmless, Categories: "admin dangerous",
+			Handler: func(ctx *commands.Context, _ [][]byte) {
 				ctx.W.Array(3)
 				ctx.W.BulkString("master")
 				ctx.W.Int(0)
@@ -121,10 +127,13 @@ func (f *Family) clusterSpecs() []commands.Spec {
 	const summary = "Refused: this is one server"
 	return []commands.Spec{
 		{Name: "cluster", Summary: summary, Reply: "-ERR", Arity: -2, Handler: disabled},
-		{Name: "readonly", Summary: summary, Reply: "-ERR", Arity: 1, Flags: commands.Loading | commands.Stale | commands.Fast, Categories: "connection", Handler: disabled},
-		{Name: "readwrite", Summary: summary, Reply: "-ERR", Arity: 1, Flags: commands.Loading | commands.Stale | commands.Fast, Categories: "connection", Handler: disabled},
+		{Name: "readonly", Summary: summary, Reply: "-ERR", Arity: 1, Flags: commands.Loading | commands.Stale | commands.Fast,
+			Categories: "connection", Handler: disabled},
+		{Name: "readwrite", Summary: summary, Reply: "-ERR", Arity: 1, Flags: commands.Loading | commands.Stale | commands.Fast,
+			Categories: "connection", Handler: disabled},
 		{Name: "module", Summary: "Answers that there are no modules", Reply: "*0", Arity: -2, Subcommands: []commands.Spec{{
-			Name: "list", Summary: "Answers an empty list", Reply: "*0", Arity: 2, Flags: commands.Admin | commands.NoScript, Tips: commands.VariesInOrder,
+			Name: "list", Summary: "Answers an empty list", Reply: "*0", Arity: 2, Flags: commands.Admin | commands.NoScript,
+			Tips:    commands.VariesInOrder,
 			Handler: func(ctx *commands.Context, _ [][]byte) { ctx.W.Array(0) },
 		}}},
 	}

@@ -81,7 +81,8 @@ func configFields(c stream.Config) []commands.Field {
 	}
 	return []commands.Field{
 		commands.FieldOf("maxage", c.MaxAge.Milliseconds()), commands.FieldOf("maxbytes", c.MaxBytes), commands.FieldOf("maxlen", c.MaxLen),
-		commands.FieldOf("sync", strings.ToUpper(c.Sync.String())), commands.FieldOf("integrity", integrity), commands.FieldOf("dedupwindow", c.DedupWindow.Milliseconds()),
+		commands.FieldOf("sync", strings.ToUpper(c.Sync.String())), commands.FieldOf("integrity", integrity),
+		commands.FieldOf("dedupwindow", c.DedupWindow.Milliseconds()),
 	}
 }
 
@@ -229,11 +230,15 @@ func (f *Family) xstat(ctx *commands.Context, args [][]byte) {
 			oldest = max(0, ctx.Server.Clock.Now().UnixMilli()+g.Config.AckWait.Milliseconds()-g.OldestPendingMs)
 		}
 		ctx.WriteFields([]commands.Field{
-			commands.FieldOf("floor", int64(g.Floor)), commands.FieldOf("next", int64(g.Next)), commands.FieldOf("pending", int64(g.Pending)), commands.FieldOf("held", int64(g.Held)),
+			commands.FieldOf("floor", int64(g.Floor)), commands.FieldOf("next", int64(g.Next)), commands.FieldOf("pending", int64(g.Pending)),
+			commands.FieldOf("held", int64(g.Held)),
 			commands.FieldOf("parked", int64(g.Parked)), commands.FieldOf("lag", int64(g.Lag)),
-			commands.FieldOf("epoch", int64(g.Epoch)), commands.FieldOf("consumers", int64(g.Consumers)), commands.FieldOf("waiters", int64(g.Waiters)), commands.FieldOf("skipped", int64(g.Skipped)),
-			commands.FieldOf("oldest-pending-ms", oldest), commands.FieldOf("ackwait", g.Config.AckWait.Milliseconds()), commands.FieldOf("maxdeliver", int64(g.Config.MaxDeliver)),
-			commands.FieldOf("maxpending", int64(g.Config.MaxPending)), commands.FieldOf("workers", int64(f.Workers()[GroupName{string(args[1]), string(args[2])}])),
+			commands.FieldOf("epoch", int64(g.Epoch)), commands.FieldOf("consumers", int64(g.Consumers)),
+			commands.FieldOf("waiters", int64(g.Waiters)), commands.FieldOf("skipped", int64(g.Skipped)),
+			commands.FieldOf("oldest-pending-ms", oldest), commands.FieldOf("ackwait", g.Config.AckWait.Milliseconds()),
+			commands.FieldOf("maxdeliver", int64(g.Config.MaxDeliver)),
+			commands.FieldOf("maxpending", int64(g.Config.MaxPending)), commands.FieldOf("workers",
+				int64(f.Workers()[GroupName{string(args[1]), string(args[2])}])),
 		})
 		return
 	}
@@ -243,8 +248,10 @@ func (f *Family) xstat(ctx *commands.Context, args [][]byte) {
 		return
 	}
 	fields := []commands.Field{
-		commands.FieldOf("first", int64(st.First)), commands.FieldOf("next", int64(st.Next)), commands.FieldOf("high", int64(st.High)), commands.FieldOf("entries", st.Entries), commands.FieldOf("bytes", st.Bytes),
-		commands.FieldOf("first-ms", st.FirstMs), commands.FieldOf("last-ms", st.LastMs), commands.FieldOf("appended", int64(st.Appended)), commands.FieldOf("dup", int64(st.Duplicates)),
+		commands.FieldOf("first", int64(st.First)), commands.FieldOf("next", int64(st.Next)), commands.FieldOf("high", int64(st.High)),
+		commands.FieldOf("entries", st.Entries), commands.FieldOf("bytes", st.Bytes),
+		commands.FieldOf("first-ms", st.FirstMs), commands.FieldOf("last-ms", st.LastMs), commands.FieldOf("appended", int64(st.Appended)),
+		commands.FieldOf("dup", int64(st.Duplicates)),
 		commands.FieldOf("groups", int64(len(st.Groups))), commands.FieldOf("group-names", st.Groups),
 	}
 	ctx.WriteFields(append(fields, configFields(st.Config)...))

@@ -23,10 +23,12 @@ func openStreamDoor(t testing.TB) (addr string, broker *stream.Broker, clock *br
 	return openStreamDoorOn(t, brokertest.NewJournal(), t.TempDir())
 }
 
-func openStreamDoorOn(t testing.TB, journal brokers.Journal, directory string) (addr string, broker *stream.Broker, clock *brokertest.Clock) {
+func openStreamDoorOn(t testing.TB, journal brokers.Journal, directory string) (addr string, broker *stream.Broker,
+	clock *brokertest.Clock) {
 	t.Helper()
 	clock = brokertest.NewClock(time.UnixMilli(1_700_000_000_000))
-	broker, err := stream.Open(stream.Options{Journal: journal, Directory: directory, Clock: clock, Durability: brokers.Never, MaxPayload: 1 << 10})
+	broker, err := stream.Open(stream.Options{Journal: journal, Directory: directory, Clock: clock, Durability: brokers.Never,
+		MaxPayload: 1 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +183,8 @@ func TestStreamChainOverTheWire(t *testing.T) {
 	client.Do("XCREATE", "s", "INTEGRITY", "CHAIN")
 	client.Do("XAPPEND", "s", "a")
 	head := strings.Split(client.Do("XHEAD", "s"), "\r\n")[5]
-	for _, words := range [][]string{{"XVERIFY", "s"}, {"XVERIFY", "s", "FROM", "1000"}, {"XVERIFY", "s", "FROM", "18446744073709551615", "TO", "0"}} {
+	for _, words := range [][]string{{"XVERIFY", "s"}, {"XVERIFY", "s", "FROM", "1000"},
+		{"XVERIFY", "s", "FROM", "18446744073709551615", "TO", "0"}} {
 		got := client.Do(words...)
 		if !strings.HasPrefix(got, "%5\r\n$2\r\nok\r\n:1\r\n") || !strings.Contains(got, head) {
 			t.Errorf("%q: %q", words, got)

@@ -18,7 +18,8 @@ func TestWorkers(t *testing.T) {
 	addr, server := commandstest.Open(t, commandstest.Process{}, nil)
 	c := commandstest.Dial(t, addr, 2)
 	for _, line := range [][]string{
-		{"XAPPEND", "orders", "1"}, {"XAPPEND", "orders", "2"}, {"XGCREATE", "orders", "billing", "START", "first"}, {"XGCREATE", "orders", "fraud", "START", "next"},
+		{"XAPPEND", "orders", "1"}, {"XAPPEND", "orders", "2"}, {"XGCREATE", "orders", "billing", "START", "first"},
+		{"XGCREATE", "orders", "fraud", "START", "next"},
 	} {
 		c.Do(line...)
 	}

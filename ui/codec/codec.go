@@ -1,4 +1,4 @@
-// Package codec reads and writes payloads as the SDKs do, in the form named nexo/1.
+// Package codec reads payloads as the SDKs write them, in the form named nexo/1.
 //
 // A payload is text, JSON or bytes, and its own bytes say which: the server keeps nothing beside them, and every Redis
 // client can read them.
@@ -18,7 +18,6 @@ package codec
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -40,46 +39,6 @@ func (k Kind) String() string { return [...]string{"text", "json", "bytes"}[k] }
 
 // marker begins bytes that would be read as text without it. FF never occurs in UTF-8.
 const marker = "\xffnb"
-
-// EncodeText writes a text. What is not UTF-8 in it becomes U+FFFD, as it does when JavaScript reads it.
-func EncodeText(text string) []byte {
-	text = strings.ToValidUTF8(text, "\uFFFD")
-	if !isJSON(text) {
-		return []byte(text)
-	}
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(text); err != nil {
-		panic("BUG: a string has no JSON: " + err.Error())
-	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
-}
-
-// EncodeJSON writes a value given as JSON, without white space between its parts. An error is returned when it is not JSON. A
-// JSON string is written as the text it stands for.
-func EncodeJSON(value []byte) ([]byte, error) {
-	var out bytes.Buffer
-	if err := json.Compact(&out, value); err != nil {
-		return nil, fmt.Errorf("the value is not JSON: %w", err)
-	}
-	if out.Len() > 0 && out.Bytes()[0] == '"' {
-		var text string
-		if err := json.Unmarshal(out.Bytes(), &text); err != nil {
-			return nil, fmt.Errorf("the value is not a JSON string: %w", err)
-		}
-		return EncodeText(text), nil
-	}
-	return out.Bytes(), nil
-}
-
-// EncodeBytes writes bytes.
-func EncodeBytes(value []byte) []byte {
-	if utf8.Valid(value) || bytes.HasPrefix(value, []byte(marker)) {
-		return append([]byte(marker), value...)
-	}
-	return bytes.Clone(value)
-}
 
 // Decode says what a payload is, and returns it without what only marks its kind: the text of a JSON string, the bytes after
 // the marker. The result may share the payload's memory.

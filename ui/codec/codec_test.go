@@ -64,13 +64,13 @@ func TestVectors(t *testing.T) {
 			var got []byte
 			switch kind {
 			case Text:
-				got = EncodeText(string(want))
+				got = encodeText(string(want))
 			case JSON:
-				if got, err = EncodeJSON(want); err != nil {
+				if got, err = encodeJSON(want); err != nil {
 					t.Fatal(err)
 				}
 			case Bytes:
-				got = EncodeBytes(want)
+				got = encodeBytes(want)
 			}
 			if !bytes.Equal(got, payload) {
 				t.Errorf("encoded to %q, want %q", got, payload)
@@ -86,13 +86,13 @@ func TestEncodeJSON(t *testing.T) {
 		`"5"`:         `"5"`,
 		` null `:      `null`,
 	} {
-		if got, err := EncodeJSON([]byte(value)); err != nil || string(got) != want {
-			t.Errorf("EncodeJSON(%s) = %q, %v, want %q", value, got, err, want)
+		if got, err := encodeJSON([]byte(value)); err != nil || string(got) != want {
+			t.Errorf("encodeJSON(%s) = %q, %v, want %q", value, got, err, want)
 		}
 	}
 	for _, value := range []string{"", "{", "hello", "1 2", "'a'"} {
-		if got, err := EncodeJSON([]byte(value)); err == nil {
-			t.Errorf("EncodeJSON(%q) = %q, want an error", value, got)
+		if got, err := encodeJSON([]byte(value)); err == nil {
+			t.Errorf("encodeJSON(%q) = %q, want an error", value, got)
 		}
 	}
 }
@@ -103,17 +103,17 @@ func FuzzRoundTrip(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
-		if kind, got := Decode(EncodeBytes(value)); kind != Bytes || !bytes.Equal(got, value) {
+		if kind, got := Decode(encodeBytes(value)); kind != Bytes || !bytes.Equal(got, value) {
 			t.Errorf("bytes %q are read as %v %q", value, kind, got)
 		}
 		kind, content := Decode(value)
 		switch kind {
 		case Text:
-			if gotKind, got := Decode(EncodeText(string(content))); gotKind != Text || !bytes.Equal(got, content) {
+			if gotKind, got := Decode(encodeText(string(content))); gotKind != Text || !bytes.Equal(got, content) {
 				t.Errorf("text %q is read as %v %q", content, gotKind, got)
 			}
 		case JSON:
-			encoded, err := EncodeJSON(content)
+			encoded, err := encodeJSON(content)
 			if err != nil {
 				t.Fatalf("%q: %v", content, err)
 			}

@@ -118,7 +118,8 @@ func TestOnePushWakesOneOfTenThousand(t *testing.T) {
 		}
 		awaitBlocked(consumers - n - 1) // nobody else was woken
 	}
-	t.Logf("a push, its delivery and the count took %v with %d blocked, resident %d MiB", time.Since(began)/single, consumers, s.residentBytes(t)>>20)
+	t.Logf("a push, its delivery and the count took %v with %d blocked, resident %d MiB", time.Since(began)/single, consumers,
+		s.residentBytes(t)>>20)
 	if len(deliveries) != 0 {
 		t.Errorf("%d more were served", len(deliveries))
 	}

@@ -52,7 +52,8 @@ func TestDashboard(t *testing.T) {
 	if err != nil || !strings.Contains(string(output), "is filled") {
 		t.Fatalf("demo: %v\n%s", err, output)
 	}
-	if _, body := ask(t, base+"/metrics"); !strings.Contains(body, `nexo_queue_events_total{queue="mails",event="pushed"} `) || !strings.Contains(body, "\nnexo_streams 2\n") {
+	if _, body := ask(t, base+"/metrics"); !strings.Contains(body, `nexo_queue_events_total{queue="mails",event="pushed"} `) ||
+		!strings.Contains(body, "\nnexo_streams 2\n") {
 		t.Errorf("metrics: %s", body)
 	}
 	if status, body := ask(t, base+"/", "Accept", "text/html"); status != 200 || !strings.Contains(body, `<base href="/">`) {

@@ -120,7 +120,8 @@ func TestHostileBytes(t *testing.T) {
 		{"announced sizes", func(t *testing.T, s *server) {
 			for _, bytes := range []string{
 				"*1\r\n$9223372036854775807\r\nxx", "*1\r\n$-2\r\n", "*9223372036854775807\r\n", "*1000000000\r\n$1\r\nx\r\n",
-				"*1\r\n$2147483647\r\n", "*-9223372036854775808\r\n", "*1\r\n$99999999999999999999999\r\n", "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\n",
+				"*1\r\n$2147483647\r\n", "*-9223372036854775808\r\n", "*1\r\n$99999999999999999999999\r\n",
+				"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\n",
 			} {
 				many(t, s, 20, []byte(bytes))
 			}
@@ -134,7 +135,8 @@ func TestHostileBytes(t *testing.T) {
 			many(t, s, 4, append([]byte("*1048576\r\n"), bytes.Repeat([]byte("$0\r\n\r\n"), 1<<20)...))
 		}},
 		{"HTTP", func(t *testing.T, s *server) {
-			for _, request := range []string{"POST / HTTP/1.1\r\nHost: x\r\n\r\nSET smuggled 1\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\nSET smuggled 1\r\n"} {
+			for _, request := range []string{"POST / HTTP/1.1\r\nHost: x\r\n\r\nSET smuggled 1\r\n",
+				"GET / HTTP/1.1\r\nHost: x\r\n\r\nSET smuggled 1\r\n"} {
 				many(t, s, 5, []byte(request))
 			}
 			if value := mustDo(t, s, "EXISTS", "smuggled"); value != int64(0) {

@@ -130,7 +130,8 @@ func TestDoorsAreOpenWhileLoading(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"loading:1", "loading_total_bytes:", "loading_loaded_bytes:", "loading_loaded_perc:", "loading_eta_seconds:"} {
+	for _, line := range []string{"loading:1", "loading_total_bytes:", "loading_loaded_bytes:", "loading_loaded_perc:",
+		"loading_eta_seconds:"} {
 		if !strings.Contains(info.(string), "\r\n"+line) {
 			t.Errorf("INFO lacks %s:\n%s", line, info)
 		}
@@ -144,7 +145,8 @@ func TestDoorsAreOpenWhileLoading(t *testing.T) {
 		text   string
 	}{
 		"/livez": {200, "ok\n"}, "/readyz": {503, "Nexo is loading its logs: "}, "/metrics": {503, "Nexo is loading its logs: "},
-		"/": {503, "<h1>Nexo is loading</h1>"}, "/queues": {503, "<h1>Nexo is loading</h1>"}, "/api/session": {503, `{"error":{"code":"LOADING",`},
+		"/": {503, "<h1>Nexo is loading</h1>"}, "/queues": {503, "<h1>Nexo is loading</h1>"},
+		"/api/session": {503, `{"error":{"code":"LOADING",`},
 	} {
 		if status, body := ask(t, base+path); status != want.status || !strings.Contains(body, want.text) {
 			t.Errorf("%s: %d %q", path, status, body)
@@ -246,8 +248,10 @@ func TestPortTakenTouchesNoLog(t *testing.T) {
 
 // TestServiceNamedNexo starts in the environment that Kubernetes makes beside a Service named nexo.
 func TestServiceNamedNexo(t *testing.T) {
-	for _, pair := range []string{"NEXO_PORT=tcp://10.96.12.7:7654", "NEXO_SERVICE_HOST=10.96.12.7", "NEXO_SERVICE_PORT=7654", "NEXO_PORT_7654_TCP=tcp://10.96.12.7:7654",
-		"NEXO_PORT_7654_TCP_PROTO=tcp", "NEXO_PORT_7654_TCP_PORT=7654", "NEXO_PORT_7654_TCP_ADDR=10.96.12.7", "NEXO_ENV=prod", "NEXO_LOG=nexo=debug"} {
+	for _, pair := range []string{"NEXO_PORT=tcp://10.96.12.7:7654", "NEXO_SERVICE_HOST=10.96.12.7", "NEXO_SERVICE_PORT=7654",
+		"NEXO_PORT_7654_TCP=tcp://10.96.12.7:7654",
+		"NEXO_PORT_7654_TCP_PROTO=tcp", "NEXO_PORT_7654_TCP_PORT=7654", "NEXO_PORT_7654_TCP_ADDR=10.96.12.7", "NEXO_ENV=prod",
+		"NEXO_LOG=nexo=debug"} {
 		name, value, _ := strings.Cut(pair, "=")
 		t.Setenv(name, value)
 	}
