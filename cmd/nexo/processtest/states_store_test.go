@@ -238,7 +238,8 @@ func (s *storeOwner) compare(c *client) error {
 	}
 	outcome := "" // of the change that was not answered
 	for name := range s.changing {
-		s.keys[name] = s.keys[name] // look at it, too
+		known := s.keys[name]
+		s.keys[name] = known // look at it, too
 	}
 	for name, v := range s.keys {
 		sent := time.Now()
@@ -406,7 +407,8 @@ func (r *retainedOwner) compare(c *client) error {
 		}
 	}
 	for topic := range r.topics {
-		found[topic] = found[topic]
+		retained := found[topic]
+		found[topic] = retained // none, if it is not there
 	}
 	for topic, v := range found {
 		next, changing := r.changing[topic]
