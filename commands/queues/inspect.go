@@ -179,7 +179,7 @@ func (f *Family) qinfo(ctx *commands.Context, args [][]byte) {
 	numbers := []queueNumber{
 		{"ready", int64(info.Ready)}, {"delayed", int64(info.Delayed)}, {"inflight", int64(info.Inflight)},
 		{"dead", int64(info.Dead)}, {"pending", int64(info.Pending)}, {"waiters", int64(info.Waiters)},
-		{"bytes", info.Bytes}, {"ready-on-disk", int64(info.Cold)}, {"bytes-on-disk", info.ColdBytes},
+		{"bytes", info.Bytes}, {"ready-on-disk", int64(info.Cold)}, {"timed-on-disk", int64(info.ColdTimed)}, {"bytes-on-disk", info.ColdBytes},
 		{"dedup-keys", int64(info.DedupKeys)}, {"oldest-ready-ms", info.OldestReadyMS},
 		{"pushed", int64(c.Pushed)}, {"delivered", int64(c.Delivered)}, {"acked", int64(c.Acked)},
 		{"nacked", int64(c.Nacked)}, {"released", int64(c.Released)}, {"lease-expired", int64(c.LeaseExpired)},

@@ -181,10 +181,10 @@ func TestQueueInfoShapes(t *testing.T) {
 	addr, _, _ := openQueueDoor(t)
 	client, modern := commandstest.Dial(t, addr, 2), commandstest.Dial(t, addr, 3)
 	client.Do("QPUSH", "q", "x")
-	if got := client.Do("QINFO", "q"); !strings.HasPrefix(got, "*82\r\n$4\r\nname\r\n$1\r\nq\r\n$5\r\nready\r\n:1\r\n") {
+	if got := client.Do("QINFO", "q"); !strings.HasPrefix(got, "*84\r\n$4\r\nname\r\n$1\r\nq\r\n$5\r\nready\r\n:1\r\n") {
 		t.Fatalf("%q", got)
 	}
-	if got := modern.Do("QINFO", "q"); !strings.HasPrefix(got, "%41\r\n") ||
+	if got := modern.Do("QINFO", "q"); !strings.HasPrefix(got, "%42\r\n") ||
 		!strings.Contains(got, "$10\r\npriorities\r\n%1\r\n$1\r\n0\r\n:1\r\n") {
 		t.Fatalf("%q", got)
 	}

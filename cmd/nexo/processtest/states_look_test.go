@@ -127,6 +127,9 @@ func (q *queueOwner) compareQueue(c *client, queue int) error {
 			q.count("jobs on disk at a start", int(n))
 			q.onDisk = q.onDisk && queue == 1 || n > 0
 		}
+		if field == "timed-on-disk" {
+			q.count("delayed, leased and dead jobs on disk at a start", int(cold.([]any)[i+1].(int64)))
+		}
 	}
 	return nil
 }
