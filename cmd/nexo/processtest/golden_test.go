@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,11 @@ func writeGolden(t *testing.T, name string) {
 	s.await(t)
 	fillGolden(t, s)
 	c := sessionOf(t, s)
+	until(t, s, "delayed jobs, leases and dead letters on disk", func() bool {
+		found := fieldsOf(c.must("QINFO shelved"), "timed-on-disk")[0]
+		onDisk, err := strconv.Atoi(found)
+		return err == nil && onDisk > goldenShelf
+	})
 	for log, churn := range map[string]func(){
 		"queue": func() {
 			words := []any{}
@@ -180,6 +186,7 @@ func pack(t *testing.T, dir, archive string) {
 const (
 	goldenJobs    = 700
 	goldenEntries = 300
+	goldenShelf   = 1500
 	farMillis     = "4102500000000" // on the first of January 2100, in the middle of an hour
 	farSeconds    = "4102500000"
 	longTime      = "20000d"
@@ -274,8 +281,32 @@ func fillGoldenQueues(c session) {
 	c.must("QNACK states", append(handles(3), "RELEASE")...)
 	handles(13) // are in flight: three of them for the second time
 	c.must("QDEL states 60")
+	fillGoldenShelves(c)
 	c.must("QPUSH paused waits")
 	c.must("QPAUSE paused")
+}
+
+// fillGoldenShelves makes more delayed jobs, leases and dead letters than memory takes.
+func fillGoldenShelves(c session) {
+	c.must("QCREATE shelved LEASE " + longTime + " MAXATTEMPTS 1")
+	push := func(options ...any) {
+		for n := 0; n < goldenShelf; n += 100 {
+			words := []any{}
+			for i := range 100 {
+				words = append(words, fmt.Sprintf("shelved %03d %s", n+i, strings.Repeat("s", 1000)))
+			}
+			c.must("QMPUSH shelved 100", append(words, options...)...)
+		}
+	}
+	push()
+	push("AT", farMillis)
+	for n := 0; n < goldenShelf; n += 100 {
+		var handles []any
+		for _, job := range c.must("QPOP shelved COUNT 100").([]any) {
+			handles = append(handles, job.([]any)[0])
+		}
+		c.must("QNACK shelved", append(handles[:50], "REASON", "it was bad", "DEAD")...)
+	}
 }
 
 func fillGoldenStreams(c session) {
