@@ -74,7 +74,7 @@ const popFetches = 32
 
 // coldForLocked is the run to fetch before a pop, nil when what it may take is in RAM.
 func (q *queue) coldForLocked(o *PopOptions) *run {
-	if q.ready.cold == 0 && q.delayed.away == nil || q.outputPausedLocked() {
+	if q.ready.cold == 0 && q.delayed.cold() == 0 || q.outputPausedLocked() {
 		return nil
 	}
 	bytes := int64(o.MaxBytes)

@@ -161,11 +161,11 @@ const dropFetches = 256
 // coldToDropLocked is the run to fetch before a push of n jobs can drop the oldest ones.
 func (q *queue) coldToDropLocked(n int) (cold *run) {
 	excess := q.lenLocked() + int64(n) - q.config.MaxLen
-	if q.config.MaxLen == 0 || !q.config.DropOldest || excess <= 0 || q.ready.cold == 0 && q.delayed.away == nil {
+	if q.config.MaxLen == 0 || !q.config.DropOldest || excess <= 0 || q.ready.cold == 0 && q.delayed.cold() == 0 {
 		return nil
 	}
 	excess = dropsOf(excess, n)
-	if delayed := excess - int64(q.ready.count); delayed > 0 && q.delayed.away != nil {
+	if delayed := excess - int64(q.ready.count); delayed > 0 && q.delayed.cold() > 0 {
 		hot := q.delayed.hot.count()
 		if r := q.delayed.firstRun(); hot == 0 || r.from().before(q.delayed.hot.at(min(hot, int(delayed))-1)) {
 			return r

@@ -12,14 +12,14 @@ import (
 type shelf struct {
 	hot  tree[timed]
 	cost int64 // of the jobs in RAM that may go to disk
-	away *away // nil while none of the jobs is on disk
+	away *away // nil while none of the jobs is on disk and the hand is at the end
 }
 
 // away is what a shelf has on disk. Its runs may overlap.
 type away struct {
 	count int
 	runs  tree[*run] // by their first time
-	hand  timed      // the next run is cut below it
+	hand  timed      // the next run is cut below it; zero at the end
 }
 
 func (s *shelf) add(j *job) {
@@ -109,16 +109,22 @@ func (s *shelf) dates(by int64) {
 // runs have to be in RAM for one moment: what has come since the hand was here last is spread over all times.
 func (s *shelf) collect(limit, least, floor int64) []*job {
 	last := timed{at: math.MaxInt64, id: math.MaxUint64}
-	hand := last
-	if s.away != nil && s.away.hand != (timed{}) {
-		hand = s.away.hand
+	if s.away == nil {
+		s.away = &away{}
 	}
-	jobs, end := s.below(hand, limit, least, floor)
-	if jobs == nil && hand != last {
-		jobs, end = s.below(last, limit, least, floor)
+	x := s.away
+	hand := x.hand
+	if hand == (timed{}) {
+		hand = last
 	}
-	if s.away != nil {
-		s.away.hand = end
+	jobs, end, more := s.below(hand, limit, least, floor)
+	if jobs == nil && !more && hand != last {
+		jobs, end, more = s.below(last, limit, least, floor)
+	}
+	if x.hand = end; jobs == nil && !more {
+		if x.hand = (timed{}); x.count == 0 {
+			s.away = nil
+		}
 	}
 	for _, j := range jobs {
 		s.remove(j)
@@ -127,34 +133,63 @@ func (s *shelf) collect(limit, least, floor int64) []*job {
 	return jobs
 }
 
-// below is the jobs of a run below a place, last first, and the place behind which to go on.
-func (s *shelf) below(hand timed, limit, least, floor int64) (jobs []*job, end timed) {
-	cost, looked, full := int64(0), 0, false
-	low, high := uint64(math.MaxUint64), uint64(0)
+// below is the jobs of a run below a place, last first, and the place behind which to go on. more tells that there are jobs behind
+// that which have not been looked at. Those that are due at dates and the others are taken side by side, so that neither kind, how few
+// they be of it, keeps the other in RAM.
+func (s *shelf) below(hand timed, limit, least, floor int64) (jobs []*job, end timed, more bool) {
+	var kinds [2]picked
+	looked := 0
 	s.hot.descend(hand, func(t timed) bool {
 		j := t.job
-		full = len(jobs) == runJobs
-		if t.at <= floor || full || looked == 2*runJobs {
+		if t.at <= floor {
+			return false
+		}
+		if more = looked == 2*runJobs; more {
 			return false
 		}
 		looked++
-		end = timed{at: t.at, id: t.id}
-		if j.held() || len(jobs) > 0 && j.dated != jobs[0].dated {
-			return true
+		kind := &kinds[0]
+		if j.dated {
+			kind = &kinds[1]
 		}
-		full = len(jobs) > 0 && (cost+j.cost() > limit || jobs[0].at-j.at > math.MaxUint32 || max(high, j.id)-min(low, j.id) > runSpan)
-		if full {
+		if !j.held() && !kind.take(j, limit) {
+			jobs, more = kind.jobs, true
 			return false
 		}
-		low, high = min(low, j.id), max(high, j.id)
-		cost += j.cost()
-		jobs = append(jobs, j)
+		end = timed{at: t.at, id: t.id}
 		return true
 	})
-	if !full && cost < least {
-		return nil, end
+	if jobs != nil {
+		return jobs, end, more
 	}
-	return jobs, end
+	most := &kinds[0]
+	if kinds[1].cost > most.cost {
+		most = &kinds[1]
+	}
+	if most.cost >= least {
+		jobs = most.jobs
+	}
+	return jobs, end, more
+}
+
+// picked are jobs for a run, by time, last first.
+type picked struct {
+	jobs      []*job
+	cost      int64
+	low, high uint64 // of their ids
+}
+
+// take adds a job, unless the run is full with those that are there.
+func (p *picked) take(j *job, limit int64) bool {
+	low, high := j.id, j.id
+	if len(p.jobs) > 0 {
+		low, high = min(p.low, j.id), max(p.high, j.id)
+		if len(p.jobs) == runJobs || p.cost+j.cost() > limit || p.jobs[0].at-j.at > math.MaxUint32 || high-low > runSpan {
+			return false
+		}
+	}
+	p.jobs, p.cost, p.low, p.high = append(p.jobs, j), p.cost+j.cost(), low, high
+	return true
 }
 
 // rank is how many jobs come before a place.

@@ -112,7 +112,7 @@ func (s *search) inRAM(q *queue, limit int) (jobs []candidate, end uint64) {
 // onDisk is those that are on disk.
 func (s *search) onDisk(q *queue, limit int) (jobs []candidate, end uint64) {
 	end = math.MaxUint64
-	if q.inflight.away == nil {
+	if q.inflight.cold() == 0 {
 		return nil, end
 	}
 	passed := 0
