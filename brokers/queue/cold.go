@@ -97,8 +97,12 @@ func (q *queue) scatteredLocked(least int64) (jobs []*job) {
 	return jobs
 }
 
-// soonLocked is the time of a state up to which its jobs stay in RAM: they would be back before long.
+// soonLocked is the time of a state up to which its jobs stay in RAM: they would be back before long. In a start nothing comes back
+// before its end, and any number of times may be over that the log tells of.
 func (q *queue) soonLocked(s state) int64 {
+	if q.broker.loading.Load() {
+		return math.MinInt64
+	}
 	soon := q.broker.steady() + 2*q.broker.options.fetchAhead
 	switch {
 	case s != stateDead:

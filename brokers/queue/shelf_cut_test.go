@@ -1,6 +1,9 @@
 package queue
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // TestWhatStaysInRAMKeepsNoOthersThere cuts the jobs of a shelf, of which the last are some that no run takes, or that belong in a run of
 // their own: few as they are, or many, the others leave.
@@ -39,4 +42,28 @@ func TestWhatStaysInRAMKeepsNoOthersThere(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAStartAfterTheLeases reads a log of leases that ended while nobody ran: it keeps the budget, as the life before did.
+func TestAStartAfterTheLeases(t *testing.T) {
+	const jobs = 1000
+	b, j, clock := spilling(t, nil)
+	create(t, b, "q", nil)
+	backlog(t, b, j, 0, jobs, PushOptions{})
+	stored(t, b)
+	compacted(t, b, j)
+	for taken := 0; taken < jobs; taken += len(take(t, b, "q", 100)) {
+	}
+	j.syncAll()
+	stored(t, b)
+	clock.Step(time.Minute)
+	b, _ = startedAgain(t, b, j, clock)
+	if now := info(t, b, "q"); now.Inflight != jobs || now.ColdTimed < jobs*3/4 {
+		t.Fatalf("%d of %d jobs in flight are on disk", now.ColdTimed, now.Inflight)
+	}
+	dueBack(b, clock)
+	if now := info(t, b, "q"); now.Ready != jobs || now.Cold < jobs*3/4 || now.Counters.LeaseExpired != jobs {
+		t.Fatalf("%+v", now)
+	}
+	checkInvariants(t, b, "q")
 }
