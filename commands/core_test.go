@@ -437,7 +437,15 @@ func TestClientReplyLeavesOutReplies(t *testing.T) {
 	if got := client.Do("CLIENT", "REPLY", "ON"); got != "+OK\r\n" {
 		t.Errorf("after OFF: %q", got)
 	}
-	for _, silent := range []string{"PING", "FOO", "GET"} {
+	fmt.Fprint(client.Conn, "CLIENT REPLY OFF\r\nPING\r\n")
+	if got := client.Do("RESET"); got != "+RESET\r\n" {
+		t.Errorf("RESET after OFF: %q", got)
+	}
+	fmt.Fprint(client.Conn, "CLIENT REPLY SKIP\r\nCLIENT REPLY SKIP\r\nCLIENT REPLY OFF\r\nCLIENT REPLY SKIP\r\nPING\r\n")
+	if got := client.Do("CLIENT", "REPLY", "ON"); got != "+OK\r\n" {
+		t.Errorf("ON after SKIP and OFF: %q", got)
+	}
+	for _, silent := range []string{"PING", "FOO", "GET", "RESET", "CLIENT REPLY FOO", "CLIENT REPLY"} {
 		fmt.Fprintf(client.Conn, "CLIENT REPLY SKIP\r\n%s\r\n", silent)
 		if got := client.Do("ECHO", "next"); got != "$4\r\nnext\r\n" {
 			t.Errorf("SKIP before %s: %q", silent, got)

@@ -144,17 +144,22 @@ func (s *Server) run(ctx *Context, spec *Spec, args [][]byte) {
 }
 
 // runSilently runs a command after CLIENT REPLY OFF or SKIP. The replies before it are sent first, since a command that blocks
-// sends them too, and the writer must hold its own reply alone.
+// sends them too, and the writer must hold its own reply alone. What turns replies on again is answered: CLIENT REPLY ON, and RESET.
 func (ctx *Context) runSilently(spec *Spec, args [][]byte) {
 	if ctx.W.Len() > 0 {
 		ctx.Conn.FlushReplies()
 	}
-	if ctx.Session.replies == SkipReplies && spec.Name != "reply" {
-		ctx.Session.replies = AllReplies
+	session := ctx.Session
+	if session.replies == SkipReplies {
+		session.replies = skippingReply
 	}
 	ctx.Server.run(ctx, spec, args)
-	if ctx.Session.replies == NoReplies || spec.Name != "reply" {
-		ctx.W.Truncate(0)
+	if session.replies == AllReplies {
+		return
+	}
+	ctx.W.Truncate(0)
+	if session.replies == skippingReply {
+		session.replies = AllReplies
 	}
 }
 

@@ -50,6 +50,8 @@ const (
 	AllReplies  Replies = iota
 	NoReplies           // CLIENT REPLY OFF
 	SkipReplies         // CLIENT REPLY SKIP: the next one is left out
+
+	skippingReply // that of the command under way is left out, and no other one
 )
 
 // Shown is what others may know of what a family keeps of a connection, as of its last batch.
@@ -239,7 +241,9 @@ func (ctx *Context) Reset() {
 	ctx.SetProtocol(2)
 	ctx.SetName(nil)
 	ctx.SetDatabase(0)
-	ctx.SetReplies(AllReplies)
+	if ctx.Session.replies == NoReplies { // as in Redis, a reply that is to be skipped is
+		ctx.SetReplies(AllReplies)
+	}
 	ctx.Session.NoTouch.Store(false)
 	ctx.Conn.Spare(false)
 	ctx.Session.authenticated = !ctx.Server.PasswordSet()
