@@ -65,6 +65,7 @@ func TestMistakesOfTheCommandLine(t *testing.T) {
 		{"server --fsync sometimes", `--fsync: durability "sometimes"`},
 		{"server --store-durability never", `--store-durability: "never" is not none, interval or always`},
 		{"server --maxmemory 1.5gb", `--maxmemory: "1.5gb" is not a number of bytes`},
+		{"server --proto-max-bulk-len 4gb", `--proto-max-bulk-len: "4gb" is not at least 1mb and less than 4gb`},
 		{"server --maxmemory-policy lru", `--maxmemory-policy: "lru" is not one of noeviction, allkeys-lru`},
 		{"server --log-level loud", `--log-level: "loud" is not debug, info, warn or error`},
 		{"server --maxclients 0", "--maxclients: 0 is not positive"},

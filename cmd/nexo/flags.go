@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -224,8 +225,9 @@ func (o *options) readClientLimits(c *cli.Context) (err error) {
 	if o.clientMemory, err = commands.ParseBytes(c.String("maxmemory-clients")); err != nil || o.clientMemory < 16<<20 {
 		return fmt.Errorf("--maxmemory-clients: %q is not a size of at least 16mb", c.String("maxmemory-clients"))
 	}
-	if o.bulkMax, err = commands.ParseBytes(c.String("proto-max-bulk-len")); err != nil || o.bulkMax < 1<<20 || o.bulkMax > 4<<30 {
-		return fmt.Errorf("--proto-max-bulk-len: %q is not between 1mb and 4gb", c.String("proto-max-bulk-len"))
+	// The store keeps the length of a key in 32 bits.
+	if o.bulkMax, err = commands.ParseBytes(c.String("proto-max-bulk-len")); err != nil || o.bulkMax < 1<<20 || o.bulkMax > math.MaxUint32 {
+		return fmt.Errorf("--proto-max-bulk-len: %q is not at least 1mb and less than 4gb", c.String("proto-max-bulk-len"))
 	}
 	if o.argumentsMax = c.Int("max-arguments"); o.argumentsMax < 1<<10 || o.argumentsMax > 1<<30 {
 		return fmt.Errorf("--max-arguments: %d is not between 1024 and 1073741824", o.argumentsMax)
