@@ -124,6 +124,9 @@ func (b *Broker) tightenUpTo(n int) {
 // Resident is how much of the machine's memory the store takes. All of it is outside of the collector's heap, but for ordered keys.
 func (b *Broker) Resident() int64 { return b.blocks.pool.Resident() }
 
+// HandBack gives the system what is free of that and kept for the next keys.
+func (b *Broker) HandBack() { b.blocks.pool.HandBack() }
+
 // remains are what shards held before a flush.
 type remains struct {
 	pool   *slab.Pool

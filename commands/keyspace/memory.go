@@ -30,6 +30,7 @@ func memorySpec(f *Family) commands.Spec {
 			{
 				Name: "purge", Summary: "Collects garbage and gives free memory back to the system", Reply: "+OK", Arity: 2,
 				Tips: commands.AllShards + " " + commands.AllSucceed, Handler: func(ctx *commands.Context, _ [][]byte) {
+					f.broker.HandBack()
 					debug.FreeOSMemory()
 					ctx.W.OK()
 				},

@@ -357,6 +357,47 @@ func TestLongRuns(t *testing.T) {
 	}
 }
 
+// TestHandBackLeavesNothing hands back what is too little to be handed back by itself, while others give and take runs.
+func TestHandBackLeavesNothing(t *testing.T) {
+	p := NewPool()
+	runs := []Run{p.Get(1), p.Get(3), p.Get(3), p.Get(runMax + 1)}
+	for _, r := range runs {
+		r.Clear()
+	}
+	p.Put(runs[0], runs[2], runs[3])
+	held := int64(runs[1].Size())
+	if p.Resident() == held {
+		t.Fatal("nothing is kept")
+	}
+	p.HandBack()
+	if got := p.Resident(); got != held {
+		t.Errorf("%d bytes are resident, %d are held", got, held)
+	}
+	checkPool(t, p, held)
+	p.Put(runs[1])
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for i := range 3000 {
+				a, b := p.Get(1+i%70), p.Get(200)
+				p.Put(a)
+				p.Put(b)
+				if i%50 == 0 {
+					p.HandBack()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	p.behind.Wait()
+	p.HandBack()
+	if checkPool(t, p, 0); p.kept != 0 {
+		t.Errorf("%d bytes are kept", p.kept)
+	}
+	p.Close()
+	p.HandBack() // does nothing any more
+}
+
 func BenchmarkAllocFree(b *testing.B) {
 	for _, n := range []int{100, 1500, 20_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

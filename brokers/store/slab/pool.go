@@ -43,8 +43,14 @@ type Pool struct {
 	next   int                  // where in chunks to look for runs to hand back
 	pinned bool                 // the system refuses to take pages back
 	all    *mappings            // of chunks, for who cleans up behind the pool
-	trims  struct{ busy, closed bool }
+	trims  trims
 	behind sync.WaitGroup // handing back
+}
+
+// trims is the handing back of free runs. One goroutine does it at a time: what it has in hand is kept, and in no chunk.
+type trims struct {
+	busy, closed bool
+	purge        int // chunks that are still to be looked at however little is kept
 }
 
 // chunk is a mapping that is cut into runs.
@@ -123,9 +129,33 @@ func (p *Pool) Put(runs ...Run) {
 			p.reopen(c)
 		}
 	}
-	if p.kept > p.keptMax() && !p.trims.busy && !p.trims.closed && !p.pinned {
-		p.trims.busy = true
+	if p.kept > p.keptMax() && p.beginTrim() {
 		p.behind.Go(p.trim)
+	}
+}
+
+// beginTrim tells whether whoever asks is to trim now.
+func (p *Pool) beginTrim() bool {
+	if p.trims.busy || p.trims.closed || p.pinned {
+		return false
+	}
+	p.trims.busy = true
+	return true
+}
+
+// HandBack hands the free runs back to the system that are kept for whoever needs one next. When some are being handed back
+// already, the others follow in the background.
+func (p *Pool) HandBack() {
+	p.mu.Lock()
+	p.trims.purge = len(p.chunks)
+	begin := p.beginTrim()
+	if begin {
+		p.behind.Add(1)
+	}
+	p.mu.Unlock()
+	if begin {
+		defer p.behind.Done()
+		p.trim()
 	}
 }
 
@@ -242,8 +272,13 @@ func (p *Pool) trim() {
 func (p *Pool) takeDirty() (c *chunk, taken [chunkPages / 64]uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.kept <= p.keptMax()/2 || p.pinned || p.trims.closed {
-		p.trims.busy = false
+	enough := p.keptMax() / 2
+	if p.trims.purge > 0 {
+		p.trims.purge--
+		enough = 0
+	}
+	if p.kept <= enough || p.pinned || p.trims.closed {
+		p.trims.busy, p.trims.purge = false, 0
 		return nil, taken
 	}
 	for p.next %= len(p.chunks); p.chunks[p.next].dirtyCount == 0; {
