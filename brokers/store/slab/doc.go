@@ -26,7 +26,8 @@
 // forty sizes that is 50 MiB. Sixteen arenas hold it down to 3.
 //
 // Free runs stay with their chunk: up to a thirty-second of what is held (2 MiB at least) as they are, for whoever needs one next;
-// the others are handed back to the system, in the background and with no lock held. A chunk that is free and handed back
+// the others are handed back to the system, in the background and with no lock held, and all of them when somebody asks
+// (HandBack). A chunk that is free and handed back
 // altogether is cut anew. So runs of one length leave no holes that another length could not use, at the price of addresses.
 //
 // # What the memory may hold
