@@ -441,6 +441,22 @@ func TestClientReplyLeavesOutReplies(t *testing.T) {
 	if got := client.Do("RESET"); got != "+RESET\r\n" {
 		t.Errorf("RESET after OFF: %q", got)
 	}
+	fmt.Fprint(client.Conn, "HELLO 3\r\nCLIENT REPLY OFF\r\n")
+	_, _ = commandstest.ReadReply(client.In) // of HELLO
+	for _, word := range []string{"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe"} {
+		if got := client.Do(word, "c"); !strings.HasPrefix(got, fmt.Sprintf(">3\r\n$%d\r\n%s\r\n", len(word), word)) {
+			t.Errorf("%s after OFF: %q", word, got)
+		}
+	}
+	client.Do("RESET")
+	fmt.Fprint(client.Conn, "CLIENT REPLY OFF\r\n")
+	for _, word := range []string{"nsubscribe", "nunsubscribe"} {
+		command := strings.ToUpper(strings.TrimSuffix(word, "scribe"))
+		if got := client.Do(command, "c"); !strings.Contains(got, word) {
+			t.Errorf("%s after OFF: %q", command, got)
+		}
+	}
+	client.Do("RESET")
 	fmt.Fprint(client.Conn, "CLIENT REPLY SKIP\r\nCLIENT REPLY SKIP\r\nCLIENT REPLY OFF\r\nCLIENT REPLY SKIP\r\nPING\r\n")
 	if got := client.Do("CLIENT", "REPLY", "ON"); got != "+OK\r\n" {
 		t.Errorf("ON after SKIP and OFF: %q", got)

@@ -231,6 +231,13 @@ func (ctx *Context) SetReplies(which Replies) {
 	}
 }
 
+// Confirm sends confirmations that the command has written. They are pushed, and no replies that CLIENT REPLY leaves out.
+func (ctx *Context) Confirm() {
+	if ctx.Session.replies != AllReplies {
+		ctx.Conn.FlushReplies()
+	}
+}
+
 // Reset brings the connection back to the state of a new one.
 func (ctx *Context) Reset() {
 	for _, family := range ctx.Server.families {

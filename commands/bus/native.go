@@ -367,6 +367,9 @@ func (f *Family) nunsub(ctx *commands.Context, args [][]byte) {
 		}
 		f.confirmFilter(ctx, inBand, "nunsubscribe", name, len(b.filters))
 	}
+	if !inBand {
+		ctx.Confirm()
+	}
 }
 
 // share keeps the name of a shared subscription where the end of its filter finds it.

@@ -223,6 +223,7 @@ func (f *Family) confirm(ctx *commands.Context, word string, name []byte, count 
 // unsubscribe is UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE: all when no names are given. What the connection has published before
 // and was told to have reached it is delivered first.
 func (f *Family) unsubscribe(ctx *commands.Context, k *subscriptionKind, args [][]byte) {
+	defer ctx.Confirm()
 	b := f.bus(ctx)
 	b.batch.Flush()
 	held := k.held(b)
