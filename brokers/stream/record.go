@@ -370,7 +370,7 @@ func (s *Stream) replayGroup(op byte, r *reader) error {
 }
 
 func (g *group) replayGiven(op byte, r *reader) {
-	s, next, at := g.stream, r.number(), int64(0)
+	s, next, at := g.stream, max(g.next, r.number()), int64(0)
 	if op == opGiven {
 		at = int64(r.number())
 	}
@@ -381,9 +381,10 @@ func (g *group) replayGiven(op byte, r *reader) {
 		} else {
 			p.due = int64(r.number()) // a time of the wall; 0 was never, too
 		}
-		if p.offset >= s.first && p.offset < s.next && r.err == nil {
+		// What was given lies before what is to be given next: else it would be given twice, the second time as new.
+		if p.offset >= s.first && p.offset < min(next, s.next) && r.err == nil {
 			g.setPending(p)
 		}
 	}
-	g.advance(max(g.next, next))
+	g.advance(next)
 }

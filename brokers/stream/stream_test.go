@@ -600,6 +600,7 @@ func FuzzReplay(f *testing.F) {
 	for _, body := range append(records, j.Records()...) {
 		f.Add(body)
 	}
+	f.Add([]byte("\x11\x01\x01g\x020\x020\x01000\x03\x01000")) // given, often, what comes next
 	f.Fuzz(func(t *testing.T, body []byte) {
 		j := brokertest.NewJournal()
 		prepare(t, j)
