@@ -117,19 +117,20 @@ func (q *queue) soonLocked(s state) int64 {
 // runs, or else the last of those in front of them; nil when no bucket has enough.
 func (q *queue) leastUrgentLocked(least int64) []*job {
 	var found *bucket
+	limit := q.broker.options.runBytes
 	q.ready.all(func(b *bucket) bool {
-		if back := b.back(); back != nil && back.cost >= least || b.frontCost() >= 2*least && b.front.count > 1 {
+		if back := b.back(); back != nil && back.cost >= least || b.front.count > 1 && b.frontCost(2*least) >= 2*least {
 			found = b
 		}
 		return true
 	})
-	switch limit := q.broker.options.runBytes; {
+	switch {
 	case found == nil:
 		return nil
 	case found.behind != nil && found.behind.back.cost >= least:
 		return found.collect(found.firstBehind, min(limit, found.behind.back.cost))
 	default:
-		jobs := found.collect(found.lastInFront, min(limit, found.frontCost()/2))
+		jobs := found.collect(found.lastInFront, found.frontCost(2*limit)/2)
 		slices.Reverse(jobs)
 		return jobs
 	}

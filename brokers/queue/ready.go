@@ -133,12 +133,24 @@ func (b *bucket) drop(r *run) {
 	}
 }
 
-// frontCost is what the jobs in front of the runs take, and the few that wait in the tree behind them.
-func (b *bucket) frontCost() int64 {
-	if b.behind == nil {
-		return b.front.cost
+// frontCost is what the jobs in front of the runs take, or most when it is more: those of the list, and those in the tree before the first
+// run. The others of the tree, which lie behind the first jobs of a run, cannot be cut off the front, and make it no longer.
+func (b *bucket) frontCost(most int64) int64 {
+	cost := b.front.cost
+	if b.returned() == nil || cost >= most {
+		return min(cost, most)
 	}
-	return b.front.cost + b.behind.returnedCost
+	end := uint64(math.MaxUint64)
+	if len(b.runs()) > 0 {
+		end = b.runs()[0].first
+	}
+	b.returned().Scan(func(id uint64, j *job) bool {
+		if id < end {
+			cost += j.cost()
+		}
+		return id < end && cost < most
+	})
+	return min(cost, most)
 }
 
 // lastInFront is the job with the highest id in front of the runs.
