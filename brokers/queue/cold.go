@@ -84,13 +84,14 @@ func (q *queue) scatteredLocked(least int64) (jobs []*job) {
 		return nil
 	}
 	var merge *run
+	crowded := q.broker.crowded()
 	q.ready.all(func(b *bucket) bool {
-		if taken, with := b.scattered(q.broker.options.runBytes, least); taken != nil || with != nil {
+		if taken, with := b.scattered(q.broker.options.runBytes, least, crowded); taken != nil || with != nil {
 			jobs, merge = taken, with
 		}
 		return jobs == nil
 	})
-	if jobs == nil && merge != nil && merge.failed == 0 && q.broker.crowded() {
+	if jobs == nil && merge != nil && merge.failed == 0 && crowded {
 		q.merging = merge
 		q.fetchLocked(merge)
 	}

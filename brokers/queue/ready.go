@@ -23,6 +23,7 @@ type behind struct {
 	returned     *btree.Map[uint64, *job]
 	returnedCost int64
 	hand         uint64 // an id: where the next look at the tree begins
+	barren       int64  // returnedCost at the last look that found no run to make without fetching one, 0 when it did
 }
 
 // runs are the runs, lowest ids first.

@@ -21,10 +21,14 @@ type scatter struct {
 }
 
 // scattered takes the jobs for a run between two others out of the tree, or names the run to fetch for them; neither when the tree has
-// less than twice the least.
-func (b *bucket) scattered(limit, least int64) (jobs []*job, merge *run) {
+// less than twice the least. While no run may be fetched for them, a look that was in vain is not repeated before the tree has changed
+// by a run: it passes some thousand jobs.
+func (b *bucket) scattered(limit, least int64, fetches bool) (jobs []*job, merge *run) {
 	x := b.behind
 	if x == nil || x.returned == nil || x.returnedCost < 2*least || len(x.runs) == 0 {
+		return nil, nil
+	}
+	if changed := x.returnedCost - x.barren; !fetches && max(changed, -changed) < least && x.barren != 0 {
 		return nil, nil
 	}
 	s := scatter{bucket: b, least: least, limit: limit, slot: -1, heaviest: -1}
@@ -36,9 +40,10 @@ func (b *bucket) scattered(limit, least int64) (jobs []*job, merge *run) {
 	}
 	if s.cost >= least {
 		jobs = s.take()
-		x.hand = jobs[len(jobs)-1].id + 1
+		x.hand, x.barren = jobs[len(jobs)-1].id+1, 0
 		return jobs, nil
 	}
+	x.barren = x.returnedCost
 	if s.weigh(); s.heaviest < 0 {
 		return nil, nil
 	}

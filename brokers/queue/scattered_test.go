@@ -28,3 +28,38 @@ func TestFrontBeforeScatteredJobs(t *testing.T) {
 	b.drop(b.runs()[0])
 	want(3 + 200)
 }
+
+// TestALookInVainIsNotRepeated: a look at the tree passes thousands of jobs, and every push and pop past the budget asks for one.
+func TestALookInVainIsNotRepeated(t *testing.T) {
+	const least = 100 * jobOverheadBytes
+	var b bucket
+	b.insert(&run{first: 101, last: 10_000})
+	next := uint64(200)
+	add := func(jobs int) {
+		for range jobs {
+			b.add(&job{id: next})
+			next++
+		}
+	}
+	look := func(fetches, want bool) {
+		t.Helper()
+		jobs, merge := b.scattered(10*least, least, fetches)
+		if jobs != nil || (merge != nil) != want {
+			t.Fatalf("%d jobs, %v, with %d in the tree", len(jobs), merge, b.returned().Len())
+		}
+	}
+	add(1000)
+	look(false, true)
+	look(false, false)
+	look(true, true)
+	add(99)
+	look(false, false)
+	add(1)
+	look(false, true)
+	for range 100 {
+		_, j, _ := b.returned().Min()
+		b.remove(j)
+	}
+	look(false, true)
+	look(false, false)
+}
