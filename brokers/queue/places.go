@@ -76,6 +76,8 @@ func (p *places) set(id uint64, slot uint32) {
 		at, in = 0, 0
 	case at < 0:
 		at, in = 0, 0
+	case in == placesBlock && at+1 < len(p.blocks) && len(p.blocks[at+1].ids) < placesBlock && p.blocks[at+1].lower(id):
+		at, in = at+1, 0 // or ids that come downward would have a block each
 	case id-p.blocks[at].first > math.MaxUint32 || in == placesBlock:
 		at, in = at+1, 0
 		p.blocks = slices.Insert(p.blocks, at, placeBlock{first: id})

@@ -69,3 +69,23 @@ func TestPlaces(t *testing.T) {
 		}
 	}
 }
+
+// TestPlacesOfIdsThatComeDownward behind a full block share blocks, as others do.
+func TestPlacesOfIdsThatComeDownward(t *testing.T) {
+	const ids = 8 * placesBlock
+	p := &places{}
+	for id := uint64(1); id <= placesBlock; id++ {
+		p.set(id, 0)
+	}
+	for id := uint64(ids); id > placesBlock; id-- {
+		p.set(id, 0)
+	}
+	if len(p.blocks) > 2*ids/placesBlock {
+		t.Fatalf("%d blocks for %d ids", len(p.blocks), ids)
+	}
+	for id := uint64(1); id <= ids; id++ {
+		if _, _, found := p.find(id); !found {
+			t.Fatalf("id %d has no place", id)
+		}
+	}
+}
