@@ -70,7 +70,10 @@ func (c *demoClient) order() error {
 	}
 	lines := [][]string{
 		{"QPUSH", "payments", fmt.Sprintf(`{"order":%s,"user":%s}`, order, user), "PRIORITY", priority, "DEDUP", "order-" + order},
-		{"QPUSH", "mails", fmt.Sprintf(`{"to":"user%s@example.com","template":"order-placed","order":%s}`, user, order), "PRIORITY", priority},
+		{
+			"QPUSH", "mails", fmt.Sprintf(`{"to":"user%s@example.com","subject":"Your order %s","order":%s}`, user, order, order),
+			"PRIORITY", priority,
+		},
 		{"NPUB", "shop/orders/" + product, event},
 	}
 	switch c.random.IntN(8) {
