@@ -7,58 +7,30 @@ import (
 // ReplayDead takes dead letters back: same id, attempts 0, original priority, no TTL, after a delay in milliseconds. Those that do
 // not fit under MAXLEN stay dead; when none fits the queue is full.
 func (b *Broker) ReplayDead(name []byte, ids []uint64, delay int64) (int, brokers.Receipt, error) {
-	var receipt brokers.Receipt
-	for revived := 0; ; {
-		q, err := b.locked(name)
-		if err != nil {
-			return revived, receipt, err
-		}
-		n, left, cold := q.reviveLocked(ids, delay)
-		revived, ids = revived+n, left
-		if seq := q.commitLocked(q.config.Sync == brokers.Always); seq != 0 {
-			receipt = q.receiptLocked(seq)
-		}
-		q.serveLocked()
-		q.relieveLocked()
-		if cold != nil {
-			if err := q.awaitLocked(cold, nil); err != nil {
-				return revived, receipt, err
-			}
-			continue
-		}
-		if len(ids) > 0 && revived == 0 {
-			err = q.errFullLocked()
-		}
-		b.release(q)
-		return revived, receipt, err
-	}
-}
-
-// reviveLocked takes dead letters back until the queue is full, or one is in a run. left begins with the first that was not.
-func (q *queue) reviveLocked(ids []uint64, delay int64) (revived int, left []uint64, cold *run) {
-	now := q.broker.steady()
-	due := int64(0)
-	if delay > 0 {
-		due = now + delay
-	}
-	for ; len(ids) > 0; ids = ids[1:] {
-		j, ok := q.index.get(ids[0])
-		if !ok {
-			if r := q.shelved.with(ids[0]); r != nil && r.times.state == stateDead {
-				return revived, ids, r
-			}
-			continue
-		}
-		if j.state != stateDead {
-			continue
+	var full error
+	revived, receipt, err := b.changeEach(name, len(ids), func(q *queue, i int, now int64) (bool, *run) {
+		j, cold := q.inStateLocked(ids[i], Dead)
+		if j == nil && cold == nil {
+			return false, nil
 		}
 		if q.fullLocked() {
-			break
+			full = q.errFullLocked()
+			return false, nil
 		}
-		q.changeLocked(j, change{verb: verbRevive, at: due}, now, "")
-		revived++
+		if j == nil {
+			return false, cold
+		}
+		c := change{verb: verbRevive}
+		if delay > 0 {
+			c.at = now + delay
+		}
+		q.changeLocked(j, c, now, "")
+		return true, nil
+	})
+	if err == nil && revived == 0 {
+		err = full
 	}
-	return revived, ids, nil
+	return revived, receipt, err
 }
 
 func (q *queue) fullLocked() bool {
@@ -121,11 +93,7 @@ func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool
 			left--
 			done++
 		}
-		if seq := q.commitLocked(q.config.Sync == brokers.Always); seq != 0 {
-			receipt = q.receiptLocked(seq)
-		}
-		q.serveLocked()
-		q.relieveLocked()
+		receipt = q.changedLocked(receipt)
 		if full && done == 0 {
 			err = q.errFullLocked()
 		}

@@ -22,44 +22,60 @@ func (q *queue) currentLocked(h Handle) (j *job, cold *run) {
 	return j, nil
 }
 
-// settle applies one change to each job that is in flight under its handle: in one record, unless some must come from disk first. each,
-// if not nil, gets an entry per handle.
-func (b *Broker) settle(name []byte, handles []Handle, each []bool, reason string, what func(q *queue, j *job, now int64) change,
-) (settled int, receipt brokers.Receipt, _ error) {
+// changeEach does something to each of a number of jobs in turn: in one record, unless some must come from disk first. one does it to a job
+// and tells whether it has changed, or names the run that has the job.
+func (b *Broker) changeEach(name []byte, count int, one func(q *queue, i int, now int64) (changed bool, cold *run),
+) (changed int, receipt brokers.Receipt, _ error) {
 	for i := 0; ; {
 		q, err := b.locked(name)
 		if err != nil {
-			return settled, receipt, err
+			return changed, receipt, err
 		}
 		now := b.steady()
-		var j *job
 		var cold *run
-		for ; i < len(handles); i++ {
-			if j, cold = q.currentLocked(handles[i]); cold != nil {
+		for ; i < count; i++ {
+			var done bool
+			if done, cold = one(q, i, now); cold != nil {
 				break
 			}
-			if each != nil {
-				each[i] = j != nil
+			if done {
+				changed++
 			}
-			if j == nil {
-				continue
-			}
-			q.changeLocked(j, what(q, j, now), now, reason)
-			settled++
 		}
-		if seq := q.commitLocked(q.config.Sync == brokers.Always); seq != 0 {
-			receipt = q.receiptLocked(seq)
-		}
-		q.serveLocked()
-		q.relieveLocked() // what came back to be changed may have passed the budget
+		receipt = q.changedLocked(receipt)
 		if cold == nil {
 			b.release(q)
-			return settled, receipt, nil
+			return changed, receipt, nil
 		}
 		if err := q.awaitLocked(cold, nil); err != nil {
-			return settled, receipt, err
+			return changed, receipt, err
 		}
 	}
+}
+
+// changedLocked ends what is changed under one hold of the lock. It returns the receipt to wait for: the one before when nothing was.
+func (q *queue) changedLocked(receipt brokers.Receipt) brokers.Receipt {
+	if seq := q.commitLocked(q.config.Sync == brokers.Always); seq != 0 {
+		receipt = q.receiptLocked(seq)
+	}
+	q.serveLocked()
+	q.relieveLocked() // what came back to be changed may have passed the budget
+	return receipt
+}
+
+// settle applies one change to each job that is in flight under its handle. each, if not nil, gets an entry per handle.
+func (b *Broker) settle(name []byte, handles []Handle, each []bool, reason string, what func(q *queue, j *job, now int64) change,
+) (int, brokers.Receipt, error) {
+	return b.changeEach(name, len(handles), func(q *queue, i int, now int64) (bool, *run) {
+		j, cold := q.currentLocked(handles[i])
+		if each != nil {
+			each[i] = j != nil
+		}
+		if j != nil {
+			q.changeLocked(j, what(q, j, now), now, reason)
+		}
+		return j != nil, cold
+	})
 }
 
 // Ack ends jobs for good.
@@ -112,42 +128,29 @@ func (b *Broker) Delete(name []byte, ids []uint64) (int, brokers.Receipt, error)
 	return b.byID(name, ids, Ready|Delayed|Inflight|Dead, change{verb: verbDelete})
 }
 
-// byID applies one change to each of the jobs that are in the given states: in one record, unless some must come from disk first.
-func (b *Broker) byID(name []byte, ids []uint64, states States, c change) (changed int, receipt brokers.Receipt, _ error) {
-	for {
-		q, err := b.locked(name)
-		if err != nil {
-			return changed, receipt, err
+// byID applies one change to each of the jobs that are in the given states.
+func (b *Broker) byID(name []byte, ids []uint64, states States, c change) (int, brokers.Receipt, error) {
+	return b.changeEach(name, len(ids), func(q *queue, i int, now int64) (bool, *run) {
+		j, cold := q.inStateLocked(ids[i], states)
+		if j != nil {
+			q.changeLocked(j, c, now, "")
 		}
-		now := b.steady()
-		var cold *run
-		for ; len(ids) > 0; ids = ids[1:] {
-			j, ok := q.index.get(ids[0])
-			if !ok {
-				if cold = q.coldWithLocked(ids[0]); cold != nil && states.has(cold.state()) {
-					break
-				}
-				cold = nil
-				continue
-			}
-			if states.has(j.state) {
-				q.changeLocked(j, c, now, "")
-				changed++
-			}
+		return j != nil, cold
+	})
+}
+
+// inStateLocked is the job with an id if it is in one of the states, or the run that has it.
+func (q *queue) inStateLocked(id uint64, states States) (j *job, cold *run) {
+	if j, ok := q.index.get(id); ok {
+		if states.has(j.state) {
+			return j, nil
 		}
-		if seq := q.commitLocked(q.config.Sync == brokers.Always); seq != 0 {
-			receipt = q.receiptLocked(seq)
-		}
-		q.serveLocked()
-		q.relieveLocked() // what came back to be changed may have passed the budget
-		if cold == nil {
-			b.release(q)
-			return changed, receipt, nil
-		}
-		if err := q.awaitLocked(cold, nil); err != nil {
-			return changed, receipt, err
-		}
+		return nil, nil
 	}
+	if r := q.coldWithLocked(id); r != nil && states.has(r.state()) {
+		return nil, r
+	}
+	return nil, nil
 }
 
 // States is a set of job states.
@@ -206,11 +209,7 @@ func (b *Broker) sliced(name []byte, states States, do func(q *queue, j *job, no
 			cold = q.runBeforeLocked(end, states)
 		}
 		done += len(w.slice)
-		if seq := q.commitLocked(q.config.Sync == brokers.Always); seq != 0 {
-			receipt = q.receiptLocked(seq)
-		}
-		q.serveLocked()
-		q.relieveLocked() // what came back to be changed may have passed the budget
+		receipt = q.changedLocked(receipt)
 		if cold != nil {
 			w.ids = w.ids[:0]
 			cold.ids(func(id uint64) { w.ids = append(w.ids, id) })
