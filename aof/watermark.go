@@ -98,9 +98,11 @@ func createWatermark(dir, name string, w watermark) (*os.File, error) {
 		err = syncDirectory(dir)
 	}
 	if err == nil {
-		err = os.Remove(innerWatermarkPath(dir, name))
+		if err = os.Remove(innerWatermarkPath(dir, name)); isMissing(err) {
+			err = nil
+		}
 	}
-	if err != nil && !isMissing(err) {
+	if err != nil {
 		file.Close()
 		return nil, err
 	}
