@@ -63,7 +63,7 @@ func (p *shapeNames) add(name uint64) {
 		p.mark(len(p.names) * 2)
 		return
 	}
-	p.bits[name%uint64(len(p.bits))] |= bitsOf(name)
+	*p.word(name) |= bitsOf(name)
 }
 
 func (p *shapeNames) remove(name uint64) {
@@ -88,7 +88,7 @@ func (p *shapeNames) mark(room int) {
 	}
 	p.bits = make([]uint64, words)
 	for name := range p.names {
-		p.bits[name%uint64(words)] |= bitsOf(name)
+		*p.word(name) |= bitsOf(name)
 	}
 }
 
@@ -97,8 +97,11 @@ func (p *shapeNames) has(name uint64) bool {
 		return false
 	}
 	set := bitsOf(name)
-	return p.bits[name&uint64(len(p.bits)-1)]&set == set && p.names[name] > 0
+	return *p.word(name)&set == set && p.names[name] > 0
 }
+
+// word is the one in which a name has its bits. There are some.
+func (p *shapeNames) word(name uint64) *uint64 { return &p.bits[name&uint64(len(p.bits)-1)] }
 
 // bitsOf are three bits of a word, from parts of the hash that choose neither the word nor the part.
 func bitsOf(name uint64) uint64 { return 1<<(name>>32&63) | 1<<(name>>38&63) | 1<<(name>>44&63) }
