@@ -212,6 +212,25 @@ func (q *queue) awaitLocked(r *run, cold func()) error {
 	return f.err
 }
 
+// unread are the runs that a command could not read. It passes over them, does the rest, and then says why the first could not be read.
+type unread struct {
+	runs map[*run]bool
+	err  error
+}
+
+// awaitLocked is awaitLocked of the queue for a run that may turn out unreadable.
+func (u *unread) awaitLocked(q *queue, r *run) { u.note(r, q.awaitLocked(r, nil)) }
+
+func (u *unread) note(r *run, err error) {
+	if err == nil {
+		return
+	}
+	if u.runs == nil {
+		u.runs, u.err = map[*run]bool{}, err
+	}
+	u.runs[r] = true
+}
+
 // bringBack reads a run and puts its jobs in their places.
 func (q *queue) bringBack(r *run) {
 	b := q.broker

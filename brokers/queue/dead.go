@@ -69,8 +69,10 @@ func (b *Broker) PurgeDead(name []byte) (int, brokers.Receipt, error) {
 	})
 }
 
-// eachDead does something that ends its being dead to each dead letter that exists when it begins, a slice per lock hold.
+// eachDead does something that ends its being dead to each dead letter that exists when it begins, a slice per lock hold. Those in a run
+// that cannot be read stay as they are.
 func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool) (done int, receipt brokers.Receipt, _ error) {
+	var passed unread
 	left := -1
 	for {
 		q, err := b.locked(name)
@@ -85,8 +87,8 @@ func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool
 		}
 		full := false
 		now := b.steady()
-		cold := q.dead.runBefore()
-		for _, j := range q.oldestDeadLocked(min(left, sliceJobs)) {
+		jobs, cold := q.oldestDeadLocked(min(left, sliceJobs), &passed)
+		for _, j := range jobs {
 			if full = !do(q, j, now); full {
 				break
 			}
@@ -94,16 +96,17 @@ func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool
 			done++
 		}
 		receipt = q.changedLocked(receipt)
-		if full && done == 0 {
+		if err = passed.err; full && done == 0 {
 			err = q.errFullLocked()
 		}
 		if cold != nil && left > 0 {
-			if err := q.awaitLocked(cold, nil); err != nil {
-				return done, receipt, err
+			passed.awaitLocked(q, cold)
+			if passed.runs[cold] {
+				left = max(left-cold.count, 0) // some may have come since
 			}
 			continue
 		}
-		finished := full || left <= 0 || q.dead.count() == 0
+		finished := full || left <= 0 || len(jobs) == 0
 		b.release(q)
 		if finished {
 			return done, receipt, err
@@ -111,9 +114,18 @@ func (b *Broker) eachDead(name []byte, do func(q *queue, j *job, now int64) bool
 	}
 }
 
-// oldestDeadLocked is up to n of the oldest dead letters: those in front of the first run.
-func (q *queue) oldestDeadLocked(n int) []*job {
-	jobs, cold := make([]*job, 0, n), q.dead.firstRun()
+// oldestDeadLocked is up to n of the oldest dead letters in RAM: those in front of the first run that is not passed over. That is the one
+// to fetch when there are none.
+func (q *queue) oldestDeadLocked(n int, passed *unread) (jobs []*job, cold *run) {
+	if away := q.dead.away; away != nil {
+		away.runs.scan(func(r *run) bool {
+			if !passed.runs[r] {
+				cold = r
+			}
+			return cold == nil
+		})
+	}
+	jobs = make([]*job, 0, n)
 	q.dead.hot.scan(func(t timed) bool {
 		if len(jobs) == n || cold != nil && cold.from().before(t) {
 			return false
@@ -121,11 +133,15 @@ func (q *queue) oldestDeadLocked(n int) []*job {
 		jobs = append(jobs, t.job)
 		return true
 	})
-	return jobs
+	if len(jobs) > 0 {
+		cold = nil
+	}
+	return jobs, cold
 }
 
-// moveAllDead moves dead letters to another queue, in slices of one record each.
+// moveAllDead moves dead letters to another queue, in slices of one record each. Those in a run that cannot be read stay where they are.
 func (b *Broker) moveAllDead(name, to []byte) (done int, receipt brokers.Receipt, _ error) {
+	var passed unread
 	left := -1
 	for {
 		from, target, err := b.lockedPair(name, to)
@@ -142,11 +158,10 @@ func (b *Broker) moveAllDead(name, to []byte) (done int, receipt brokers.Receipt
 		if room := target.config.MaxLen - target.lenLocked(); target.config.MaxLen > 0 && int64(n) > room {
 			n = int(max(room, 0))
 		}
-		if n == 0 && left > 0 && done == 0 {
+		if err = passed.err; n == 0 && left > 0 && done == 0 {
 			err = target.errFullLocked()
 		}
-		cold := from.dead.runBefore()
-		jobs := from.oldestDeadLocked(n)
+		jobs, cold := from.oldestDeadLocked(n, &passed)
 		if len(jobs) > 0 {
 			level := max(from.config.Sync, target.config.Sync)
 			seq := from.appendLocked(encodeMove(from.number, target.number, jobs), level == brokers.Always)
@@ -172,8 +187,9 @@ func (b *Broker) moveAllDead(name, to []byte) (done int, receipt brokers.Receipt
 		case full || left <= 0:
 			return done, receipt, err
 		case back != nil:
-			if <-back.done; back.err != nil {
-				return done, receipt, back.err
+			<-back.done
+			if passed.note(cold, back.err); back.err != nil {
+				left = max(left-cold.count, 0) // some may have come since
 			}
 		}
 	}

@@ -206,9 +206,7 @@ func TestListedRunThatIsNotThere(t *testing.T) {
 	t.Run("flipped", func(t *testing.T) {
 		b, j, clock := onDisk(t, 600)
 		for _, path := range runFiles(t, b) {
-			content, err := os.ReadFile(path)
-			content[len(content)/2] ^= 1
-			if err = errors.Join(err, os.WriteFile(path, content, 0o600)); err != nil {
+			if err := flipBit(path); err != nil {
 				t.Fatal(err)
 			}
 		}

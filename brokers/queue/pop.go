@@ -362,6 +362,7 @@ func (b *Broker) GiveBack(name []byte, handles []Handle) {
 }
 
 func (b *Broker) giveBack(q *queue, handles []Handle) {
+	var passed unread // what is in these comes back when its lease ends
 	for len(handles) > 0 {
 		if b.enter() != nil {
 			return
@@ -373,22 +374,23 @@ func (b *Broker) giveBack(q *queue, handles []Handle) {
 		}
 		now := b.steady()
 		var cold *run
-		for n := 0; n < sliceJobs && len(handles) > 0 && cold == nil; n++ {
+		for n := 0; n < sliceJobs && len(handles) > 0; n++ {
 			var j *job
-			if j, cold = q.currentLocked(handles[0]); j != nil {
+			if j, cold = q.currentLocked(handles[0]); cold != nil && !passed.runs[cold] {
+				break
+			}
+			if cold = nil; j != nil {
 				q.changeLocked(j, change{verb: verbRelease}, now, "")
 			}
-			if cold == nil {
-				handles = handles[1:]
-			}
+			handles = handles[1:]
 		}
 		q.commitLocked(false)
 		q.serveLocked()
 		q.relieveLocked()
 		if cold == nil {
 			b.release(q)
-		} else if q.awaitLocked(cold, nil) != nil {
-			handles = handles[1:] // it comes back when its lease ends
+		} else {
+			passed.awaitLocked(q, cold)
 		}
 	}
 }

@@ -87,11 +87,7 @@ func TestRepairOfAFileOfJobs(t *testing.T) {
 	for name, damage := range map[string]func(path string) error{
 		"missing": os.Remove,
 		"short":   func(path string) error { return os.Truncate(path, 10) },
-		"flipped": func(path string) error {
-			content, err := os.ReadFile(path)
-			content[len(content)/2] ^= 1
-			return errors.Join(err, os.WriteFile(path, content, 0o600))
-		},
+		"flipped": flipBit,
 	} {
 		t.Run(name, func(t *testing.T) {
 			const jobs = 600

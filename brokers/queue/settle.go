@@ -23,9 +23,10 @@ func (q *queue) currentLocked(h Handle) (j *job, cold *run) {
 }
 
 // changeEach does something to each of a number of jobs in turn: in one record, unless some must come from disk first. one does it to a job
-// and tells whether it has changed, or names the run that has the job.
+// and tells whether it has changed, or names the run that has the job. Those in a run that cannot be read stay as they are.
 func (b *Broker) changeEach(name []byte, count int, one func(q *queue, i int, now int64) (changed bool, cold *run),
 ) (changed int, receipt brokers.Receipt, _ error) {
+	var passed unread
 	for i := 0; ; {
 		q, err := b.locked(name)
 		if err != nil {
@@ -35,21 +36,19 @@ func (b *Broker) changeEach(name []byte, count int, one func(q *queue, i int, no
 		var cold *run
 		for ; i < count; i++ {
 			var done bool
-			if done, cold = one(q, i, now); cold != nil {
+			if done, cold = one(q, i, now); cold != nil && !passed.runs[cold] {
 				break
 			}
-			if done {
+			if cold = nil; done {
 				changed++
 			}
 		}
 		receipt = q.changedLocked(receipt)
 		if cold == nil {
 			b.release(q)
-			return changed, receipt, nil
+			return changed, receipt, passed.err
 		}
-		if err := q.awaitLocked(cold, nil); err != nil {
-			return changed, receipt, err
-		}
+		passed.awaitLocked(q, cold)
 	}
 }
 
@@ -185,7 +184,7 @@ func (b *Broker) Purge(name []byte, states States) (int, brokers.Receipt, error)
 }
 
 // sliced walks the jobs that exist when it begins, a slice per lock hold, and does something to those in the given states: to those in
-// RAM in id order, and then to those on disk, a run at a time.
+// RAM in id order, and then to those on disk, a run at a time. Those in a run that cannot be read stay as they are.
 func (b *Broker) sliced(name []byte, states States, do func(q *queue, j *job, now int64)) (int, brokers.Receipt, error) {
 	var receipt brokers.Receipt
 	end := b.numbers.lastID.Load()
@@ -206,21 +205,19 @@ func (b *Broker) sliced(name []byte, states States, do func(q *queue, j *job, no
 		}
 		var cold *run
 		if finished {
-			cold = q.runBeforeLocked(end, states)
+			cold = w.runLocked(q)
 		}
 		done += len(w.slice)
 		receipt = q.changedLocked(receipt)
 		if cold != nil {
 			w.ids = w.ids[:0]
 			cold.ids(func(id uint64) { w.ids = append(w.ids, id) })
-			if err := q.awaitLocked(cold, nil); err != nil {
-				return done, receipt, err
-			}
+			w.passed.awaitLocked(q, cold)
 			continue
 		}
 		b.release(q)
 		if finished {
-			return done, receipt, nil
+			return done, receipt, w.passed.err
 		}
 	}
 }
@@ -231,6 +228,7 @@ type sweep struct {
 	end    uint64
 	cursor uint64   // in the index
 	ids    []uint64 // of the run that has been fetched, once the index is done
+	passed unread
 	slice  []*job
 }
 
@@ -268,27 +266,27 @@ func (w *sweep) nextLocked(q *queue) (finished bool) {
 	return len(w.ids) == 0
 }
 
-// runBeforeLocked is a run of jobs in one of the states that holds an id up to end.
-func (q *queue) runBeforeLocked(end uint64, states States) (cold *run) {
-	for _, s := range [...]state{stateDelayed, stateInflight, stateDead} {
-		if shelf := q.shelf(s); states.has(s) && shelf.away != nil {
-			shelf.away.runs.scan(func(r *run) bool {
-				if r.first <= end {
-					cold = r
-				}
-				return cold == nil
-			})
+// runLocked is a run to fetch: of jobs in one of the states, with an id up to the end.
+func (w *sweep) runLocked(q *queue) (cold *run) {
+	look := func(r *run) bool {
+		if r.first <= w.end && !w.passed.runs[r] {
+			cold = r
 		}
-		if cold != nil {
-			return cold
+		return cold == nil
+	}
+	for _, s := range [...]state{stateDelayed, stateInflight, stateDead} {
+		if shelf := q.shelf(s); cold == nil && w.states.has(s) && shelf.away != nil {
+			shelf.away.runs.scan(look)
 		}
 	}
-	if states&Ready == 0 || q.ready.cold == 0 {
-		return nil
+	if cold != nil || w.states&Ready == 0 || q.ready.cold == 0 {
+		return cold
 	}
 	q.ready.all(func(b *bucket) bool {
-		if len(b.runs()) > 0 && b.runs()[0].first <= end {
-			cold = b.runs()[0]
+		for _, r := range b.runs() {
+			if r.first > w.end || !look(r) {
+				break
+			}
 		}
 		return cold == nil
 	})

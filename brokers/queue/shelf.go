@@ -55,18 +55,6 @@ func (s *shelf) firstRun() *run {
 	return r
 }
 
-// runBefore is the first run if its first job comes before those in RAM.
-func (s *shelf) runBefore() *run {
-	r := s.firstRun()
-	if r == nil {
-		return nil
-	}
-	if t, ok := s.hot.min(); ok && t.before(r.from()) {
-		return nil
-	}
-	return r
-}
-
 func (s *shelf) insert(r *run) {
 	if s.away == nil {
 		s.away = &away{}

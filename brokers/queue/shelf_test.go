@@ -3,10 +3,8 @@ package queue
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -513,9 +511,7 @@ func TestUnreadableRunOfAShelf(t *testing.T) {
 	stored(t, b)
 	flip := func() {
 		for _, path := range runFiles(t, b) {
-			content, err := os.ReadFile(path)
-			content[len(content)/2] ^= 1
-			if err = errors.Join(err, os.WriteFile(path, content, 0o600)); err != nil {
+			if err := flipBit(path); err != nil {
 				t.Fatal(err)
 			}
 		}

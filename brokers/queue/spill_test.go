@@ -71,6 +71,16 @@ func runFiles(t testing.TB, b *Broker) []string {
 	return files
 }
 
+// flipBit flips a bit in a file, or back.
+func flipBit(path string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	content[len(content)/2] ^= 1
+	return os.WriteFile(path, content, 0o600)
+}
+
 func TestBacklogGoesToDiskAndComesBackInOrder(t *testing.T) {
 	b, j, clock := spilling(t, nil)
 	create(t, b, "q", nil)
@@ -198,14 +208,7 @@ func TestUnreadableRunIsAnErrorAndLosesNothing(t *testing.T) {
 	for name, damage := range map[string]func(path string) error{
 		"missing": os.Remove,
 		"short":   func(path string) error { return os.Truncate(path, 10) },
-		"flipped": func(path string) error {
-			content, err := os.ReadFile(path)
-			if err == nil {
-				content[len(content)/2] ^= 1
-				err = os.WriteFile(path, content, 0o600)
-			}
-			return err
-		},
+		"flipped": flipBit,
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, j, clock := spilling(t, nil)
