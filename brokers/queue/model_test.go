@@ -171,7 +171,8 @@ func (m *model) overdue() (any bool) {
 		for _, s := range []state{stateDelayed, stateInflight} {
 			t, ok := q.shelf(s).hot.min()
 			r := q.shelf(s).firstRun()
-			any = any || ok && t.at <= now || r != nil && q.fetchTimeLocked(r) <= now
+			// A run may be fetched before its time, but one that was cut or left when there was no room for that waits until then.
+			any = any || ok && t.at <= now || r != nil && r.from().at <= now
 		}
 		q.mu.Unlock()
 	}
