@@ -36,7 +36,7 @@ type Options struct {
 	// purge, when a backlog has been drained, and after a start that has read many. May be nil.
 	Freed func()
 
-	runBytes, runLeast int64 // cost of the jobs of a run, and what a bucket keeps in RAM; 0: 1 MiB and 64 KiB
+	runBytes, runLeast int64 // cost of the jobs of a run, and what a bucket or a shelf keeps in RAM; 0: 1 MiB and 64 KiB
 	fetchAhead         int64 // how many ms before the first time in a run it is fetched; 0: 2,000
 }
 

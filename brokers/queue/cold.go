@@ -200,8 +200,7 @@ func (q *queue) fetchLocked(r *run) *fetch {
 }
 
 // awaitLocked fetches a run and waits for it, with no lock held meanwhile. The caller has locked the queue with
-// Broker.locked; it must lock it again and look again.
-// cold is called before the wait unless it is nil.
+// Broker.locked; it must lock it again and look again. cold is called before the wait unless it is nil.
 func (q *queue) awaitLocked(r *run, cold func()) error {
 	f := q.fetchLocked(r)
 	q.broker.release(q)
@@ -319,7 +318,7 @@ func (q *queue) dropRunLocked(r *run) {
 	}
 }
 
-// coolLocked counts the jobs of a run that a bucket gets.
+// coolLocked counts the jobs of a run that a bucket or a shelf gets.
 func (q *queue) coolLocked(r *run) {
 	q.cold += r.cost
 	q.broker.cold.Add(r.cost)

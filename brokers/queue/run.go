@@ -18,7 +18,7 @@ type run struct {
 	cost        int64 // of its jobs, as jobs count
 	expires     int64 // the latest TTL end; math.MaxInt64 when a job has none
 	soonest     int64 // the first TTL end; math.MaxInt64 when no job has one
-	pushedAt    int64 // of the first job
+	pushedAt    int64 // of the first job; 0 of a shelf's
 	size        int64 // bytes of its encoded jobs, with the checksum in front of them
 	checksum    uint32
 	priority    uint8
@@ -31,13 +31,13 @@ type run struct {
 	kept   bool   // the snapshot under way lists it; of the one who makes it
 	fetch  *fetch // under way; under the lock of the queue
 	failed int64  // when its last fetch failed, 0 never; under the lock of the queue
-	gone   bool   // it has left its bucket; under the lock of the queue
+	gone   bool   // its jobs are back or gone; under the lock of the queue
 	listed uint32 // generation of the last snapshot that lists it, 0 none; under the lock of the queue
 
 	// Under spill.mu.
 	bytes   []byte // the encoded jobs until they are in the file
 	durable bool   // the file is synced, and so is its name
-	readers int    // the bucket, a fetch, a snapshot: when none is left the run is gone
+	readers int    // its bucket or shelf, a fetch, a snapshot: when none is left the run is gone
 }
 
 // fetch is the return of a run to RAM; done is closed at its end, with err set.
@@ -225,7 +225,7 @@ func cutChecksum(bytes []byte) (content []byte, sum uint32, ok bool) {
 	return bytes[:n], binary.LittleEndian.Uint32(bytes[n:]), true
 }
 
-// each calls visit with every encoded job of a run that has been read, in id order, and where it begins.
+// each calls visit with every encoded job of a run that has been read, in the order of the file, and where it begins.
 func (r *run) each(bytes []byte, visit func(at int, encoded []byte) error) error {
 	if err := r.check(bytes); err != nil {
 		return err

@@ -80,7 +80,7 @@ func (q *queue) setTimerLocked(at, now int64) {
 	q.timer.Reset(wait)
 }
 
-// runExpiryRetry is how long after a failed fetch a run with an expired job is fetched again.
+// runExpiryRetry is how long after a failed fetch a run in which a time is over is fetched again.
 const runExpiryRetry = 1000
 
 // tick is the timer's function: it handles what is due, a slice per lock hold, so that a million jobs due at once do not
@@ -222,7 +222,7 @@ func (q *queue) fetchDueLocked(now int64) {
 	}
 }
 
-// overdueLocked is a run whose first job should be ready, nil when there is none.
+// overdueLocked is a run of delayed jobs whose first should be ready, nil when there is none.
 func (q *queue) overdueLocked() *run {
 	if r := q.delayed.firstRun(); r != nil && r.from().at <= q.broker.steady() {
 		return r
