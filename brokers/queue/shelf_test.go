@@ -14,11 +14,12 @@ import (
 	"github.com/nexobroker/nexo/brokers/brokertest"
 )
 
-// dueBack lets the runs whose time has come return, and what is due in them happen.
-func dueBack(b *Broker, clock *brokertest.Clock) {
-	for m := (&model{broker: b, clock: clock}); settleFetches(b) || m.overdue(); {
-		clock.Advance(0)
+// dueBack lets the runs whose time has come return, and what is due in them happen. It returns the most that jobs took in RAM.
+func dueBack(b *Broker, clock *brokertest.Clock) (most int64) {
+	for m := (&model{broker: b, clock: clock}); settleFetches(b) || m.overdue(); clock.Advance(0) {
+		most = max(most, b.hot())
 	}
+	return most
 }
 
 // shelfOrder is the jobs of a state by id, in the order of their times, as Search finds them in small pages.
@@ -106,11 +107,11 @@ func TestDelayedJobsGoToDiskAndComeBackInTime(t *testing.T) {
 		}
 		want := slices.Sorted(slices.Values(ids[:i]))
 		got := take(t, b, "q", jobs)
-		if have := slices.Collect(func(yield func(uint64) bool) {
-			for _, d := range got {
-				yield(d.ID)
-			}
-		}); !slices.Equal(have, want) {
+		var have []uint64
+		for _, d := range got {
+			have = append(have, d.ID)
+		}
+		if !slices.Equal(have, want) {
 			t.Fatalf("due at %d: %v, want %v", now, have, want)
 		}
 		must[int](t)(b.Ack([]byte("q"), Handles(got), nil))
@@ -146,11 +147,8 @@ func TestJobsThatComeDueTogether(t *testing.T) {
 	create(t, b, "q", nil)
 	ids := backlog(t, b, j, 0, 1000, PushOptions{Delay: 60_000, HasDelay: true})
 	stored(t, b)
-	most := int64(0)
 	clock.Advance(time.Minute)
-	for m := (&model{broker: b, clock: clock}); settleFetches(b) || m.overdue(); clock.Advance(0) {
-		most = max(most, b.hot())
-	}
+	most := dueBack(b, clock)
 	if got := info(t, b, "q"); got.Ready != 1000 || got.Cold < 800 || most > 30_000 {
 		t.Fatalf("%d bytes in RAM at most, %+v", most, got)
 	}
