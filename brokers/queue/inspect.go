@@ -145,8 +145,8 @@ func (b *Broker) Info(name []byte) (Info, error) {
 	now := b.steady()
 	info := Info{
 		Ready: q.ready.count, Delayed: q.delayed.count(), Inflight: q.inflight.count(), Dead: q.dead.count(),
-		Pending: len(q.pending) - q.pendingAt, Waiters: q.waiters.count, Bytes: q.bytes, Cold: q.ready.cold, ColdTimed: q.coldJobsLocked() - q.ready.cold,
-		ColdBytes: q.cold, DedupKeys: q.dedup.count(),
+		Pending: len(q.pending) - q.pendingAt, Waiters: q.waiters.count, Bytes: q.bytes,
+		Cold: q.ready.cold, ColdTimed: q.coldJobsLocked() - q.ready.cold, ColdBytes: q.cold, DedupKeys: q.dedup.count(),
 		PausedIn: q.pausedIn > now, PausedOut: q.pausedOut > now, Counters: q.counters.all(), Config: *q.config,
 	}
 	if q.ready.count > 0 {

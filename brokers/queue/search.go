@@ -319,7 +319,7 @@ func (s *search) seekLocked(q *queue) {
 		t := q.dead.at(q.dead.count()-1-s.offset, q.broker.numbers.lastID.Load())
 		s.at.order, s.at.id = t.at, t.id+1
 	default:
-		t := q.shelf(s.one()).at(s.offset, q.broker.numbers.lastID.Load())
+		t := q.shelf(s.onlyState()).at(s.offset, q.broker.numbers.lastID.Load())
 		s.at.order, s.at.id = t.at, t.id-1
 	}
 }

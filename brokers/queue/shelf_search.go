@@ -14,8 +14,8 @@ type shelfRuns struct {
 	pinned []*run // to be read for this chunk
 }
 
-// one is the state, when it is not ready.
-func (s *search) one() state {
+// onlyState is the one state that is searched, when that is not ready.
+func (s *search) onlyState() state {
 	switch s.state {
 	case Delayed:
 		return stateDelayed
@@ -57,7 +57,7 @@ func (s *search) shelfLocked(q *queue, out []candidate) (_ []candidate, more boo
 		from.id = s.at.id - 1
 	}
 	t := taker{out: out}
-	q.shelf(s.one()).walk(from, back, cap(out)+1, func(p placed) bool {
+	q.shelf(s.onlyState()).walk(from, back, cap(out)+1, func(p placed) bool {
 		if more = !t.take(p.timed.at, p.id, p.job, p.run); !more {
 			s.at.order, s.at.id = p.timed.at, p.id
 		}
