@@ -286,6 +286,24 @@ func TestSizesThatChangeLeaveNoHoles(t *testing.T) {
 	checkPool(t, p, 0)
 }
 
+// TestFreedBlocksAreOverwritten with the race detector, whatever the system, and only then.
+func TestFreedBlocksAreOverwritten(t *testing.T) {
+	p := NewPool()
+	defer p.Close()
+	for _, n := range []int{40, 100, BlockMax} {
+		o := newOwner(t, p)
+		o.alloc(n)
+		o.alloc(n) // keeps the span
+		freed := o.blocks[0]
+		o.free(0)
+		overwritten := bytes.Equal(freed.bytes(), bytes.Repeat([]byte{0xdb}, freed.size))
+		if overwritten != poisoned || freed.intact() == poisoned {
+			t.Errorf("a block of %d bytes: overwritten is %v, should be %v", freed.size, overwritten, poisoned)
+		}
+		o.arena.Release()
+	}
+}
+
 // TestShapes holds what the package doc says of the classes.
 func TestShapes(t *testing.T) {
 	for i, s := range layouts {

@@ -2,9 +2,6 @@
 
 package slab
 
-// poisoned says that blocks are overwritten when they are freed.
-const poisoned = true
-
 // mapMemory takes the memory from the heap, as one object without pointers.
 func mapMemory(size int) ([]byte, error) { return make([]byte, size), nil }
 

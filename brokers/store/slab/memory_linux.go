@@ -8,9 +8,6 @@ import (
 	"unsafe"
 )
 
-// poisoned says that blocks are overwritten when they are freed.
-const poisoned = false
-
 // mapMemory maps memory that becomes resident page by page as it is used. Huge pages are declined: one page in use would
 // make 2 MiB resident, and handing back a single page would be undone by the kernel.
 func mapMemory(size int) ([]byte, error) {
