@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -187,6 +188,23 @@ func (b *Broker) shards(db int) *[shardCount]shard {
 	b.regroup(shards)
 	b.databases[db].Store(shards)
 	return shards
+}
+
+// allShards are the shards of the databases that have been used, in the order in which they are locked.
+func (b *Broker) allShards() iter.Seq[*shard] {
+	return func(yield func(*shard) bool) {
+		for db := range b.databases {
+			shards := b.databases[db].Load()
+			if shards == nil {
+				continue
+			}
+			for i := range shards {
+				if !yield(&shards[i]) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // shardOf finds the shard of a key and the key's hash within it.

@@ -34,8 +34,9 @@
 //
 // # Locks, in their order
 //
+//	Broker.ticker.mu    one tick at a time, which tightens; Broker.timing.running the same of the expiry of keys
 //	Broker.eviction.mu  the pool of candidates; shards are locked under it, one at a time
-//	Broker.creating     makes the shards of a database; held for nothing else
+//	Broker.creating     adds the shards of a database; FlushAll holds it so that none is added meanwhile
 //	shard.mu            one shard; several are locked in order of database, then index
 //	Broker.timing.mu    the one expiry timer
 //	slab.Arena          of a group, for the change of some bits

@@ -257,14 +257,8 @@ func (b *Broker) expireDue() {
 	// From here on a new deadline sets the timer itself, however this run ends.
 	b.timing.wakeAt.Store(noDeadline)
 	next := int64(noDeadline)
-	for db := range b.databases {
-		shards := b.databases[db].Load()
-		if shards == nil {
-			continue
-		}
-		for i := range shards {
-			next = min(next, b.expireShard(&shards[i]))
-		}
+	for sh := range b.allShards() {
+		next = min(next, b.expireShard(sh))
 	}
 	if next != noDeadline {
 		b.wakeIn(next, b.now())

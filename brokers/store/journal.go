@@ -278,17 +278,8 @@ func (c *compaction) mayTry(log int64) bool {
 func (b *Broker) dumpBytes() int64 {
 	const perKey = int64(entrySize) // of the account; a record has some 16 bytes besides key and value, as a bucket does
 	size := b.memory.Load()
-	for db := range b.databases {
-		shards := b.databases[db].Load()
-		if shards == nil {
-			continue
-		}
-		for i := range shards {
-			sh := &shards[i]
-			sh.mu.Lock()
-			size -= perKey * int64(sh.table.count)
-			sh.mu.Unlock()
-		}
+	for db := range b.tallies {
+		size -= perKey * b.tallies[db].keys.Load()
 	}
 	return size
 }
@@ -337,16 +328,10 @@ func (b *Broker) Compact() error {
 
 func (b *Broker) dump(emit brokers.Emit) error {
 	var rec []byte
-	for db := range b.databases {
-		shards := b.databases[db].Load()
-		if shards == nil {
-			continue
-		}
-		for i := range shards {
-			rec = b.dumpShard(rec[:0], &shards[i])
-			if err := emitEffects(emit, rec); err != nil {
-				return err
-			}
+	for sh := range b.allShards() {
+		rec = b.dumpShard(rec[:0], sh)
+		if err := emitEffects(emit, rec); err != nil {
+			return err
 		}
 	}
 	// The dump may hold effects that are not on disk yet. It must not become the truth before they are.

@@ -15,20 +15,13 @@ import (
 // contents is the whole state, for comparison.
 func contents(b *Broker) map[string]string {
 	all := map[string]string{}
-	for db := range b.databases {
-		shards := b.databases[db].Load()
-		if shards == nil {
-			continue
-		}
-		for i := range shards {
-			sh := &shards[i]
-			sh.mu.Lock()
-			sh.table.each(func(e *entry) {
-				all[fmt.Sprintf("%d/%s", db, e.key())] = fmt.Sprintf("%s %q expires %d flags %d", e.kind, sh.value(e),
-					sh.wallDeadline(e, b.now()), e.flags&flagsRecorded)
-			})
-			sh.mu.Unlock()
-		}
+	for sh := range b.allShards() {
+		sh.mu.Lock()
+		sh.table.each(func(e *entry) {
+			all[fmt.Sprintf("%d/%s", sh.database, e.key())] = fmt.Sprintf("%s %q expires %d flags %d", e.kind, sh.value(e),
+				sh.wallDeadline(e, b.now()), e.flags&flagsRecorded)
+		})
+		sh.mu.Unlock()
 	}
 	return all
 }
@@ -62,7 +55,6 @@ func reopen(t *testing.T, j *brokertest.Journal, clock *brokertest.Clock) *Broke
 	return b
 }
 
-// randomChange makes one change of any kind.
 // randomValue is a number mostly, and now and then long enough for another class of blocks, or for none.
 func randomValue(r *rand.Rand) []byte {
 	n := 0
@@ -77,6 +69,7 @@ func randomValue(r *rand.Rand) []byte {
 	return bytes.Repeat(fmt.Appendf(nil, "%d", r.IntN(1000)), 1+n/4)
 }
 
+// randomChange makes one change of any kind.
 func randomChange(b *Broker, r *rand.Rand) {
 	key := func() []byte { return fmt.Appendf(nil, "k%d", r.IntN(40)) }
 	value := randomValue(r)

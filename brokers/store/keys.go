@@ -271,64 +271,55 @@ func (b *Broker) Size(db int) (n int) {
 }
 
 // Flush empties a database.
-func (b *Broker) Flush(db int) brokers.Receipt {
-	left, before := &remains{pool: b.blocks.pool}, b.memory.Load()
-	shards := b.shards(db)
-	for i := range shards {
-		shards[i].mu.Lock()
-	}
-	for i := range shards {
-		b.clear(&shards[i], left)
-	}
-	left.arenas = b.regroup(shards)
-	r := b.appendRecord(&shards[0], func(rec []byte) []byte { return append(rec, effectFlush, byte(db)) })
-	for i := range shards {
-		shards[i].mu.Unlock()
-	}
-	b.flushed(left, before)
-	return r
-}
+func (b *Broker) Flush(db int) brokers.Receipt { return b.emptied(byte(db), b.shards(db)) }
 
 // FlushAll empties all databases, in one change.
 func (b *Broker) FlushAll() brokers.Receipt {
-	left, before := &remains{pool: b.blocks.pool}, b.memory.Load()
-	var used []*[shardCount]shard
 	b.creating.Lock() // no database appears between the locks and the record
+	defer b.creating.Unlock()
+	var used []*[shardCount]shard
 	for db := range b.databases {
 		if shards := b.databases[db].Load(); shards != nil {
 			used = append(used, shards)
 		}
 	}
-	for _, shards := range used {
+	return b.emptied(allDatabases, used...)
+}
+
+// emptied empties databases and records the flush as that of which.
+func (b *Broker) emptied(which byte, databases ...*[shardCount]shard) brokers.Receipt {
+	left, before := &remains{pool: b.blocks.pool}, b.memory.Load()
+	for _, shards := range databases {
 		for i := range shards {
 			shards[i].mu.Lock()
 		}
 	}
-	for _, shards := range used {
-		for i := range shards {
-			b.clear(&shards[i], left)
-		}
-		left.arenas = append(left.arenas, b.regroup(shards)...)
+	for _, shards := range databases {
+		b.empty(shards, left)
 	}
-	r := b.appendRecord(&used[0][0], func(rec []byte) []byte { return append(rec, effectFlush, allDatabases) })
-	for _, shards := range used {
+	r := b.appendRecord(&databases[0][0], func(rec []byte) []byte { return append(rec, effectFlush, which) })
+	for _, shards := range databases {
 		for i := range shards {
 			shards[i].mu.Unlock()
 		}
 	}
-	b.creating.Unlock()
 	b.flushed(left, before)
 	return r
+}
+
+// empty empties a database whose shards are all locked, or which nobody else knows of yet.
+func (b *Broker) empty(shards *[shardCount]shard, left *remains) {
+	for i := range shards {
+		b.clear(&shards[i], left)
+	}
+	left.arenas = append(left.arenas, b.regroup(shards)...)
 }
 
 // flush and flushAll replay a flush; nobody else knows of the broker yet, so nothing is locked.
 func (b *Broker) flush(db int) {
 	if shards := b.databases[db].Load(); shards != nil {
 		left := &remains{pool: b.blocks.pool}
-		for i := range shards {
-			b.clear(&shards[i], left)
-		}
-		left.arenas = b.regroup(shards)
+		b.empty(shards, left)
 		left.free()
 	}
 }

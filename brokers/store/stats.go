@@ -27,24 +27,20 @@ func (b *Broker) Counters() Counters {
 	if b.journal != nil {
 		c.LogBytes = b.journal.LogBytes()
 	}
-	for db := range b.databases {
-		shards := b.databases[db].Load()
-		if shards == nil {
-			continue
-		}
-		for i := range shards {
-			sh := &shards[i]
-			sh.mu.Lock()
-			c.Databases[db].Keys += sh.table.count
-			c.Databases[db].Expires += sh.elapsing.len() + sh.dated.len()
-			c.Hits += sh.counts.hits
-			c.Misses += sh.counts.misses
-			c.Expired += sh.counts.expired
-			c.Evicted += sh.counts.evicted
-			sh.mu.Unlock()
-		}
-		c.Keys += c.Databases[db].Keys
-		c.Expires += c.Databases[db].Expires
+	for sh := range b.allShards() {
+		database := &c.Databases[sh.database]
+		sh.mu.Lock()
+		database.Keys += sh.table.count
+		database.Expires += sh.elapsing.len() + sh.dated.len()
+		c.Hits += sh.counts.hits
+		c.Misses += sh.counts.misses
+		c.Expired += sh.counts.expired
+		c.Evicted += sh.counts.evicted
+		sh.mu.Unlock()
+	}
+	for _, database := range c.Databases {
+		c.Keys += database.Keys
+		c.Expires += database.Expires
 	}
 	return c
 }
@@ -52,16 +48,10 @@ func (b *Broker) Counters() Counters {
 // ResetCounters sets the counts of events back to zero, as CONFIG RESETSTAT does.
 func (b *Broker) ResetCounters() {
 	b.refused.Store(0)
-	for db := range b.databases {
-		shards := b.databases[db].Load()
-		if shards == nil {
-			continue
-		}
-		for i := range shards {
-			shards[i].mu.Lock()
-			shards[i].counts = shardCounts{}
-			shards[i].mu.Unlock()
-		}
+	for sh := range b.allShards() {
+		sh.mu.Lock()
+		sh.counts = shardCounts{}
+		sh.mu.Unlock()
 	}
 }
 
