@@ -3,10 +3,7 @@ package store
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"runtime/debug"
 	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -104,47 +101,16 @@ func BenchmarkGetParallel(b *testing.B) {
 	})
 }
 
-// residentBytes is what the kernel says this process occupies.
-func residentBytes(t *testing.T) int64 {
-	status, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		t.Skip("no /proc here: ", err)
-	}
-	pages, err := strconv.ParseInt(strings.Fields(string(status))[1], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pages * int64(os.Getpagesize())
-}
-
-// TestBytesPerKey holds the cost of a key: 16 byte keys and 64 byte values, of which Redis needs 152 bytes each. The
-// account must not be far from what is resident, it is what maxmemory bounds.
-func TestBytesPerKey(t *testing.T) {
-	if testing.Short() {
-		t.Skip("fills a million keys")
-	}
-	const n = 1_000_000
-	broker, err := Open(Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer broker.Close()
-	debug.FreeOSMemory()
-	before := residentBytes(t)
-	key, value := make([]byte, 0, 32), make([]byte, 64)
-	for i := range n {
-		key = fmt.Appendf(key[:0], "key:%012d", i)
-		if _, err := broker.Put(0, key, value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	resident, account := float64(residentBytes(t)-before)/n, float64(broker.memory.Load())/n
-	outside := broker.Resident()
-	t.Logf("per key: account %.0f B, outside of the heap %.0f B, resident %.0f B", account, float64(outside)/n, resident)
-	if outside > 140*n {
-		t.Errorf("a key costs %d bytes", outside/n)
-	}
-	if held := float64(outside) / n; account < 0.9*held || account > 1.1*held {
-		t.Errorf("the account says %.0f bytes per key, and %.0f are held", account, held)
+// BenchmarkFlush shows what a flush costs: nearly the same however many keys there are.
+func BenchmarkFlush(b *testing.B) {
+	for _, n := range []int{1000, 300_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for range b.N {
+				b.StopTimer()
+				broker, _ := filled(b, n)
+				b.StartTimer()
+				broker.Flush(0)
+			}
+		})
 	}
 }

@@ -74,7 +74,8 @@ func randomChange(b *Broker, r *rand.Rand) {
 	key := func() []byte { return fmt.Appendf(nil, "k%d", r.IntN(40)) }
 	value := randomValue(r)
 	db := r.IntN(3)
-	expiry := []Expiry{{}, {Mode: ExpireKeep}, {Mode: ExpireIn, At: 1 + r.Int64N(5000)}, {Mode: ExpireAt, At: testStart.UnixMilli() + r.Int64N(20_000)}}[r.IntN(4)]
+	expiry := []Expiry{{}, {Mode: ExpireKeep}, {Mode: ExpireIn, At: 1 + r.Int64N(5000)},
+		{Mode: ExpireAt, At: testStart.UnixMilli() + r.Int64N(20_000)}}[r.IntN(4)]
 	switch r.IntN(17) {
 	case 0, 1:
 		b.Put(db, key(), value)

@@ -21,9 +21,6 @@ func TestValuesOfAllSizesAgainstAModel(t *testing.T) {
 	b, _ := openTest(t, Options{})
 	model := map[string][]byte{}
 	key := func() string { return fmt.Sprint("k", r.IntN(300)) }
-	if testing.Short() {
-		t.Skip("makes many changes")
-	}
 	for range 40_000 {
 		k, value := key(), randomValue(r)
 		switch r.IntN(9) {
@@ -177,7 +174,7 @@ func readSomehow(b *Broker, r *rand.Rand, key []byte) (value []byte) {
 // goes when the keys go.
 func TestMemoryFollowsTheAccount(t *testing.T) {
 	if testing.Short() {
-		t.Skip("fills some megabytes")
+		t.Skip("fills 64 MiB four times over: of less the spans that are not full would be more than what is compared")
 	}
 	const limit = 64 << 20
 	b, clock := openTest(t, Options{MaxMemory: limit, MaxMemoryPolicy: "allkeys-lru"})
@@ -206,6 +203,28 @@ func TestMemoryFollowsTheAccount(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d bytes are held for nothing", outside)
 		}
+	}
+}
+
+// TestBytesPerKey holds the cost of a key: 16 byte keys and 64 byte values, of which Redis needs 152 bytes each. The account must not be
+// far from what is held, it is what maxmemory bounds.
+func TestBytesPerKey(t *testing.T) {
+	const n = 200_000
+	b, _ := openTest(t, Options{})
+	key, value := make([]byte, 0, 32), make([]byte, 64)
+	for i := range n {
+		key = fmt.Appendf(key[:0], "key:%012d", i)
+		if _, err := b.Put(0, key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	account, held := float64(b.memory.Load())/n, float64(b.Resident())/n
+	t.Logf("per key: account %.0f B, held %.0f B", account, held)
+	if held > 140 {
+		t.Errorf("a key costs %.0f bytes", held)
+	}
+	if account < 0.9*held || account > 1.1*held {
+		t.Errorf("the account says %.0f bytes per key, and %.0f are held", account, held)
 	}
 }
 

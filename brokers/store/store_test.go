@@ -374,17 +374,3 @@ func TestFlushTellsOfMuchMemory(t *testing.T) {
 		}
 	}
 }
-
-// BenchmarkFlush holds what a flush costs: nearly the same however many keys there are.
-func BenchmarkFlush(b *testing.B) {
-	for _, n := range []int{1000, 300_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			for range b.N {
-				b.StopTimer()
-				broker, _ := filled(b, n)
-				b.StartTimer()
-				broker.Flush(0)
-			}
-		})
-	}
-}
