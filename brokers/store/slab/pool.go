@@ -36,7 +36,7 @@ type Pool struct {
 	mu     sync.Mutex // a leaf: nothing else is locked under it, and no system call is made but to map a chunk
 	chunks []*chunk
 	open   [runMax + 1][]*chunk // by the length of their runs: those with a free one
-	long   map[uint32][]*chunk  // the same for runs that are chunks
+	long   map[uint32]*[]*chunk // the same for runs that are chunks
 	empty  []*chunk             // cut for no length: free and handed back
 	held   int64                // bytes of runs that somebody has
 	kept   int64                // bytes of free runs that are not handed back
@@ -72,7 +72,7 @@ type mappings struct{ chunks [][]byte }
 
 // NewPool makes an empty pool.
 func NewPool() *Pool {
-	p := &Pool{long: map[uint32][]*chunk{}, all: &mappings{}}
+	p := &Pool{long: map[uint32]*[]*chunk{}, all: &mappings{}}
 	runtime.AddCleanup(p, func(all *mappings) {
 		for _, memory := range all.chunks {
 			handBack(memory)
@@ -194,14 +194,17 @@ func (p *Pool) list(pages uint32) *[]*chunk {
 		return &p.open[pages]
 	}
 	list := p.long[pages]
-	return &list
+	if list == nil {
+		list = new([]*chunk)
+		p.long[pages] = list
+	}
+	return list
 }
 
 func (p *Pool) reopen(c *chunk) {
 	list := p.list(c.pages)
 	c.openAt = len(*list)
 	*list = append(*list, c)
-	p.keep(c.pages, list)
 }
 
 // close takes a chunk out of the list of those with a free run.
@@ -213,14 +216,6 @@ func (p *Pool) close(c *chunk) {
 	(*list)[last] = nil
 	*list = (*list)[:last]
 	c.openAt = -1
-	p.keep(c.pages, list)
-}
-
-// keep puts a changed list back.
-func (p *Pool) keep(pages uint32, list *[]*chunk) {
-	if pages > runMax {
-		p.long[pages] = *list
-	}
 }
 
 // cut makes a chunk one of runs of so many pages, all free and none of them resident.
