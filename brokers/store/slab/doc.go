@@ -15,10 +15,10 @@
 //
 // # Fragmentation
 //
-// Classes are 8 bytes apart up to 208 and then at most an eighth (near 2, 5 and 8 KiB a fifth) apart; the end of a span that no block
+// Classes are 8 bytes apart up to 216 and then 21 % at most, 13 % mostly; the end of a span that no block
 // fits into is less than a twentieth of it. What an arena has too many of are free blocks in spans that are in use: when sizes
-// change, each span of the old size empties by and by. So an arena is Loose when a class has free blocks for one and a half
-// spans, and a thirty-second of its blocks. Who has no owner locked then takes one span out of use (Begin), and moves its blocks
+// change, each span of the old size empties by and by. So an arena is loose, as Free then tells, when a class has a span's free blocks
+// and besides those of half a span or a thirty-second of all its blocks, whichever is more. Who has no owner locked then takes one span out of use (Begin), and moves its blocks
 // to others, those of one owner at a time and with that owner locked (Move), who is told where each is now; when all owners had their
 // turn the span is given up (End). Each block that is freed costs about one move at most.
 //
@@ -27,8 +27,8 @@
 //
 // Free runs stay with their chunk: up to a thirty-second of what is held (2 MiB at least) as they are, for whoever needs one next;
 // the others are handed back to the system, in the background and with no lock held, and all of them when somebody asks
-// (HandBack). A chunk that is free and handed back
-// altogether is cut anew. So runs of one length leave no holes that another length could not use, at the price of addresses.
+// (HandBack). A chunk that is free and handed back altogether is cut anew, unless it is one run. So runs of one length leave no holes
+// that another length could not use, at the price of addresses.
 //
 // # What the memory may hold
 //
