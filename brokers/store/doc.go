@@ -24,7 +24,8 @@
 //   - up to blockValueMax bytes they lie in the block, and are copied out under the lock: Get shows one to a function that appends
 //     it to the replies, which is the one copy there has to be;
 //   - above they are large: a reader holds the value while it copies it without the lock, and bytes that somebody holds do not change (the
-//     value is replaced or appended to). Who lets go last gives the pages back. Reading 10 MiB takes the lock no longer than 32 KiB.
+//     value is replaced or appended to). Who lets go last gives the pages back. Reading 10 MiB takes the lock no longer than 32 KiB;
+//     but GetMany and the scans show every value under it, as do the records of a journal.
 //
 // Replies, records of the journal, snapshots, pages of a scan, the pool of eviction candidates and the ordered keys hold copies (the pool
 // holds hashes). A function that is shown keys or values may only copy.

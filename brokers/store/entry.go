@@ -179,10 +179,13 @@ func (sh *shard) putApart(e *entry, l *large) *entry {
 	return e
 }
 
-// extend makes a value longer that is large, or becomes it, keeping its bytes; what follows them is undefined. changing says that some of
-// them will be overwritten.
+// extend makes the value n bytes, no fewer than it has, which are kept; what follows them is undefined. changing says that some of them
+// will be overwritten. It returns where the entry is now.
 func (sh *shard) extend(e *entry, n int, changing bool) *entry {
 	old := sh.value(e)
+	if n <= blockValueMax {
+		return sh.resize(e, n, len(old))
+	}
 	if e.flags&flagApart != 0 {
 		if l := sh.apart.values[e.value]; n <= cap(l.bytes) && (!changing || l.writable(n)) {
 			l.bytes = l.bytes[:n]

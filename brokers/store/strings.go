@@ -364,14 +364,9 @@ func (b *Broker) Append(db int, key, suffix []byte) (length int, r brokers.Recei
 		return 0, r, ErrTooLong
 	}
 	before := sh.size(e)
-	if length <= blockValueMax {
-		e = sh.resize(e, length, len(old))
-		copy(e.inBlock()[length-len(suffix):], suffix)
-	} else {
-		// Bytes that a reader may hold are not changed: what is written lies behind them.
-		e = sh.extend(e, length, false)
-		copy(sh.value(e)[length-len(suffix):], suffix)
-	}
+	e = sh.extend(e, length, false)
+	// Bytes that a reader may hold are not changed: what is written lies behind them.
+	copy(sh.value(e)[length-len(suffix):], suffix)
 	e.flags |= flagRaw
 	b.changed(sh, e, before)
 	return length, b.logged(sh, e), nil
@@ -405,11 +400,7 @@ func (b *Broker) SetRange(db int, key []byte, offset int, part []byte) (length i
 	}
 	before := sh.size(e)
 	length = max(was, offset+len(part))
-	if length <= blockValueMax {
-		e = sh.resize(e, length, was)
-	} else {
-		e = sh.extend(e, length, true)
-	}
+	e = sh.extend(e, length, true)
 	changed := sh.value(e)
 	clear(changed[min(was, offset):offset])
 	copy(changed[offset:], part)
