@@ -13,7 +13,7 @@ type looped struct {
 
 	fd       int
 	slot     int32
-	queued   bool // in the loop's line
+	queued   bool // in the loop's line, this turn's or the next, or among its writes
 	readable bool // the socket may have bytes, or its end, to read
 	hungUp   bool // it has an end to read
 	full     bool // the socket takes no more for now
@@ -70,7 +70,7 @@ type handed struct{ atomic.Uint32 }
 // the leader saves by serving many connections in one turn are worth more.
 const pipelineMin = 32
 
-// onLoop tells whether the loop's leader runs this connection's commands, who must never wait.
+// onLoop tells whether the loop's leader or a helper runs this connection's commands: neither may wait.
 func (c *Conn) onLoop() bool { return c.io.loop != nil && !c.io.aside }
 
 // Aside takes the connection off its event loop until its batch is over: what the current command does next may wait or take

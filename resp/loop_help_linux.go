@@ -81,15 +81,9 @@ func (l *loop) handOver(c *Conn) bool {
 func (l *loop) help(c *Conn) {
 	io := &c.io
 	c.guard(c.runBuffered)
-	input := c.framer.giveBack()
-	if c.inputHeld.Load() != 0 {
-		c.payInput(c.framer.memory())
-	}
-	if io.aside { // and no helper any more
-		io.returned = input
-		c.writer.buf = nil
-		l.mark(c, markBack)
-		return
+	input, stayed := l.returnInput(c)
+	if !stayed {
+		return // it has been no helper since
 	}
 	l.helpers.Add(-1)
 	room := borrowed{input: input}
@@ -138,10 +132,10 @@ func (l *loop) takeReturned(returned []borrowed) {
 	for i := range returned {
 		b := &returned[i]
 		l.release(b.input)
-		l.outputs.put(b.replies, 4*repliesMax)
-		l.awaits.put(b.awaited, awaitedMax)
-		l.spans.put(b.spans, argumentsKept)
-		l.args.put(b.args, argumentsKept)
+		l.outputs.put(b.replies)
+		l.awaits.put(b.awaited)
+		l.spans.put(b.spans)
+		l.args.put(b.args)
 		*b = borrowed{}
 	}
 }

@@ -94,8 +94,8 @@ const (
 const (
 	eventsMax  = 256
 	writesMax  = 16  // of the connections that have been pushed to, between two looks at who sends
-	largeMax   = 16  // kept for reuse
-	smallMax   = 256 // kept for reuse, of outputs too
+	largeMax   = 16  // buffers, and spares of each kind, kept for reuse
+	smallMax   = 256 // the same of the small ones
 	watchFlags = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered
 
 	edgeTriggered = 1 << 31
@@ -111,7 +111,11 @@ func newLoop(s *Server) (*loop, error) {
 		return nil, fmt.Errorf("make an epoll instance pollable: %w", err)
 	}
 	l := &loop{server: s, fd: fd, epoll: os.NewFile(uintptr(fd), "epoll"), events: make([]syscall.EpollEvent, eventsMax)}
-	l.outputs.limit, l.awaits.limit, l.spans.limit, l.args.limit = 4*readBufferMin, 128, 64, 64
+	// Small is what the batches of most clients need, so many of those are kept: some MiB of all kinds together.
+	l.outputs = spares[byte]{limit: 4 * readBufferMin, most: 4 * repliesMax}
+	l.awaits = spares[awaited]{limit: 128, most: awaitedMax}
+	l.spans = spares[span]{limit: 64, most: argumentsKept}
+	l.args = spares[[]byte]{limit: 64, most: argumentsKept}
 	if l.raw, err = l.epoll.SyscallConn(); err == nil {
 		l.bell, err = newBell()
 	}
@@ -388,23 +392,33 @@ func (l *loop) serve(c *Conn) bool {
 		}
 		c.guard(c.runBuffered)
 	}
-	returned := c.framer.giveBack()
-	if c.inputHeld.Load() != 0 {
-		c.payInput(c.framer.memory())
-	}
-	if io.aside {
-		io.returned = returned
-		c.writer.buf = nil
-		l.mark(c, markBack)
+	input, stayed := l.returnInput(c)
+	if !stayed {
 		return false
 	}
-	l.release(returned)
+	l.release(input)
 	l.takeRoom(&c.framer)
 	if !io.parked {
 		l.takeBack(c)
 		l.after(c)
 	}
 	return true
+}
+
+// returnInput takes the input buffer back from who has run a batch. stayed is false when the connection has gone aside in it: then the
+// leader gets the connection back, and the buffer with it, by the mark.
+func (l *loop) returnInput(c *Conn) (input []byte, stayed bool) {
+	input = c.framer.giveBack()
+	if c.inputHeld.Load() != 0 {
+		c.payInput(c.framer.memory())
+	}
+	if !c.io.aside {
+		return input, true
+	}
+	c.io.returned = input
+	c.writer.buf = nil
+	l.mark(c, markBack)
+	return nil, false
 }
 
 // after decides how a connection goes on once its batch is delivered.
@@ -437,16 +451,16 @@ func (l *loop) lend(c *Conn) {
 }
 
 func (l *loop) takeBack(c *Conn) {
-	l.awaits.put(c.awaited, awaitedMax)
-	l.outputs.put(c.writer.buf, 4*repliesMax)
+	l.awaits.put(c.awaited)
+	l.outputs.put(c.writer.buf)
 	c.awaited, c.writer.buf = nil, nil
 }
 
 // takeRoom takes back the room for the places of arguments.
 func (l *loop) takeRoom(f *framer) {
 	spans, args := f.giveRoom()
-	l.spans.put(spans, argumentsKept)
-	l.args.put(args, argumentsKept)
+	l.spans.put(spans)
+	l.args.put(args)
 }
 
 // buffer takes an input buffer of readBufferMin or readBufferMax bytes; release gives it back, and forgets others.

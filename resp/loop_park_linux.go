@@ -19,25 +19,26 @@ type parkedConn struct {
 // park leaves a batch that awaits a journal, with its replies in the connection's writer. If nothing is to be waited for, the
 // batch is delivered.
 func (c *Conn) park() {
-	c.gatherWaits()
-	c.io.waitAt = 0
-	c.io.parkedAt = c.server.clock.Load()
-	if c.io.loop.parkOn(c) {
-		return
+	if !c.io.loop.parkBatch(c) {
+		c.finishWaits()
+		c.deliver()
 	}
-	c.finishWaits()
-	c.deliver()
 }
 
 // parkFor parks the batch that a helper has run.
 func (l *loop) parkFor(c *Conn) {
 	c.io.toPark = false
-	c.park()
-	if !c.io.parked {
-		c.batchDone()
-		l.takeBack(c)
-		l.after(c)
+	if !l.parkBatch(c) {
+		l.resume(c)
 	}
+}
+
+// parkBatch puts a connection into line with the batch that was just run. It returns false when nothing is to be waited for.
+func (l *loop) parkBatch(c *Conn) bool {
+	c.gatherWaits()
+	c.io.waitAt = 0
+	c.io.parkedAt = c.server.clock.Load()
+	return l.parkOn(c)
 }
 
 // parkOn puts a connection into the line of the first of its waits that is not over. It returns false when all are.
@@ -107,7 +108,7 @@ func (l *loop) unpark() {
 	}
 }
 
-// resume delivers a batch that was parked.
+// resume delivers a batch that was parked, or was to be.
 func (l *loop) resume(c *Conn) {
 	c.finishWaits()
 	c.deliver()

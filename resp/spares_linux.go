@@ -5,6 +5,7 @@ type spares[T any] struct {
 	list  [][]T
 	large int // of the list
 	limit int // up to this capacity one is small
+	most  int // over this capacity none is kept
 }
 
 func (p *spares[T]) take() []T {
@@ -21,10 +22,10 @@ func (p *spares[T]) take() []T {
 	return s
 }
 
-// put keeps s, which is empty, unless it has more than most elements' room or there are enough of its kind.
-func (p *spares[T]) put(s []T, most int) {
+// put keeps s, of which nothing is needed any more, unless it is too large or there are enough of its kind.
+func (p *spares[T]) put(s []T) {
 	switch size := cap(s); {
-	case size == 0 || size > most || len(p.list) >= smallMax:
+	case size == 0 || size > p.most || len(p.list) >= smallMax:
 		return
 	case size > p.limit:
 		if p.large >= largeMax {
