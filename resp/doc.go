@@ -39,8 +39,8 @@
 //	           line, since there was more output than a turn's share, is not handed over: the leader would come to it
 //	aside      a command waits or is heavy (Aside, in Block, Admit and FlushReplies). The goroutine that was the leader goes on with this
 //	           connection to the end of the batch, and a new one leads; one that was a helper goes on too, and counts as none any more.
-//	           The leader still has the socket, or has it again: it reads ahead, and writes
-//	           what the connection's goroutine puts into the outbox. markBack makes it served again
+//	           The leader still has the socket, or has it again: it reads ahead, and writes what the connection's goroutine puts into
+//	           the outbox. markBack makes it served again
 //	held up    more than 256 KiB of replies are not written: the leader reads ahead and runs nothing
 //	ending     the client has sent its end, or a command or an error has closed it, or the server drains: what is to be written is,
 //	           then the socket is closed; after a protocol error the client's last words are read and dropped for a moment (lingering)
@@ -48,13 +48,16 @@
 //
 // An end without a kill leaves only a state in which no command runs: one that is parked or aside comes back first.
 //
-// Who owns what. The leader alone reads, writes and closes sockets: a descriptor that was closed elsewhere is one day somebody else's
-// socket. It owns looped but for the atomics, the loop's lists, and the buffers that it lends; while a connection is helped all that is the
-// connection's is its helper's, the socket too. The framer, the Writer and the awaited
-// spans belong to whoever runs the connection's commands: the leader or, while it is aside, its own goroutine; stepAside, and the
-// mark with which it comes back, hand them over. Any other goroutine (Push, Kill, the sweeper, a journal) only marks the connection, or
-// says that a journal has moved, and wakes the loop: one eventfd write at most while the leader sleeps, whatever the number of those
-// marked. The leader looks for marks after it has said that it sleeps, so no mark is missed.
+// Who owns what. The leader alone reads and closes sockets, and writes to all but those that are helped: a descriptor that was closed
+// elsewhere is one day somebody else's socket. It owns looped but for the atomics, the loop's lists, and the buffers that it lends; while
+// a connection is helped looped is its helper's but for handed. The framer, the Writer and the awaited spans belong to whoever runs the
+// connection's commands: the leader, a helper or, while it is aside, its own goroutine; handOver and letGo, stepAside and the mark with
+// which it comes back, hand them over. Any other goroutine (Push, Kill, the sweeper, a journal) only marks the connection, or says that a
+// journal has moved, and wakes the loop: one eventfd write at most while the leader sleeps, whatever the number of those marked. The
+// leader looks for marks after it has said that it sleeps, so no mark is missed.
+//
+// In a turn come first those who have sent, or are marked for more than output; then some of those who have only been pushed to, and the
+// others of these in the turns that follow (writeSome).
 //
 // Buffers belong to the loop: input, replies, room for arguments and for awaited replies are lent to the connection that is served and
 // taken back with its batch. A connection has its own only in half a command (what is left of the input, or the whole of a large one),
@@ -62,8 +65,7 @@
 //
 // A parked batch waits for its journals one after the other, in one line per loop, journal and level. The lines are looked through from
 // the front when a journal has moved: numbers grow, so the first that is not there yet ends the look (the few that a helper's batch has
-// brought in out of turn wait for it). An entry whose connection has
-// gone on, or is closed, is known by its ticket.
+// brought in out of turn wait for it). An entry whose connection has gone on, or is closed, is known by its ticket.
 //
 // # A connection with a goroutine
 //
@@ -90,10 +92,9 @@
 //
 // # Locks
 //
-// Server.mu guards the registry of connections, outbox.mu one connection's output, ahead.mu what it sent ahead, loop.mu the marks of
-// a loop, loop.ringing its bell. None is held while a Handler runs or while a socket is used (ringing is, while eight bytes go into
-// the eventfd).
-// Order: Server.relieving before any; outbox.mu before ahead.mu, loop.mu and ringing, which are leaves.
+// Server.mu guards the registry of connections, outbox.mu one connection's output, ahead.mu what it sent ahead, loop.mu the marks of a loop
+// and what its helpers give back, loop.ringing its bell. None is held while a Handler runs or while a socket is used (ringing is, while
+// eight bytes go into the eventfd). Order: Server.relieving before any; outbox.mu before ahead.mu, loop.mu and ringing, which are leaves.
 //
 // Numbers that others may ask for are atomics, stored once per batch. One sweeper per server enforces the time
 // limits from a clock that ticks with it, so that no batch asks for the time or sets a socket deadline.

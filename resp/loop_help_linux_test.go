@@ -91,7 +91,9 @@ func TestWhatComesWhileAHelperRuns(t *testing.T) {
 		expect []string
 	}{
 		{"commands", "", func(x helped) { x.c.send("ECHO a\r\n") }, []string{"+JOB", "$1", "a"}},
-		{"a push, which is put before the replies to come", "", func(x helped) { x.conn.Push(NewMessage([]byte("+PUSH\r\n"))) }, []string{"+PUSH", "+JOB"}},
+		{"a push, which is put before the replies to come", "", func(x helped) {
+			x.conn.Push(NewMessage([]byte("+PUSH\r\n")))
+		}, []string{"+PUSH", "+JOB"}},
 		{"both", "", func(x helped) {
 			x.conn.Push(NewMessage([]byte("+PUSH\r\n")))
 			x.c.send("ECHO a\r\n")

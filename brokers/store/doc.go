@@ -65,10 +65,10 @@
 //
 // A flush leaves new groups and empty tables, and gives up the old ones behind it, with no lock held.
 //
-// An operation that adds data first evicts by the policy until the account is below the limit, or is
-// refused with OOM. No list is kept in order of use: as in Redis a few keys are sampled for each victim, and a pool remembers the
-// best candidates from one to the next. Shards are picked in proportion to their keys, so that of few keys each is as likely to
-// be looked at as another; RandomKey picks in the same way. volatile-ttl needs no sample, the shards' heaps tell which key is first.
+// An operation that adds data first evicts by the policy until the account is below the limit, or is refused with OOM. No list is kept in
+// order of use: as in Redis a few keys are sampled for each victim, and a pool remembers the best candidates from one to the next. Shards
+// are picked in proportion to their keys, so that of few keys each is as likely to be looked at as another; RandomKey picks in the same
+// way. volatile-ttl needs no sample, the shards' heaps tell which key is first.
 //
 // # SCAN
 //

@@ -15,12 +15,12 @@
 //
 // # Fragmentation
 //
-// Classes are 8 bytes apart up to 216 and then 21 % at most, 13 % mostly; the end of a span that no block
-// fits into is less than a twentieth of it. What an arena has too many of are free blocks in spans that are in use: when sizes
-// change, each span of the old size empties by and by. So an arena is loose, as Free then tells, when a class has a span's free blocks
-// and besides those of half a span or a thirty-second of all its blocks, whichever is more. Who has no owner locked then takes one span out of use (Begin), and moves its blocks
-// to others, those of one owner at a time and with that owner locked (Move), who is told where each is now; when all owners had their
-// turn the span is given up (End). Each block that is freed costs about one move at most.
+// Classes are 8 bytes apart up to 216 and then 21 % at most, 13 % mostly; the end of a span that no block fits into is less than a
+// twentieth of it. What an arena has too many of are free blocks in spans that are in use: when sizes change, each span of the old size
+// empties by and by. So an arena is loose, as Free then tells, when a class has a span's free blocks and besides those of half a span or a
+// thirty-second of all its blocks, whichever is more. Who has no owner locked then takes one span out of use (Begin), and moves its blocks
+// to others, those of one owner at a time and with that owner locked (Move), who is told where each is now; when all owners had their turn
+// the span is given up (End). Each block that is freed costs about one move at most.
 //
 // An arena for each owner would need no lock, but the last span of a class is half empty on average: of 256 owners with values of
 // forty sizes that is 50 MiB. Sixteen arenas hold it down to 3.
