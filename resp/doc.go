@@ -57,7 +57,7 @@
 // leader looks for marks after it has said that it sleeps, so no mark is missed.
 //
 // In a turn come first those who have sent, or are marked for more than output; then some of those who have only been pushed to, and the
-// others of these in the turns that follow (writeSome).
+// others of these in the turns that follow (writeSome). Who sends while it is among the latter keeps that place.
 //
 // Buffers belong to the loop: input, replies, room for arguments and for awaited replies are lent to the connection that is served and
 // taken back with its batch. A connection has its own only in half a command (what is left of the input, or the whole of a large one),

@@ -1,10 +1,10 @@
 package resp
 
-// gate limits how many connections do heavy work at a time (Options.HeavyMax). The others wait parked and in line, instead of
-// ready to run: the run queues stay short and a processor stays free, so that what is light is read and answered at once
-// however many clients send what is heavy.
+// gate limits how many connections do work that takes long at a time: Server.gate heavy commands (Options.HeavyMax), Server.ends what is
+// taken back from who has left. The others wait parked and in line, instead of ready to run: the run queues stay short and a processor
+// stays free, so that what is light is read and answered at once however many clients send what is heavy, or go.
 //
-// A slot is held while commands run, never while a connection waits for a journal, its socket or a wake-up.
+// A slot is held while commands or an end run, never while a connection waits for a journal, its socket or a wake-up.
 type gate chan struct{}
 
 // Admit says that the command about to run is heavy. It waits for a slot, which is kept until the batch ends or is flushed.

@@ -93,7 +93,7 @@ const (
 
 const (
 	eventsMax  = 256
-	writesMax  = 16  // of the connections that have been pushed to, between two looks at who sends
+	writesMax  = 16  // of the connections that have been pushed to, between two looks at who sends: few, for those wait meanwhile
 	largeMax   = 16  // buffers, and spares of each kind, kept for reuse
 	smallMax   = 256 // the same of the small ones
 	watchFlags = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edgeTriggered

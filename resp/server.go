@@ -36,7 +36,7 @@ type Server struct {
 	counters   counters
 	timers     sync.Pool
 	pieces     sync.Pool
-	gate       gate
+	gate       gate // of heavy commands
 	ends       gate // of what is taken back from those who have left, one at a time
 	loops      []*loop
 

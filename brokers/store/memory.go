@@ -8,7 +8,7 @@ import (
 	"github.com/nexobroker/nexo/brokers/store/slab"
 )
 
-// flushedLeast is how many bytes a flush must free for Options.Freed to be told.
+// flushedLeast is how many bytes a flush must free for Options.Freed to be told: for less a collection takes more than it gives.
 const flushedLeast = 64 << 20
 
 const (
@@ -30,7 +30,7 @@ type group struct {
 	listed atomic.Bool // among the loose
 }
 
-// groupSize is how many shards that are, neighbours.
+// groupSize is how many shards that are, neighbours: see package slab for what more arenas would leave empty.
 const groupSize = 16
 
 // regroup gives all shards of a database new groups, and returns the arenas of the old ones. All the shards are locked, or nobody
