@@ -138,7 +138,7 @@ func (sh *shard) make(hash uint32, key, value []byte, kind Kind) *entry {
 }
 
 func (sh *shard) newLarge(value []byte) *large {
-	l := newLarge(sh.table.pool, len(value), len(value))
+	l := newLarge(sh.blocks.pool, len(value), len(value))
 	copy(l.bytes, value)
 	return l
 }
@@ -196,7 +196,7 @@ func (sh *shard) extend(e *entry, n int, changing bool) *entry {
 	if n > len(old) {
 		room += n / 8 // another piece is likely to follow
 	}
-	l := newLarge(sh.table.pool, n, room)
+	l := newLarge(sh.blocks.pool, n, room)
 	copy(l.bytes, old)
 	return sh.putApart(e, l)
 }

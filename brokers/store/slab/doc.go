@@ -42,6 +42,6 @@
 // # Systems
 //
 // On Linux the memory is mapped. Elsewhere, and in a build with the race detector, which sees nothing outside of the heap, chunks are
-// large pointer-free objects of the heap; the rest is the same, but pages cannot be handed back. With the race detector a block that
-// is freed is overwritten, so that who still reads it is found out.
+// large pointer-free objects of the heap; the rest is the same, but pages that are handed back are only zeroed, and Resident counts them
+// no more all the same. With the race detector a block that is freed is overwritten, so that who still reads it is found out.
 package slab

@@ -89,7 +89,7 @@ func (p *Pool) Close() {
 	p.behind.Wait()
 }
 
-// Resident is about how many bytes the pool takes of the machine's memory.
+// Resident is about how many bytes the pool takes of the machine's memory, where that can be handed back.
 func (p *Pool) Resident() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
